@@ -1,0 +1,71 @@
+// Package journal describes the effects that belong together: what must be durable
+// before somebody is answered or a message leaves its queue.
+//
+// Accepting a message and settling an attempt are Entries. The embedded driver
+// (journal/embedded) commits an Entry as one atomic synced batch. The services driver
+// (journal/services) runs it in a fixed order, each step idempotent: first what the
+// store holds (Receipts, Expiries, Mappings, Outcomes, Settled keys), then the confirmed
+// publishes, then Forget and Unexpire, and the acknowledgements last. So a crash in
+// between repeats effects, never loses one; a repeat of Commit with the same Entry is harmless.
+package journal
+
+import (
+	"context"
+
+	"jasmind/internal/queue"
+	"jasmind/internal/sms"
+)
+
+// Entry is a set of effects that belong together. Empty fields mean nothing to do.
+type Entry struct {
+	Receipts []sms.ReceiptRequest // remember who asked
+	Expiries []sms.Expiry         // index ends of validity
+	Mappings []sms.Mapping        // from the SMSC's ids to ours
+	Outcomes []sms.PartOutcome    // what became of parts of long messages
+	Publish  []queue.Publication  // durable when Commit returns
+	Forget   []sms.MessageID      // drop the ReceiptRequest and the outcomes of these
+	Unexpire []sms.Expiry         // drop from the index of ends of validity
+	Ack      []Ack                // leave their queue
+	Retry    []queue.Retry        // go back to their queue, after a delay
+}
+
+// Ack takes a delivery out of its queue.
+type Ack struct {
+	Delivery *queue.Delivery
+	// Remember records that this attempt was settled, under the delivery's Key, so that a
+	// redelivery of it (RabbitMQ does not confirm acknowledgements) is recognised by
+	// Settled. A driver whose acknowledgement is atomic with the Entry need not record it.
+	// A Retry is always remembered.
+	Remember bool
+}
+
+// Journal commits entries.
+type Journal interface {
+	// Commit makes the entry durable and returns nil, or returns an error and has
+	// acknowledged nothing. Concurrent calls share round trips and syncs. Errors wrap
+	// queue.ErrUnavailable (try again later) or queue.ErrNoQueue (a queue of Publish does
+	// not exist). A stale delivery in Ack is no error: its message comes again and is
+	// found settled.
+	Commit(ctx context.Context, e *Entry) error
+	// Settled tells for each delivery whether this very attempt was settled before. It is
+	// asked for deliveries marked redelivered only.
+	Settled(ctx context.Context, ds []*queue.Delivery) ([]bool, error)
+}
+
+// Store is the reading side: what entries put there.
+type Store interface {
+	// Receipt gives the request under a message id; ok is false if there is none (any more).
+	Receipt(ctx context.Context, id sms.MessageID) (r sms.ReceiptRequest, ok bool, err error)
+	// Mapping gives the message behind an SMSC's id (normalised), ok as for Receipt.
+	Mapping(ctx context.Context, cid sms.ConnectorID, smppMsgID string) (m sms.Mapping, ok bool, err error)
+	// Submissions gives the recorded submission outcomes of a long message's parts, in
+	// order of part; those not recorded are missing.
+	Submissions(ctx context.Context, id sms.MessageID) ([]sms.PartOutcome, error)
+	// RecordFinal records the final state of one part, atomically, and gives the final
+	// outcomes of all parts known by now, in order of part. Recording a part again changes
+	// nothing and gives the same list.
+	RecordFinal(ctx context.Context, o sms.PartOutcome) ([]sms.PartOutcome, error)
+	// Expired gives up to limit index entries whose time has come, oldest first; they stay
+	// until an Entry's Unexpire.
+	Expired(ctx context.Context, limit int) ([]sms.Expiry, error)
+}

@@ -1,0 +1,68 @@
+package queue
+
+// Header is one named value: text, or an integer when IsInt.
+type Header struct {
+	Name  string
+	Str   string
+	Int   int64
+	IsInt bool
+}
+
+// Headers is a short ordered list of named values. On AMQP text becomes a long string
+// and an integer a signed 64-bit integer ('l').
+type Headers []Header
+
+// Str gives the text under a name, "" if there is none.
+func (h Headers) Str(name string) string {
+	for i := range h {
+		if h[i].Name == name {
+			return h[i].Str
+		}
+	}
+	return ""
+}
+
+// Int gives the integer under a name, 0 if there is none.
+func (h Headers) Int(name string) int64 {
+	for i := range h {
+		if h[i].Name == name {
+			return h[i].Int
+		}
+	}
+	return 0
+}
+
+// Has tells whether a name is there.
+func (h Headers) Has(name string) bool {
+	for i := range h {
+		if h[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// WithStr returns h with a text under a name, replacing what was there. Empty text is stored too.
+func (h Headers) WithStr(name, value string) Headers {
+	for i := range h {
+		if h[i].Name == name {
+			h[i] = Header{Name: name, Str: value}
+			return h
+		}
+	}
+	return append(h, Header{Name: name, Str: value})
+}
+
+// WithInt returns h with an integer under a name, replacing what was there.
+func (h Headers) WithInt(name string, value int64) Headers {
+	for i := range h {
+		if h[i].Name == name {
+			h[i] = Header{Name: name, Int: value, IsInt: true}
+			return h
+		}
+	}
+	return append(h, Header{Name: name, Int: value, IsInt: true})
+}
+
+// Clone gives an independent copy.
+func (h Headers) Clone() Headers { return append(Headers(nil), h...) }

@@ -1,0 +1,91 @@
+package queue
+
+import (
+	"strings"
+
+	"jasmind/internal/sms"
+)
+
+// The queues that every gateway has. Names and routing keys are those of the original.
+const (
+	DLRSubmitSMResp Name = "dlr.submit_sm_resp"       // outcome of a submission somebody wants to hear of
+	DLRDeliverSM    Name = "dlr.deliver_sm"           // a receipt came from an SMSC
+	DLRThrowerHTTP  Name = "dlr_thrower.http"         // a DLR for a URL
+	DLRThrowerSMPPS Name = "dlr_thrower.smpps"        // a DLR for an ESME
+	DeliverSMHTTP   Name = "deliver_sm_thrower.http"  // an MO for a URL
+	DeliverSMSMPPS  Name = "deliver_sm_thrower.smpps" // an MO for an ESME
+	DeadLetter      Name = "jasmind.dead_letter"      // what ended undelivered
+)
+
+// Exchanges (topic, durable) of the services mode.
+const (
+	ExchangeMessaging = "messaging"
+	ExchangeBilling   = "billing"
+)
+
+const submitPrefix = "submit.sm."
+
+// SubmitSM is the queue of a connector: submit.sm.<cid>.
+func SubmitSM(cid sms.ConnectorID) Name { return Name(submitPrefix + string(cid)) }
+
+// ConnectorOf is the inverse of SubmitSM.
+func ConnectorOf(n Name) (sms.ConnectorID, bool) {
+	rest, ok := strings.CutPrefix(string(n), submitPrefix)
+	if !ok || strings.HasPrefix(rest, "resp.") {
+		return "", false
+	}
+	return sms.ConnectorID(rest), true
+}
+
+// SubmitSMResp is the routing key of a copy of each submit_sm_resp for observers
+// (when publish_submit_sm_resp is on): submit.sm.resp.<cid>.
+func SubmitSMResp(cid sms.ConnectorID) Name { return Name("submit.sm.resp." + string(cid)) }
+
+// DeliverSM is the routing key of a copy of each MO for observers: deliver.sm.<cid>.
+func DeliverSM(cid sms.ConnectorID) Name { return Name("deliver.sm." + string(cid)) }
+
+// Content types of bodies.
+const (
+	ContentPDU  = "application/vnd.smpp.pdu; v=1" // SMPP PDUs, one after the other
+	ContentText = "text/plain; charset=utf-8"
+)
+
+// Header names. Each codec file says which queue has which.
+const (
+	HeaderCreatedAt       = "created_at"       // milliseconds since the epoch
+	HeaderExpiresAt       = "expires_at"       // milliseconds since the epoch, absent: never
+	HeaderSourceConnector = "source_connector" // httpapi or smppsapi
+	HeaderUID             = "uid"
+	HeaderReport          = "dlr_report"  // 1 submission, 2 final, 3 both
+	HeaderRefusals        = "refusals"    // refused attempts by status: command_status in decimal=count, joined by ;: "88=3;8=1"
+	HeaderContent         = "log_content" // text for logs
+	HeaderTryCount        = "try-count"
+
+	HeaderType      = "type"
+	HeaderCID       = "cid"
+	HeaderSMPPMsgID = "smpp_msgid"
+	HeaderParts     = "parts"
+
+	HeaderDLRID    = "dlr_id"
+	HeaderDLRSub   = "dlr_sub"
+	HeaderDLRDlvrd = "dlr_dlvrd"
+	HeaderDLRSDate = "dlr_sdate"
+	HeaderDLRDDate = "dlr_ddate"
+	HeaderDLRStat  = "dlr_stat"
+	HeaderDLRErr   = "dlr_err"
+	HeaderDLRText  = "dlr_text"
+	HeaderDLRIDs   = "dlr_ids" // further candidates for the id, separated by line feeds
+
+	HeaderURL           = "url"
+	HeaderMethod        = "method"
+	HeaderLevel         = "level"
+	HeaderMessageStatus = "message_status"
+	HeaderConnector     = "connector"
+	HeaderIDSMSC        = "id_smsc"
+	HeaderSub           = "sub"
+	HeaderDlvrd         = "dlvrd"
+	HeaderSubDate       = "subdate"
+	HeaderDoneDate      = "donedate"
+	HeaderErr           = "err"
+	HeaderText          = "text"
+)

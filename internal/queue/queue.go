@@ -1,0 +1,83 @@
+// Package queue names the durable queues, describes the messages in them and turns the
+// gateway's values into such messages and back. Queue names, header names and bodies are
+// a public contract, since operators' own consumers bind to them: names.go and the codec
+// files of this package are its only home, and docs/amqp.md describes it.
+//
+// The drivers are queue/pebble (embedded) and queue/rabbit (RabbitMQ); package journal
+// describes the effects that must be durable together.
+package queue
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+)
+
+// Name is the name of a durable queue.
+type Name string
+
+// Message is one entry of a queue.
+type Message struct {
+	ID          string // message-id: the gateway's msgid, or what names.go says for that queue
+	Priority    uint8  // 0 (lowest) to 3; higher ones are delivered first
+	ContentType string
+	Headers     Headers
+	Body        []byte
+	// Attempts is how often the message was put back by a Retry (header try-count).
+	Attempts int
+}
+
+// Publication is a message on its way into a queue.
+type Publication struct {
+	Queue   Name
+	Message Message
+	After   time.Duration // not delivered before this has passed; 0: at once
+	// Observers: publish through the topic exchange for observers only; no work queue of
+	// ours need exist, and an unroutable one is not an error (submit.sm.resp.<cid>,
+	// deliver.sm.<cid>). The embedded driver, which has no observers, drops it.
+	Observers bool
+}
+
+// Delivery is a message taken from a queue and not yet settled.
+type Delivery struct {
+	Message
+	Queue       Name
+	Redelivered bool // it may have been delivered before
+	Handle      any  // the driver's own
+}
+
+// Retry puts a delivery back. The driver increments Attempts.
+type Retry struct {
+	Delivery *Delivery
+	After    time.Duration
+	Headers  Headers // replaces the headers; nil keeps them
+}
+
+// Consumer is a subscription to one queue.
+type Consumer interface {
+	// C gives the deliveries: at most prefetch of them unsettled at any time. It goes on
+	// through reconnections of the driver and is closed after Close or when the queue is deleted.
+	C() <-chan *Delivery
+	// Close ends the subscription and gives back what was not settled, at once.
+	// Settling a delivery after Close fails with ErrStale.
+	Close(ctx context.Context) error
+}
+
+// Errors that callers branch on.
+var (
+	// ErrNoQueue: the queue was not declared (or was deleted).
+	ErrNoQueue = errors.New("queue does not exist")
+	// ErrUnavailable: the broker or the disk cannot take messages now; try again later.
+	ErrUnavailable = errors.New("queue service unavailable")
+	// ErrStale: the delivery belongs to a connection or consumer that is gone; the
+	// message will be delivered again.
+	ErrStale = errors.New("delivery is stale")
+	// ErrClosed: the driver was closed.
+	ErrClosed = errors.New("queue driver closed")
+)
+
+// Key names one attempt of one message: its id, queue and count of attempts.
+func (d *Delivery) Key() string {
+	return string(d.Queue) + "/" + d.ID + "/" + strconv.Itoa(d.Attempts)
+}
