@@ -40,12 +40,14 @@ func DecodeSubmitResult(m *Message) (*SubmitResult, error) {
 }
 
 // ReceiptEvent is an entry of dlr.deliver_sm: a delivery receipt as an SMSC sent it.
-// Message-id is the SMSC's id as coded in the receipt, the body the state.
+// Message-id is the SMSC's id, coded as the connector's dlr_msgid says, the body the state.
+// The coding is done by the connector, so that the lookup needs no configuration.
 type ReceiptEvent struct {
 	CID                              sms.ConnectorID
 	PDU                              string   // deliver_sm or data_sm
-	ID                               string   // as sent
-	IDs                              []string // further candidates, when TLV and text differ
+	ID                               string   // coded: the likeliest of sms.Candidates
+	IDs                              []string // the further candidates
+	Unique                           bool     // take a candidate only if exactly one mapping answers (dlr_msgid auto)
 	State                            string   // canonical: DELIVRD, ENROUTE, ...
 	Sub, Dlvrd, SubmitDate, DoneDate string   // as sent, "" when missing
 	Err, Text                        string
@@ -61,6 +63,9 @@ func (r *ReceiptEvent) Message() Message {
 		{Name: HeaderDLRStat, Str: r.State}, {Name: HeaderDLRErr, Str: r.Err}, {Name: HeaderDLRText, Str: r.Text},
 		{Name: HeaderCreatedAt, Int: r.ReceivedAt, IsInt: true},
 	}
+	if r.Unique {
+		h = append(h, Header{Name: HeaderDLRUnique, Int: 1, IsInt: true})
+	}
 	if len(r.IDs) > 0 {
 		h = append(h, Header{Name: HeaderDLRIDs, Str: strings.Join(r.IDs, "\n")})
 	}
@@ -72,7 +77,7 @@ func DecodeReceiptEvent(m *Message) (*ReceiptEvent, error) {
 	h := m.Headers
 	r := &ReceiptEvent{CID: sms.ConnectorID(h.Str(HeaderCID)), PDU: h.Str(HeaderType), ID: h.Str(HeaderDLRID),
 		State: string(m.Body), Sub: h.Str(HeaderDLRSub), Dlvrd: h.Str(HeaderDLRDlvrd), SubmitDate: h.Str(HeaderDLRSDate),
-		DoneDate: h.Str(HeaderDLRDDate), Err: h.Str(HeaderDLRErr), Text: h.Str(HeaderDLRText), ReceivedAt: h.Int(HeaderCreatedAt)}
+		DoneDate: h.Str(HeaderDLRDDate), Err: h.Str(HeaderDLRErr), Text: h.Str(HeaderDLRText), ReceivedAt: h.Int(HeaderCreatedAt), Unique: h.Int(HeaderDLRUnique) == 1}
 	if s := h.Str(HeaderDLRIDs); s != "" {
 		r.IDs = strings.Split(s, "\n")
 	}

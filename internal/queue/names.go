@@ -76,6 +76,8 @@ const (
 	HeaderDLRText  = "dlr_text"
 	HeaderDLRIDs   = "dlr_ids" // further candidates for the id, separated by line feeds
 
+	HeaderDLRUnique = "dlr_unique" // 1: ambiguous candidates match nothing
+
 	HeaderURL           = "url"
 	HeaderMethod        = "method"
 	HeaderLevel         = "level"
