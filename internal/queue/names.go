@@ -60,6 +60,9 @@ const (
 	HeaderRefusals        = "refusals"    // refused attempts by status: command_status in decimal=count, joined by ;: "88=3;8=1"
 	HeaderContent         = "log_content" // text for logs
 	HeaderTryCount        = "try-count"
+	HeaderThrows          = "throws"      // calls of the URL that failed so far
+	HeaderDeadQueue       = "dead_queue"  // the queue that a dead letter was in
+	HeaderDeadReason      = "dead_reason" // why it was given up
 
 	HeaderType      = "type"
 	HeaderCID       = "cid"

@@ -1,0 +1,145 @@
+package dlr
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+	"jasmind/internal/sms"
+)
+
+// rank orders the final states of parts: the highest is that of the whole message. States
+// that are not here are intermediate.
+var rank = map[string]int{
+	"DELIVRD": 1, "SKIPPED": 2, "UNKNOWN": 3, "DELETED": 4, "EXPIRED": 5, "REJECTD": 6, "UNDELIV": 7,
+}
+
+func final(state string) bool { return rank[state] > 0 }
+
+// receipt handles a receipt. One whose mapping is not there yet waits: often the
+// submit_sm_resp comes later than the receipt, or is not durable yet.
+func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) error {
+	ev, err := queue.DecodeReceiptEvent(&d.Message)
+	if err != nil {
+		l.undecodable(d, fx, err)
+		return nil
+	}
+	m, ok, err := l.mapping(ctx, ev)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		l.park(d, ev, fx)
+		return nil
+	}
+	l.Metrics.Receipts.Add(1)
+	req, ok, err := l.store.Receipt(ctx, m.MsgID)
+	if err != nil {
+		return err
+	}
+	if !ok || req.Report&sms.ReportFinal == 0 {
+		l.log.Debug("nobody asks for this receipt any more", "msgid", string(m.MsgID), "smpp_msgid", ev.ID, "status", ev.State)
+		finish(fx, d, nil, "")
+		return nil
+	}
+	dlr := &queue.HTTPDLR{MsgID: req.MsgID, URL: req.URL, Method: req.Method, Level: 2, Status: ev.State, CID: req.CID, IDSMSC: m.SMPPMsgID,
+		Sub: orMissing(ev.Sub), Dlvrd: orMissing(ev.Dlvrd), SubDate: orMissing(ev.SubmitDate), DoneDate: orMissing(ev.DoneDate),
+		Err: orMissing(ev.Err), Text: ev.Text}
+	done := final(ev.State)
+	if m.Parts > 1 {
+		if dlr, done, err = l.longMessage(ctx, dlr, m, ev, req.Expiry); err != nil {
+			return err
+		}
+	}
+	var forget sms.MessageID
+	if done {
+		forget = req.MsgID
+	}
+	if dlr != nil {
+		l.Metrics.Forwarded.Add(1)
+	}
+	finish(fx, d, dlr, forget)
+	return nil
+}
+
+// longMessage records the state of one part and gives the DLR of the whole message once
+// all parts are final: that of the part with the worst state. Intermediate states of parts
+// are not forwarded.
+func (l *Lookup) longMessage(ctx context.Context, dlr *queue.HTTPDLR, m sms.Mapping, ev *queue.ReceiptEvent, expiry time.Duration) (*queue.HTTPDLR, bool, error) {
+	if !final(ev.State) {
+		return nil, false, nil
+	}
+	all, err := l.store.RecordFinal(ctx, sms.PartOutcome{MsgID: m.MsgID, Part: m.Part, Parts: m.Parts, SMPPMsgID: m.SMPPMsgID, State: ev.State,
+		Err: ev.Err, SubmitDate: ev.SubmitDate, DoneDate: ev.DoneDate, Sub: ev.Sub, Dlvrd: ev.Dlvrd, Text: ev.Text, Expiry: expiry})
+	if err != nil {
+		return nil, false, err
+	}
+	if l.cfg.LastPartOnly {
+		if m.Part != m.Parts {
+			return nil, false, nil
+		}
+		return dlr, true, nil
+	}
+	if len(all) < m.Parts {
+		return nil, false, nil
+	}
+	worst := slices.MaxFunc(all, func(a, b sms.PartOutcome) int { return rank[a.State] - rank[b.State] })
+	first := slices.MinFunc(all, func(a, b sms.PartOutcome) int { return a.Part - b.Part })
+	dlr.Status, dlr.Err = worst.State, orMissing(worst.Err)
+	dlr.Sub, dlr.Dlvrd, dlr.SubDate, dlr.DoneDate = orMissing(worst.Sub), orMissing(worst.Dlvrd), orMissing(worst.SubmitDate), orMissing(worst.DoneDate)
+	dlr.Text, dlr.IDSMSC = first.Text, first.SMPPMsgID
+	return dlr, true, nil
+}
+
+// mapping finds the message that one of the candidates belongs to: the first that has a
+// mapping, or with Unique (dlr_msgid auto) the only one.
+func (l *Lookup) mapping(ctx context.Context, ev *queue.ReceiptEvent) (sms.Mapping, bool, error) {
+	var found []sms.Mapping
+	for _, id := range append([]string{ev.ID}, ev.IDs...) {
+		m, ok, err := l.store.Mapping(ctx, ev.CID, id)
+		if err != nil {
+			return m, false, err
+		}
+		if !ok {
+			continue
+		}
+		if !ev.Unique {
+			return m, true, nil
+		}
+		if !slices.ContainsFunc(found, func(f sms.Mapping) bool { return f.MsgID == m.MsgID && f.Part == m.Part }) {
+			found = append(found, m)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], true, nil
+	case len(found) > 1:
+		l.log.Warn("receipt id is ambiguous under dlr_msgid auto", "cid", string(ev.CID), "smpp_msgid", ev.ID, "candidates", ev.IDs)
+	}
+	return sms.Mapping{}, false, nil
+}
+
+// park puts a receipt back to be looked up later, or gives it up.
+func (l *Lookup) park(d *queue.Delivery, ev *queue.ReceiptEvent, fx *effects) {
+	after := l.cfg.RetryDelay
+	switch n := d.Attempts; {
+	case n < len(early):
+		after = early[n]
+	case n >= len(early)+l.cfg.MaxRetries:
+		l.log.Warn("Got a DLR for an unknown message id: "+ev.ID, "cid", string(ev.CID), "status", ev.State, "tries", n+1)
+		l.Metrics.Unmatched.Add(1)
+		finish(fx, d, nil, "")
+		return
+	}
+	l.Metrics.Parked.Add(1)
+	fx.add(func(e *journal.Entry) { e.Retry = append(e.Retry, queue.Retry{Delivery: d, After: after}) })
+}
+
+func orMissing(s string) string {
+	if s == "" {
+		return missing
+	}
+	return s
+}
