@@ -4,6 +4,7 @@
 package smppc
 
 import (
+	"errors"
 	"time"
 
 	"jasmind/internal/smpp/pdu"
@@ -28,10 +29,10 @@ type Config struct {
 
 	// Timers.
 	BindTimeout     time.Duration // bind_to, default 30 s
-	Inactivity      time.Duration // trx_to, default 300 s
+	Inactivity      time.Duration // trx_to, default 300 s, 0 = never inactive
 	ResponseTimeout time.Duration // res_to, default 60 s
 	PDUReadTimeout  time.Duration // pdu_red_to, default 10 s
-	EnquireLink     time.Duration // elink_interval, default 30 s
+	EnquireLink     time.Duration // elink_interval, default 30 s, 0 = none is sent
 	ConLossRetry    bool          // con_loss_retry, default yes
 	ConLossDelay    time.Duration // con_loss_delay, default 10 s
 	ConFailRetry    bool          // con_fail_retry, default yes
@@ -65,4 +66,76 @@ type Config struct {
 	LogRotate  string // logrotate, default midnight
 	LogLevel   int    // loglevel, 10 to 50, default 20
 	LogPrivacy bool   // logprivacy, default no
+}
+
+// DefaultLogFile is the logfile of a connector for which none was set.
+func DefaultLogFile(cid sms.ConnectorID) string {
+	return "/var/log/jasmin/default-" + string(cid) + ".log"
+}
+
+// Default gives a connector's parameters as the documentation lists them for one of
+// which only the cid is set.
+func Default(cid sms.ConnectorID) Config {
+	return Config{
+		CID:  cid,
+		Host: "127.0.0.1", Port: 2775,
+		Username: "smppclient", Password: "password",
+		Bind:    pdu.Transceiver,
+		BindTON: 0, BindNPI: 1,
+		BindTimeout:     30 * time.Second,
+		Inactivity:      300 * time.Second,
+		ResponseTimeout: 60 * time.Second,
+		PDUReadTimeout:  10 * time.Second,
+		EnquireLink:     30 * time.Second,
+		ConLossRetry:    true, ConLossDelay: 10 * time.Second,
+		ConFailRetry: true, ConFailDelay: 10 * time.Second,
+		SourceTON: 2, SourceNPI: 1,
+		DestTON: 1, DestNPI: 1,
+		SubmitThroughput: 1,
+		RequeueDelay:     120 * time.Second,
+		DLRExpiry:        86400 * time.Second,
+		DLRMsgID:         "0",
+		Window:           10,
+		Binds:            1,
+		LogFile:          DefaultLogFile(cid),
+		LogRotate:        "midnight",
+		LogLevel:         20,
+	}
+}
+
+// ValidCID tells whether s can identify a connector: 3 to 25 characters of [A-Za-z0-9_-].
+func ValidCID(s string) bool {
+	if len(s) < 3 || len(s) > 25 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// Validate reports every parameter that has a value which Key.Parse would refuse, joined
+// by errors.Join.
+func (c Config) Validate() error {
+	var errs []error
+	for i := range Keys {
+		scratch := c
+		errs = append(errs, Keys[i].Parse(Keys[i].Format(c), &scratch))
+	}
+	return errors.Join(errs...)
+}
+
+// Changed lists the parameters in which two configurations differ, in the order of Keys.
+// The caller looks at NeedsRestart and NeedsRebind to see what a change of them costs.
+func Changed(a, b Config) []*Key {
+	var out []*Key
+	for i := range Keys {
+		if Keys[i].Format(a) != Keys[i].Format(b) {
+			out = append(out, &Keys[i])
+		}
+	}
+	return out
 }
