@@ -2,6 +2,7 @@ package receipt
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"jasmind/internal/smpp/pdu"
@@ -34,12 +35,12 @@ func FormatDate(t time.Time) string { return t.Format(dateLayout) }
 // outside printable ASCII as ?, for a receipt has to pass through every alphabet.
 //
 // The error names the field that cannot be written: an ID that is empty, longer
-// than 64 octets or not one printable word, a date that is none, a Sub, Dlvrd
-// or Err that is not one printable word of up to 10 characters. dst is returned
+// than 64 octets or not one word, a date that is none, a Sub, Dlvrd
+// or Err that is not one word of up to 10 characters. dst is returned
 // as it was then.
 func Append(dst []byte, r *Receipt) ([]byte, error) {
-	if len(r.ID) == 0 || len(r.ID) > maxID || !graphic(r.ID) {
-		return dst, fmt.Errorf("receipt id %q: must be one word of 1 to %d printable characters", r.ID, maxID)
+	if len(r.ID) == 0 || len(r.ID) > maxID || !word(r.ID) {
+		return dst, fmt.Errorf("receipt id %q: must be one word of 1 to %d characters", r.ID, maxID)
 	}
 	submitted, err := Time(r.SubmitDate, time.UTC)
 	if err != nil {
@@ -66,7 +67,7 @@ func Append(dst []byte, r *Receipt) ([]byte, error) {
 		code = "000"
 	}
 	for _, f := range [...]struct{ name, value string }{{"sub", sub}, {"dlvrd", dlvrd}, {"err", code}} {
-		if len(f.value) > maxNumber || !graphic(f.value) {
+		if len(f.value) > maxNumber || !word(f.value) {
 			return dst, fmt.Errorf("receipt %s %q: must be one word of at most %d characters", f.name, f.value, maxNumber)
 		}
 	}
@@ -123,10 +124,11 @@ func Fill(m *pdu.Message, r *Receipt) error {
 	return nil
 }
 
-// graphic reports whether s is printable ASCII without a space.
-func graphic(s string) bool {
+// word reports whether s is printable ASCII without blanks and without the marks
+// that readers take for the end of a value.
+func word(s string) bool {
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
+		if s[i] <= ' ' || s[i] > '~' || strings.IndexByte("\"',;|:", s[i]) >= 0 {
 			return false
 		}
 	}
