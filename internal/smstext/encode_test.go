@@ -211,6 +211,8 @@ func TestAuto(t *testing.T) {
 		{"tables are not used where the default alphabet does", "hello", []Language{Turkish, Hindi}, 0, Tables{}, 5},
 		{"the language that fits is found among several", "नमस्ते", []Language{Turkish, Spanish, Hindi}, 0, Tables{Locking: Hindi}, 6},
 		{"capitals among Hindi letters take both tables", "नमस्तेनमस्ते SMS", []Language{Hindi}, 0, Tables{Hindi, Hindi}, 19},
+		{"where tables gain nothing, there are none", "€€€€", []Language{Turkish}, 0, Tables{}, 8},
+		{"where they gain an octet, they are taken", "€€€€€", []Language{Turkish}, 0, Tables{Locking: Turkish}, 5},
 		{"emoji are UCS2 whatever is offered", "ğ😀", []Language{Turkish}, 8, Tables{}, 6},
 		{"no text is the default alphabet", "", []Language{Turkish}, 0, Tables{}, 0},
 		{"text that is no UTF-8 is UCS2 with question marks", "\xff", nil, 8, Tables{}, 2},

@@ -171,7 +171,7 @@ func TestNothingThatBelongsTogetherIsCut(t *testing.T) {
 		{"ISO-2022-JP shift sequence at the cut", 10, a(132) + "\x1b$BF|" + a(9), 132},
 		{"ISO-2022-JP long shift sequence at the cut", 10, a(131) + "\x1b$(DF|" + a(9), 131},
 		{"ISO-2022-JP character at the cut", 10, a(130) + "\x1b$BF|\x1b(B" + a(9), 133},
-		{"ISO-2022-JP after the shift back", 10, "\x1b$BF|\x1b(B" + a(200), 134},
+		{"ISO-2022-JP after the shift back", 10, "a\x1b$BF|\x1b(B" + a(200), 134},
 		{"ISO-2022-JP broken escape", 10, a(133) + "\x1bX" + a(9), 134},
 	} {
 		t.Run(c.name, func(t *testing.T) {
