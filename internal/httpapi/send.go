@@ -1,0 +1,242 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"jasmind/internal/mt"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
+)
+
+// answerOf maps each Reason to the status and the generic text of the original; a Detail
+// of the error replaces the text. A test walks every Reason through it.
+var answerOf = map[sms.Reason]struct {
+	status int
+	text   string
+}{
+	sms.ReasonInvalid:        {http.StatusBadRequest, "Mandatory arguments not found, please refer to the HTTPAPI specifications."},
+	sms.ReasonAuthentication: {http.StatusForbidden, "Authentication failure"},
+	sms.ReasonAuthorization:  {http.StatusBadRequest, "Authorization failed"},
+	sms.ReasonValueFilter:    {http.StatusBadRequest, "Value filter failed"},
+	sms.ReasonNoRoute:        {http.StatusPreconditionFailed, "No route found"},
+	sms.ReasonNotBound:       {http.StatusPreconditionFailed, "Failover route has no bound connectors"},
+	sms.ReasonThrottled:      {http.StatusForbidden, "User throughput exceeded"},
+	sms.ReasonNoCredit:       {http.StatusForbidden, "Cannot charge submit_sm, check RouterPB log file for details"},
+	sms.ReasonIntercepted:    {http.StatusBadRequest, "Interception failed"},
+	sms.ReasonInterceptor:    {http.StatusServiceUnavailable, "InterceptorPB not connected !"},
+	sms.ReasonConnector:      {http.StatusInternalServerError, "Cannot send submit_sm, check SMPPClientManagerPB log file for details"},
+	sms.ReasonQueueFull:      {http.StatusServiceUnavailable, "Queue is full, try again later"},
+	sms.ReasonUnavailable:    {http.StatusServiceUnavailable, "Service temporarily unavailable, try again later"},
+	sms.ReasonInternal:       {http.StatusInternalServerError, "Cannot send submit_sm, check SMPPClientManagerPB log file for details"},
+}
+
+// keepsText are the reasons whose text is fixed: the detail goes to the log only.
+func keepsText(r sms.Reason) bool {
+	return r == sms.ReasonConnector || r == sms.ReasonInternal || r == sms.ReasonNoCredit
+}
+
+func (s *Server) send(w http.ResponseWriter, r *http.Request) {
+	s.Stats.RequestCount.Add(1)
+	s.Stats.LastRequestAt.Store(time.Now().UnixMilli())
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		w.Header().Set("Allow", "GET, POST")
+		text(w, http.StatusMethodNotAllowed, `Error "Method `+r.Method+` is not allowed, use GET or POST."`)
+		return
+	}
+	acc, err := s.handleSend(w, r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	s.Stats.SuccessCount.Add(1)
+	s.Stats.LastSuccessAt.Store(time.Now().UnixMilli())
+	text(w, http.StatusOK, `Success "`+string(acc.ID)+`"`)
+}
+
+// refuse answers an error and counts it.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	reason := sms.ReasonOf(err)
+	answer := answerOf[reason]
+	var e *sms.Error
+	if errors.As(err, &e) {
+		if e.Detail != "" && !keepsText(reason) {
+			answer.text = e.Detail
+		}
+		if e.Override != nil {
+			answer.status = e.Override.HTTP
+		}
+	}
+	switch reason {
+	case sms.ReasonAuthentication:
+		s.Stats.AuthErrors.Add(1)
+	case sms.ReasonNoRoute, sms.ReasonNotBound:
+		s.Stats.RouteErrors.Add(1)
+	case sms.ReasonThrottled:
+		s.Stats.ThroughputErrors.Add(1)
+	case sms.ReasonNoCredit:
+		s.Stats.ChargingErrors.Add(1)
+	case sms.ReasonIntercepted, sms.ReasonInterceptor:
+		s.Stats.InterceptorErrors.Add(1)
+	case sms.ReasonConnector, sms.ReasonQueueFull, sms.ReasonUnavailable, sms.ReasonInternal:
+		s.Stats.ServerErrors.Add(1)
+	}
+	if answer.status >= 500 {
+		s.log.Error("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
+	} else {
+		s.log.Warn("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
+	}
+	if answer.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	text(w, answer.status, `Error "`+answer.text+`"`)
+}
+
+func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted, error) {
+	a, err := s.arguments(w, r)
+	if err != nil {
+		return mt.Accepted{}, err
+	}
+	a.dlrDefaults()
+	if err := sendFields.validate(a); err != nil {
+		return mt.Accepted{}, err
+	}
+	m, err := message(a)
+	if err != nil {
+		return mt.Accepted{}, err
+	}
+	username := a.get("username")
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)
+	defer cancel()
+	m.UID, m.GID, err = s.auth.Authenticate(ctx, username, a.get("password"))
+	if err != nil {
+		if sms.ReasonOf(err) == sms.ReasonAuthentication {
+			err = &sms.Error{Reason: sms.ReasonAuthentication, Detail: "Authentication failure for username:" + username, Err: err}
+		}
+		return mt.Accepted{}, err
+	}
+	acc, err := s.submit.Submit(ctx, m)
+	if err != nil {
+		return mt.Accepted{}, spelled(err)
+	}
+	s.logSent(a, m, acc)
+	return acc, nil
+}
+
+// message builds what the arguments ask for. They are valid by their patterns.
+func message(a *arguments) (*mt.Message, error) {
+	m := &mt.Message{Origin: sms.OriginHTTP}
+	m.PDU.Dest.Addr = a.get("to")
+	if a.has("from") {
+		m.PDU.Source.Addr = a.get("from")
+		m.Set |= mt.FieldSource
+	}
+	if a.has("coding") {
+		n, _ := strconv.Atoi(a.get("coding"))
+		m.PDU.DataCoding = pdu.DataCoding(n)
+		m.Set |= mt.FieldCoding
+	}
+	if a.has("priority") {
+		n, _ := strconv.Atoi(a.get("priority"))
+		m.PDU.PriorityFlag = uint8(n)
+		m.Set |= mt.FieldPriority
+	}
+	if a.has("validity-period") {
+		// Up to 99 years, which is what SMPP's relative time can say (v3.4 §7.1.1.2).
+		n, err := strconv.ParseInt(a.get("validity-period"), 10, 64)
+		if err != nil || n > 99*365*24*60 {
+			return nil, invalid("validity-period", a.get("validity-period"))
+		}
+		m.Validity = time.Duration(n) * time.Minute
+		m.Set |= mt.FieldValidity
+	}
+	if sdt := a.get("sdt"); sdt != "" {
+		if _, err := pdu.ParseTime(sdt, time.Now()); err != nil {
+			return nil, invalid("sdt", sdt)
+		}
+		m.PDU.ScheduleDeliveryTime = sdt
+	}
+	if t := a.get("tags"); t != "" {
+		m.Tags = strings.Split(t, ",")
+	}
+	content, hexed := a.has("content"), a.has("hex-content")
+	switch {
+	case !content && !hexed:
+		return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: "content or hex-content not present."}
+	case content && hexed:
+		return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: "content and hex-content cannot be used both in same request."}
+	case hexed:
+		data, err := hex.DecodeString(a.get("hex-content"))
+		if err != nil {
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "hex-content", Detail: "Invalid hex-content data: '" + clip(a.get("hex-content")) + "'"}
+		}
+		m.PDU.ShortMessage = data
+	case m.Set&mt.FieldCoding != 0 && m.PDU.DataCoding != pdu.CodingDefault:
+		// With a coding of his own the sender gives the octets themselves.
+		m.PDU.ShortMessage = []byte(a.get("content"))
+	default:
+		m.Text, m.IsText = a.get("content"), true
+	}
+	// A DLR needs a URL to go to: without one dlr=yes counts as no.
+	if a.get("dlr") == "yes" && a.get("dlr-url") != "" {
+		n, _ := strconv.Atoi(a.get("dlr-level"))
+		m.Report = mt.Report{What: sms.ReportOf(n), URL: a.get("dlr-url"), Method: strings.ToUpper(a.get("dlr-method"))}
+	}
+	return m, nil
+}
+
+// spelled renames a field of the PDU to the argument it came from.
+func spelled(err error) error {
+	var fe *pdu.FieldError
+	if !errors.As(err, &fe) {
+		return err
+	}
+	names := map[string]string{"source_addr": "from", "destination_addr": "to", "short_message": "content"}
+	if name, ok := names[fe.Field]; ok {
+		return &sms.Error{Reason: sms.ReasonInvalid, Field: name, Detail: "Argument [" + name + "] has an invalid value: " + fe.Reason + ".", Err: err}
+	}
+	return err
+}
+
+var dlrText = [...]string{"No", "SMS-C", "Terminal", "All"}
+
+func (s *Server) logSent(a *arguments, m *mt.Message, acc mt.Accepted) {
+	content := a.get("content")
+	if !m.IsText {
+		content = string(m.PDU.ShortMessage)
+	}
+	if s.cfg.LogPrivacy {
+		content = "** " + strconv.Itoa(len(content)) + " byte content **"
+	} else {
+		content = printable(content)
+	}
+	s.log.Info("SMS-MT [uid:" + string(m.UID) + "] [cid:" + string(acc.CID) + "] [msgid:" + string(acc.ID) + "] [prio:" +
+		strconv.Itoa(int(m.PDU.PriorityFlag)) + "] [dlr:" + dlrText[m.Report.What.Level()] + "] [from:" + printable(m.PDU.Source.Addr) + "] [to:" +
+		m.PDU.Dest.Addr + "] [content:" + content + "]")
+}
+
+// printable replaces what could break or forge a log line by dots (Jasmin: all but 0x20-0x7E;
+// ours keeps printable text of any script).
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f || r == '\uFFFD' || 0x80 <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+			return '.'
+		}
+		return r
+	}, s)
+}
+
+const clipAt = 64
+
+// clip shortens a value that is quoted back.
+func clip(s string) string {
+	if len(s) > clipAt {
+		return s[:clipAt] + "..."
+	}
+	return s
+}

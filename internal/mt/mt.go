@@ -1,0 +1,175 @@
+// Package mt is the one way in for mobile-terminated messages: every door calls Submit,
+// and one door behaves like another because of that. Submit routes a message, applies the
+// connector's defaults, cuts long content into parts and makes the message ours: when it
+// returns without an error the message is durable.
+package mt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smppc"
+	"jasmind/internal/sms"
+	"jasmind/internal/smstext"
+)
+
+// Config holds the settings of Submit ([http-api] in jasmin.cfg).
+type Config struct {
+	MaxParts   int              // long_content_max_parts, default 5
+	Split      smstext.Method   // long_content_split: udh or sar, default udh
+	Overflow   smstext.Overflow // long_content_overflow: truncate (default) or reject (new)
+	WideRef    bool             // long_content_ref_bits = 16: 16-bit reference numbers (new)
+	LastReport bool             // dlr_parts = last: ask a receipt for the last part only
+}
+
+// Field is a set of fields that the sender set himself, so that the connector's defaults
+// leave them alone.
+type Field uint16
+
+// The fields with a connector default.
+const (
+	FieldSource Field = 1 << iota
+	FieldCoding
+	FieldPriority
+	FieldValidity
+)
+
+// Message is what a door hands in, authenticated and validated.
+type Message struct {
+	UID    sms.UserID
+	GID    sms.GroupID
+	Origin sms.Origin
+
+	// PDU holds the addresses, flags and, unless IsText, the user data in ShortMessage,
+	// which may be longer than one short message.
+	PDU pdu.Message
+	// Text is UTF-8 content that is still to be encoded, in the coding that the sender set
+	// or else in the connector's. Characters that the alphabet lacks become question marks.
+	Text   string
+	IsText bool
+
+	Set      Field
+	Validity time.Duration // with FieldValidity
+	Tags     []string
+
+	// Report says what the sender wants to hear of; with OriginHTTP at URL by Method.
+	Report Report
+}
+
+// Report is a request for delivery receipts.
+type Report struct {
+	What   sms.Report
+	URL    string
+	Method string // GET or POST
+}
+
+// Accepted tells what became of an accepted message.
+type Accepted struct {
+	ID    sms.MessageID
+	CID   sms.ConnectorID
+	Parts int
+}
+
+// router picks the connector of a message.
+type router interface {
+	// RouteMT gives the configuration of the connector to use. Errors: *sms.Error with
+	// ReasonNoRoute, ReasonNotBound or ReasonConnector.
+	RouteMT(m *Message) (*smppc.Config, error)
+}
+
+// backlog tells how many messages wait in a queue.
+type backlog interface {
+	Len(ctx context.Context, name queue.Name) (int, error)
+}
+
+// Service submits messages. Create it with New; it is safe for concurrent use.
+type Service struct {
+	cfg     Config
+	router  router
+	journal journal.Journal
+	limits  limits
+	refs    *smstext.References
+	log     *slog.Logger
+}
+
+// New makes a Service.
+func New(cfg Config, r router, j journal.Journal, b backlog, log *slog.Logger) *Service {
+	if cfg.MaxParts <= 0 {
+		cfg.MaxParts = 5
+	}
+	uuid.EnableRandPool()
+	return &Service{cfg: cfg, router: r, journal: j, limits: limits{backlog: b}, refs: smstext.NewReferences(), log: log}
+}
+
+// Submit makes a message ours. Errors are *sms.Error for what the sender may see;
+// anything else is our own fault. Without an error the message, all its parts, and the
+// request for its receipts are durable.
+func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
+	cfg, err := s.router.RouteMT(m)
+	if err != nil {
+		return Accepted{}, err
+	}
+	now := time.Now()
+	env := &sms.Envelope{
+		ID:        sms.MessageID(uuid.NewString()),
+		CID:       cfg.CID,
+		UID:       m.UID,
+		Origin:    m.Origin,
+		CreatedAt: now,
+		Report:    m.Report.What,
+	}
+	applyDefaults(m, cfg, env, now)
+	if env.Parts, err = s.parts(m, env); err != nil {
+		return Accepted{}, err
+	}
+	if err := s.limits.check(ctx, cfg); err != nil {
+		return Accepted{}, err
+	}
+	if err := s.accept(ctx, m, cfg, env); err != nil {
+		return Accepted{}, err
+	}
+	return Accepted{ID: env.ID, CID: env.CID, Parts: len(env.Parts)}, nil
+}
+
+// accept commits what must be durable before the sender is answered: the request for
+// receipts, the index of the end of validity, and the message.
+func (s *Service) accept(ctx context.Context, m *Message, cfg *smppc.Config, env *sms.Envelope) error {
+	msg, err := queue.EncodeEnvelope(env)
+	if err != nil {
+		var fe *pdu.FieldError
+		if errors.As(err, &fe) {
+			return &sms.Error{Reason: sms.ReasonInvalid, Field: fe.Field, Detail: fe.Error(), Err: err}
+		}
+		return err
+	}
+	e := journal.Entry{Publish: []queue.Publication{{Queue: queue.SubmitSM(env.CID), Message: msg}}}
+	if env.Report != 0 {
+		e.Receipts = []sms.ReceiptRequest{{
+			MsgID: env.ID, Origin: m.Origin, CID: env.CID, Report: env.Report, Parts: len(env.Parts), Expiry: cfg.DLRExpiry,
+			URL: m.Report.URL, Method: m.Report.Method, SubmittedAt: env.CreatedAt,
+			Source: env.Parts[0].Source, Dest: env.Parts[0].Dest, RegisteredDelivery: m.PDU.RegisteredDelivery,
+		}}
+	}
+	if !env.ExpiresAt.IsZero() {
+		e.Expiries = []sms.Expiry{{At: env.ExpiresAt, MsgID: env.ID, CID: env.CID, Report: env.Report}}
+	}
+	err = s.journal.Commit(ctx, &e)
+	switch {
+	case err == nil:
+		s.limits.accepted(env.CID)
+		return nil
+	case errors.Is(err, queue.ErrNoQueue):
+		return &sms.Error{Reason: sms.ReasonConnector, Detail: fmt.Sprintf("connector %s does not exist", env.CID), Err: err}
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return &sms.Error{Reason: sms.ReasonUnavailable, Detail: "message store is unavailable, try again later", Err: err}
+	}
+	return fmt.Errorf("accept message %s for %s: %w", env.ID, env.CID, err)
+}

@@ -1,0 +1,102 @@
+package mt
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smppc"
+	"jasmind/internal/sms"
+	"jasmind/internal/smstext"
+)
+
+// alphanumeric is the type of number of a source address that is a name (SMPP v3.4 §5.2.5).
+const alphanumeric = 5
+
+// applyDefaults fills what the sender left unset from the connector's configuration.
+//
+// TON, NPI, protocol_id, replace_if_present_flag and sm_default_msg_id of messages that
+// came over HTTP are the connector's; those of an ESME's own submit_sm are never touched.
+func applyDefaults(m *Message, cfg *smppc.Config, env *sms.Envelope, now time.Time) {
+	p := &m.PDU
+	if m.Origin == sms.OriginHTTP {
+		p.Source.TON, p.Source.NPI = cfg.SourceTON, cfg.SourceNPI
+		p.Dest.TON, p.Dest.NPI = cfg.DestTON, cfg.DestNPI
+		if cfg.ProtocolIDSet {
+			p.ProtocolID = cfg.ProtocolID
+		}
+		p.ReplaceIfPresent, p.SMDefaultMsgID = cfg.ReplaceIfPresent, cfg.DefaultMsgID
+	}
+	if m.Set&FieldSource == 0 && p.Source.Addr == "" && cfg.SourceAddr != "" {
+		p.Source.Addr = cfg.SourceAddr
+	}
+	if m.Set&FieldCoding == 0 && m.IsText {
+		p.DataCoding = cfg.Coding
+	}
+	if m.Set&FieldPriority == 0 {
+		p.PriorityFlag = cfg.Priority
+	}
+	env.Priority = min(p.PriorityFlag, 3)
+	switch {
+	case m.Set&FieldValidity != 0:
+		env.ExpiresAt = now.Add(m.Validity)
+	case cfg.Validity > 0:
+		env.ExpiresAt = now.Add(cfg.Validity)
+	}
+}
+
+// parts encodes the content and cuts it, and asks for receipts where the sender wants the
+// final state: of every part, so that the DLR of a long message tells of all of them.
+func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
+	p := m.PDU
+	if m.Origin != sms.OriginHTTP {
+		// What an ESME submits passes through untouched.
+		return []pdu.SubmitSM{{Message: p}}, nil
+	}
+	if m.IsText {
+		data, err := smstext.Encode(m.Text, p.DataCoding, smstext.Replace)
+		if err != nil {
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: fmt.Sprintf("content cannot be encoded with coding %d: %v", p.DataCoding, err)}
+		}
+		p.ShortMessage = data
+	}
+	opts := smstext.Options{Method: s.cfg.Split, Wide: s.cfg.WideRef, MaxParts: s.cfg.MaxParts, Overflow: s.cfg.Overflow}
+	if opts.Count(p.ShortMessage, p.DataCoding) > 1 {
+		opts.Reference = s.refs.Next(p.Dest.Addr)
+	}
+	cut, err := smstext.Split(p.ShortMessage, p.DataCoding, opts)
+	if errors.Is(err, smstext.ErrTooManyParts) {
+		return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "content",
+			Detail: fmt.Sprintf("content needs %d parts, long_content_max_parts is %d", opts.Count(p.ShortMessage, p.DataCoding), s.cfg.MaxParts)}
+	} else if err != nil {
+		return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: err.Error()}
+	}
+	if cut.Truncated {
+		s.log.Warn("long content was cut off", "uid", string(m.UID), "msgid", string(env.ID), "to", p.Dest.Addr,
+			"parts", len(cut.List), "dropped_octets", cut.Dropped)
+	}
+	out := make([]pdu.SubmitSM, len(cut.List))
+	for i, part := range cut.List {
+		q := p
+		q.ShortMessage = part.UserData
+		q.ESMClass = esmClass(part)
+		if len(part.TLVs) > 0 {
+			q.TLVs = append(append(pdu.TLVs(nil), p.TLVs...), part.TLVs...)
+		}
+		if env.Report&sms.ReportFinal != 0 && (!s.cfg.LastReport || i == len(cut.List)-1) {
+			q.RegisteredDelivery = 1 // SMSC delivery receipt, final outcome, success or failure (§5.2.17)
+		}
+		out[i] = pdu.SubmitSM{Message: q}
+	}
+	return out, nil
+}
+
+// esmClass is that of the original: store and forward for a single message and for SAR
+// parts, the UDH indicator alone for UDH parts.
+func esmClass(part smstext.Part) pdu.ESMClass {
+	if part.ESMClass&pdu.ESMUDHI != 0 {
+		return pdu.ESMUDHI
+	}
+	return pdu.ESMModeStoreForward
+}
