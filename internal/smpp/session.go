@@ -80,7 +80,7 @@ type Session struct {
 	writing   int    // octets in the Write that is going on
 	writerOff bool   // the write loop waits on wake
 	wake      sync.Cond
-	room      chan struct{} // closed when the write buffer was taken; nil when nobody waits
+	room      chan struct{} // closed when requests may be queued again; nil when nobody waits
 
 	seq        uint32 // of the next request
 	pending    map[uint32]*call
@@ -143,15 +143,15 @@ func (s *Session) Run(ctx context.Context) error {
 	s.started = true
 	s.mu.Unlock()
 
-	ctx, cancel := context.WithCancelCause(ctx)
 	aborted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(aborted)
 		s.abort(context.Cause(ctx))
 	})
+	inner, cancel := context.WithCancelCause(ctx) // ends with the session, however that ends
 	s.wg.Go(func() {
 		defer close(s.readDone)
-		s.guard(func() { s.readEnded(s.readLoop(ctx)) })
+		s.guard(func() { s.readEnded(s.readLoop(inner)) })
 	})
 	s.wg.Go(func() { s.guard(s.writeLoop) })
 	s.wg.Go(func() {

@@ -29,6 +29,14 @@ func (s *Session) appendLocked(status pdu.Status, seq uint32, p pdu.PDU) (pdu.He
 // overLocked reports whether more is queued than a peer that reads would leave. s.mu is held.
 func (s *Session) overLocked() bool { return len(s.out)+s.writing > s.cfg.MaxWriteBuffer }
 
+// roomLocked wakes the requests that wait for the peer to read, if it has. s.mu is held.
+func (s *Session) roomLocked() {
+	if s.room != nil && !s.overLocked() {
+		close(s.room)
+		s.room = nil
+	}
+}
+
 // sent accounts for a PDU that was queued.
 func (s *Session) sent(h pdu.Header, p pdu.PDU) {
 	s.stats.pdusOut.Add(1)
@@ -71,6 +79,7 @@ func (s *Session) writeLoop() {
 		if cap(buf) <= spareBuffer && !s.stopped {
 			s.spare = buf[:0]
 		}
+		s.roomLocked()
 		for len(s.out) == 0 && !s.closing && !s.stopped {
 			s.writerOff = true
 			s.wake.Wait()
@@ -88,10 +97,6 @@ func (s *Session) writeLoop() {
 		buf = s.out
 		s.out, s.spare = s.spare, nil
 		s.writing = len(buf)
-		if s.room != nil {
-			close(s.room)
-			s.room = nil
-		}
 		s.mu.Unlock()
 
 		n, err := s.conn.Write(buf)
