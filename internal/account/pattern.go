@@ -1,0 +1,110 @@
+package account
+
+import (
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+	"unicode/utf8"
+)
+
+// Pattern is a regular expression as operators write it for value filters and message
+// filters. It is anchored at the start of the text and not at its end, as Python's
+// re.match is (Jasmin: every filter calls compiled.match; TestPatternIsAnchoredAtTheStart).
+//
+// The syntax is that of Go's regexp package, which never takes more than linear time; it
+// lacks look-around and back references. The zero Pattern matches nothing.
+type Pattern struct {
+	text string
+	// prefix is literal text that every match starts with; it refuses most texts without
+	// running the expression.
+	prefix string
+	rest   rest
+	re     *regexp.Regexp
+}
+
+// rest says what follows the prefix of a Pattern.
+type rest uint8
+
+const (
+	restNever  rest = iota // nothing matches
+	restAny                // whatever follows
+	restEnd                // the end of the text
+	restRegexp             // the expression decides
+)
+
+const maxPattern = 1000
+
+// CompilePattern compiles a pattern of up to 1000 octets.
+func CompilePattern(text string) (Pattern, error) {
+	if len(text) > maxPattern {
+		return Pattern{}, fmt.Errorf("regular expression of %d octets is longer than %d", len(text), maxPattern)
+	}
+	if _, err := regexp.Compile(text); err != nil { // by itself: a(b|c)) must not borrow our bracket
+		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, err)
+	}
+	re, err := regexp.Compile(`\A(?:` + text + `)`)
+	if err != nil {
+		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, err)
+	}
+	p := Pattern{text: text, rest: restRegexp, re: re}
+	if tree, err := syntax.Parse(text, syntax.Perl); err == nil {
+		p.prefix, p.rest = shape(tree.Simplify())
+	}
+	return p, nil
+}
+
+// shape finds the literal text with which every match of an anchored expression starts,
+// and what follows it. It knows the forms that operators write, such as ^\+33\d+, ^85111$
+// and .*, and says restRegexp for all others.
+func shape(tree *syntax.Regexp) (string, rest) {
+	list := []*syntax.Regexp{tree}
+	if tree.Op == syntax.OpConcat {
+		list = tree.Sub
+	}
+	for len(list) > 0 && list[0].Op == syntax.OpBeginText {
+		list = list[1:]
+	}
+	var prefix strings.Builder
+	for len(list) > 0 && list[0].Op == syntax.OpLiteral && list[0].Flags&syntax.FoldCase == 0 {
+		for _, r := range list[0].Rune {
+			if r == utf8.RuneError {
+				return prefix.String(), restRegexp // it also matches octets that are no UTF-8
+			}
+			prefix.WriteRune(r)
+		}
+		list = list[1:]
+	}
+	switch {
+	case len(list) == 0, len(list) == 1 && mayBeEmpty(list[0]):
+		return prefix.String(), restAny
+	case len(list) == 1 && list[0].Op == syntax.OpEndText:
+		return prefix.String(), restEnd
+	}
+	return prefix.String(), restRegexp
+}
+
+// mayBeEmpty tells that a repetition needs nothing, so that it decides nothing at the end
+// of an expression that is not anchored there.
+func mayBeEmpty(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpStar || re.Op == syntax.OpQuest || re.Op == syntax.OpEmptyMatch
+}
+
+// Match tells whether s, from its start, matches. It allocates nothing.
+func (p *Pattern) Match(s string) bool {
+	if !strings.HasPrefix(s, p.prefix) {
+		return false
+	}
+	switch p.rest {
+	case restAny:
+		return true
+	case restEnd:
+		return len(s) == len(p.prefix)
+	case restRegexp:
+		return p.re.MatchString(s)
+	}
+	return false
+}
+
+// String is the pattern as it was written.
+func (p Pattern) String() string { return p.text }
