@@ -1,0 +1,40 @@
+package localdb
+
+// Metrics is what the database does, at one moment.
+type Metrics struct {
+	Disk        uint64 // octets of all files, those about to be deleted included
+	WAL         uint64 // octets of the log that are not yet in tables
+	MemTables   uint64 // octets of the memtables
+	Tables      int64  // table files
+	L0          int64  // of these, files of the level that grows when compaction cannot keep up
+	Flushes     int64
+	Compactions int64
+
+	Commits uint64 // batches committed
+	Groups  uint64 // writes to the log they needed
+	Swept   uint64 // expired values removed
+	Space   Space
+}
+
+// Metrics reads the counters. It takes some microseconds.
+func (d *DB) Metrics() Metrics {
+	p := d.pdb.Metrics()
+	m := Metrics{
+		Disk:        p.DiskSpaceUsage(),
+		WAL:         p.WAL.Size,
+		MemTables:   p.MemTable.Size,
+		L0:          p.Levels[0].TablesCount,
+		Flushes:     p.Flush.Count,
+		Compactions: p.Compact.Count,
+		Commits:     d.commits.commits.Load(),
+		Groups:      d.commits.batches.Load(),
+		Space:       d.Space(),
+	}
+	for i := range p.Levels {
+		m.Tables += p.Levels[i].TablesCount
+	}
+	d.expiry.mu.Lock()
+	m.Swept = d.expiry.swept
+	d.expiry.mu.Unlock()
+	return m
+}
