@@ -112,8 +112,7 @@ func TestResponseTimer(t *testing.T) {
 			}
 			// The response that comes after all is counted and does no harm.
 			r.peer.SendAs(pdu.StatusOK, seqs[0], &pdu.SubmitSMResp{MessageID: "late"})
-			go r.Do(context.Background(), submit("y")) //nolint:errcheck // ended by the cleanup
-			smpptest.Expect[*pdu.SubmitSM](r.peer)
+			synctest.Wait()
 			if got := r.Stats(); got.UnknownResponses != 1 || got.Timeouts != 3 {
 				t.Errorf("got %d unknown responses and %d timeouts, want 1 and 3", got.UnknownResponses, got.Timeouts)
 			}
