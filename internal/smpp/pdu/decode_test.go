@@ -287,6 +287,22 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("Append of %s: %v allocations, want 0", c.name, got)
 		}
 	}
+	for _, name := range []string{"submit_sm", "submit_sm_udh", "submit_sm_payload", "deliver_sm_tlv_order", "submit_sm_resp", "submit_sm_resp_v5_tlv", "data_sm", "broadcast_sm_v5"} {
+		h, p, err := Decode(frames[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sizeHint(p); got != len(frames[name]) {
+			t.Errorf("%s: sizeHint %d, %d octets", name, got, len(frames[name]))
+		}
+		if got := testing.AllocsPerRun(100, func() {
+			if _, err := Append(nil, h.Status, h.Sequence, p); err != nil {
+				t.Fatal(err)
+			}
+		}); got != 1 {
+			t.Errorf("Append of %s to nil: %v allocations, want 1", name, got)
+		}
+	}
 	f := frames["submit_sm"]
 	var fresh SubmitSM
 	if got := testing.AllocsPerRun(100, func() {

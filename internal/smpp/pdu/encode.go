@@ -37,6 +37,9 @@ func Append(dst []byte, status Status, seq uint32, p PDU) ([]byte, error) {
 	id := p.CommandID()
 	w := writer{b: dst, id: id}
 	start := len(dst)
+	if cap(dst)-start < HeaderLen {
+		w.b = append(make([]byte, 0, start+sizeHint(p)), dst...) // one allocation instead of several
+	}
 	w.b = append(w.b, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
 	w.body(status, p)
 	n := len(w.b) - start
@@ -52,6 +55,36 @@ func Append(dst []byte, status Status, seq uint32, p PDU) ([]byte, error) {
 	binary.BigEndian.PutUint32(h[8:], uint32(status))
 	binary.BigEndian.PutUint32(h[12:], seq)
 	return w.b, nil
+}
+
+// sizeHint is the encoded size of the frequent PDUs, and a guess for the others.
+func sizeHint(p PDU) int {
+	switch p := p.(type) {
+	case *SubmitSM:
+		return messageSize(&p.Message)
+	case *DeliverSM:
+		return messageSize(&p.Message)
+	case *SubmitSMResp:
+		return HeaderLen + len(p.MessageID) + 1 + tlvsSize(p.TLVs)
+	case *DataSM:
+		return HeaderLen + len(p.ServiceType) + len(p.Source.Addr) + len(p.Dest.Addr) + 10 + tlvsSize(p.TLVs)
+	case *Unknown:
+		return HeaderLen + len(p.Body)
+	}
+	return 4 * HeaderLen
+}
+
+func messageSize(m *Message) int {
+	const fixed = HeaderLen + 12 + 5 // octets, NULs
+	return fixed + len(m.ServiceType) + len(m.Source.Addr) + len(m.Dest.Addr) +
+		len(m.ScheduleDeliveryTime) + len(m.ValidityPeriod) + len(m.ShortMessage) + tlvsSize(m.TLVs)
+}
+
+func tlvsSize(l TLVs) (n int) {
+	for i := range l {
+		n += tlvHeaderLen + len(l[i].Value)
+	}
+	return n
 }
 
 // writer appends the fields of a body; the first fault is kept in err.
