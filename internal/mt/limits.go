@@ -36,7 +36,7 @@ func (l *limits) check(ctx context.Context, cfg *smppc.Config) error {
 	v, _ := l.byCID.LoadOrStore(cfg.CID, &depth{})
 	d := v.(*depth)
 	if now := time.Now().UnixNano(); now-d.at.Load() > int64(sampleEvery) && d.mu.TryLock() {
-		if n, err := l.backlog.Len(ctx, queue.SubmitSM(cfg.CID)); err == nil {
+		if n, err := l.backlog.Length(ctx, queue.SubmitSM(cfg.CID)); err == nil {
 			d.since.Store(0)
 			d.sampled.Store(int64(n))
 			d.at.Store(now)

@@ -87,7 +87,7 @@ type router interface {
 
 // backlog tells how many messages wait in a queue.
 type backlog interface {
-	Len(ctx context.Context, name queue.Name) (int, error)
+	Length(ctx context.Context, name queue.Name) (int, error)
 }
 
 // Service submits messages. Create it with New; it is safe for concurrent use.

@@ -1,0 +1,78 @@
+// Package metrics exposes counters that live elsewhere, as atomics, to Prometheus under
+// exact names: those of the original's /metrics, and ours beside them.
+package metrics
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Emit reports one value of a metric under a label's value.
+type Emit func(label string, v float64)
+
+// metric is one name with its source.
+type metric struct {
+	desc   *prometheus.Desc
+	kind   prometheus.ValueType
+	single func() float64
+	each   func(Emit)
+}
+
+// Set is a collection of metrics. Add everything before the first scrape. It is a
+// prometheus.Collector.
+type Set struct {
+	metrics []metric
+}
+
+// Counter adds a value that only grows.
+func (s *Set) Counter(name, help string, f func() float64) {
+	s.metrics = append(s.metrics, metric{desc: prometheus.NewDesc(name, help, nil, nil), kind: prometheus.CounterValue, single: f})
+}
+
+// Gauge adds a value that comes and goes.
+func (s *Set) Gauge(name, help string, f func() float64) {
+	s.metrics = append(s.metrics, metric{desc: prometheus.NewDesc(name, help, nil, nil), kind: prometheus.GaugeValue, single: f})
+}
+
+// CounterEach adds growing values that differ in one label, whose values must be a bounded set.
+func (s *Set) CounterEach(name, help, label string, f func(Emit)) {
+	s.metrics = append(s.metrics, metric{desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.CounterValue, each: f})
+}
+
+// GaugeEach adds values that come and go and differ in one label, whose values must be a bounded set.
+func (s *Set) GaugeEach(name, help, label string, f func(Emit)) {
+	s.metrics = append(s.metrics, metric{desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.GaugeValue, each: f})
+}
+
+// Describe sends the descriptions.
+func (s *Set) Describe(ch chan<- *prometheus.Desc) {
+	for i := range s.metrics {
+		ch <- s.metrics[i].desc
+	}
+}
+
+// Collect reads all values.
+func (s *Set) Collect(ch chan<- prometheus.Metric) {
+	for i := range s.metrics {
+		m := &s.metrics[i]
+		if m.single != nil {
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.single())
+			continue
+		}
+		m.each(func(label string, v float64) { ch <- prometheus.MustNewConstMetric(m.desc, m.kind, v, label) })
+	}
+}
+
+// Handler serves the set and the process's own figures in the text format.
+func (s *Set) Handler() (http.Handler, error) {
+	r := prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{s, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{EnableOpenMetrics: false, ErrorHandling: promhttp.HTTPErrorOnError}), nil
+}
