@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ type Emit func(label string, v float64)
 
 // metric is one name with its source.
 type metric struct {
+	name   string
 	desc   *prometheus.Desc
 	kind   prometheus.ValueType
 	single func() float64
@@ -29,22 +31,22 @@ type Set struct {
 
 // Counter adds a value that only grows.
 func (s *Set) Counter(name, help string, f func() float64) {
-	s.metrics = append(s.metrics, metric{desc: prometheus.NewDesc(name, help, nil, nil), kind: prometheus.CounterValue, single: f})
+	s.metrics = append(s.metrics, metric{name: name, desc: prometheus.NewDesc(name, help, nil, nil), kind: prometheus.CounterValue, single: f})
 }
 
 // Gauge adds a value that comes and goes.
 func (s *Set) Gauge(name, help string, f func() float64) {
-	s.metrics = append(s.metrics, metric{desc: prometheus.NewDesc(name, help, nil, nil), kind: prometheus.GaugeValue, single: f})
+	s.metrics = append(s.metrics, metric{name: name, desc: prometheus.NewDesc(name, help, nil, nil), kind: prometheus.GaugeValue, single: f})
 }
 
 // CounterEach adds growing values that differ in one label, whose values must be a bounded set.
 func (s *Set) CounterEach(name, help, label string, f func(Emit)) {
-	s.metrics = append(s.metrics, metric{desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.CounterValue, each: f})
+	s.metrics = append(s.metrics, metric{name: name, desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.CounterValue, each: f})
 }
 
 // GaugeEach adds values that come and go and differ in one label, whose values must be a bounded set.
 func (s *Set) GaugeEach(name, help, label string, f func(Emit)) {
-	s.metrics = append(s.metrics, metric{desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.GaugeValue, each: f})
+	s.metrics = append(s.metrics, metric{name: name, desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.GaugeValue, each: f})
 }
 
 // Describe sends the descriptions.
@@ -68,6 +70,14 @@ func (s *Set) Collect(ch chan<- prometheus.Metric) {
 
 // Handler serves the set and the process's own figures in the text format.
 func (s *Set) Handler() (http.Handler, error) {
+	seen := make(map[string]bool)
+	for i := range s.metrics {
+		if name := s.metrics[i].name; seen[name] {
+			return nil, fmt.Errorf("metric %s is defined twice", name)
+		} else {
+			seen[name] = true
+		}
+	}
 	r := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{s, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := r.Register(c); err != nil {
