@@ -97,7 +97,7 @@ func watchContainer(id string) *watchdog {
 
 // watchFolder has the processes of the folder killed, and the folder removed.
 func watchFolder(dir string) *watchdog {
-	return watch(`for group in $(cat "$1/`+groupsFile+`"); do kill -KILL -- "-$group"; done; rm -rf -- "$1"`, dir)
+	return watch(`for group in $(cat "$1/`+groupsFile+`"); do kill -s KILL -- "-$group"; done; rm -rf -- "$1"`, dir)
 }
 
 // watch runs script with the argument when this process ends. It returns nil where there is
@@ -117,14 +117,21 @@ func watch(script, argument string) *watchdog {
 		output.Close()
 		return nil
 	}
-	return &watchdog{cmd: cmd, input: output}
+	w := &watchdog{cmd: cmd, input: output}
+	watching.Store(w, true)
+	return w
 }
+
+// watching keeps every watchdog reachable until it is dismissed: the collector closes files
+// that nobody can reach, and the watchdog would take that for the end of this process.
+var watching sync.Map // of *watchdog
 
 // dismiss ends the watch; what it watched is gone.
 func (w *watchdog) dismiss() {
 	if w == nil {
 		return
 	}
+	watching.Delete(w)
 	_, _ = w.input.WriteString("done\n") // its end is all that matters
 	w.input.Close()
 	_ = w.cmd.Wait()

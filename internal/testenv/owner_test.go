@@ -3,10 +3,13 @@ package testenv
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -190,6 +193,27 @@ func TestSweepEndsProcessesOfOwnersThatAreGone(t *testing.T) {
 	eventually(t, "the process of the owner that is gone has ended", func() bool { return zombie(theirWorker) })
 	if _, err := os.Stat(mine); err != nil || zombie(mineWorker) || !alive(mineWorker) {
 		t.Errorf("what belongs to this process was touched: %v", err)
+	}
+}
+
+// The shared services are used long after the last reference to how they were started.
+func TestServiceOutlivesGarbageCollection(t *testing.T) {
+	server := Redis(t)
+	conn, err := net.Dial("tcp", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 3 {
+		runtime.GC()
+	}
+	// A watchdog that was let go kills its service and the connection ends.
+	if err := conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	var timeout net.Error
+	if _, err := conn.Read(make([]byte, 1)); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("read from the idle connection: got error %v, want a timeout", err)
 	}
 }
 

@@ -238,6 +238,9 @@ func TestRedisDatabasesAreApartAndGivenBackEmpty(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	if theirs == nil {
+		return
+	}
 	if size, err := redisClient(t, theirs.URL()).DBSize(ctx).Result(); err != nil || size != 0 {
 		t.Errorf("database %d after its test: %d keys, error %v, want none", theirs.DB, size, err)
 	}
@@ -280,6 +283,7 @@ func TestServiceThatEndsAtOnceIsToldWithItsLastWords(t *testing.T) {
 		return processSpec{command: command{argv: []string{"/bin/sh", "-c", "echo no room here; exit 3"}}}, nil
 	}
 	t.Setenv(EnvServices, "process")
+	t.Setenv("TMPDIR", t.TempDir())
 	_, err := start(t.Context(), &sh)
 	if err == nil || !contains(err.Error(), "it ended before it answered", "no room here", "set JASMIND_TEST_REDIS_ADDR") {
 		t.Errorf("got error %v, want one that quotes the output and names the ways out", err)

@@ -145,9 +145,10 @@ build_service() {
 	rm -f "$log"
 }
 
-# Two runs at a time would build everything twice.
+# Two runs at a time would build everything twice. The lock is on this very file, which any
+# user can open.
 if have flock; then
-	exec 9>"${TMPDIR:-/tmp}/jasmin-test-images.lock"
+	exec 9<build.sh
 	flock 9
 fi
 
