@@ -71,8 +71,8 @@ func say(w io.Writer, format string, args ...any) {
 // setUp starts the services. It returns no services and an exit code if that did not
 // succeed or a signal came.
 func setUp(signals <-chan os.Signal, out io.Writer) (*Services, int) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	type outcome struct {
 		services *Services
 		err      error
@@ -87,14 +87,17 @@ func setUp(signals <-chan os.Signal, out io.Writer) (*Services, int) {
 	select {
 	case got = <-done:
 	case sig := <-signals:
-		cancel(fmt.Errorf("signal %v", sig))
+		cancel()
 		code = exitSignal + int(sig.(syscall.Signal))
 		got = <-done
 		if got.services != nil {
 			tidy, stop := context.WithTimeout(context.Background(), tidyTimeout)
 			defer stop()
-			got.err = errors.Join(context.Cause(ctx), got.services.Close(tidy))
+			if err := got.services.Close(tidy); err != nil {
+				say(out, "%v", err)
+			}
 		}
+		got.err = fmt.Errorf("ended by signal %v before the command was started", sig)
 	}
 	if got.err != nil {
 		say(out, "%v", got.err)

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 func contains(text string, parts ...string) bool {
@@ -108,7 +110,15 @@ func TestMain(m *testing.M) {
 		fmt.Println("address:", redisAt(service).Addr())
 		select {}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if code == 0 {
+		// A package that counts its goroutines can use testenv.
+		if err := goleak.Find(); err != nil {
+			fmt.Println(err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 func TestServiceEndsWithItsProcessThoughKilled(t *testing.T) {

@@ -219,7 +219,7 @@ func start(ctx context.Context, k *kind) (*Service, error) {
 		}
 		errs = append(errs, fmt.Errorf("as a container: %w", err))
 	}
-	if processes {
+	if processes && ctx.Err() == nil {
 		service, err := launch(ctx, k, newProcess)
 		if err == nil {
 			return service, nil
