@@ -11,9 +11,10 @@ import (
 )
 
 // rank orders the final states of parts: the highest is that of the whole message. States
-// that are not here are intermediate.
+// that are not here are intermediate: also ACCEPTD and UNKNOWN, after which SMSCs send
+// others.
 var rank = map[string]int{
-	"DELIVRD": 1, "SKIPPED": 2, "UNKNOWN": 3, "DELETED": 4, "EXPIRED": 5, "REJECTD": 6, "UNDELIV": 7,
+	"DELIVRD": 1, "SKIPPED": 2, "DELETED": 3, "EXPIRED": 4, "REJECTD": 5, "UNDELIV": 6,
 }
 
 func final(state string) bool { return rank[state] > 0 }
