@@ -79,7 +79,12 @@ func (s *Session) exchangeBind(b *pdu.Bind) (*pdu.BindResp, error) {
 			s.cfg.Trace(In, h, p)
 		}
 		switch {
-		case h.Sequence == seq && (h.ID == b.CommandID().Response() || h.ID == pdu.CmdGenericNack):
+		case h.ID == b.CommandID().Response(), h.ID == pdu.CmdGenericNack:
+			// Only the bind can be meant, even if the sequence number is another: go-smpp's
+			// server, for one, numbers its bind responses by itself.
+			if h.Sequence != seq {
+				s.log.Debug("bind response with another sequence number", "seq", h.Sequence)
+			}
 			return bindResult(b, h, p)
 		case h.ID.IsResponse():
 			s.stats.unknownResponses.Add(1)
@@ -174,14 +179,16 @@ func (s *Session) authenticate(ctx context.Context, b *pdu.Bind) (status pdu.Sta
 // concludeBind answers a bind. The state changes together with the queueing of the response:
 // the peer's first request may follow at once, and ours must not come before.
 func (s *Session) concludeBind(h pdu.Header, b *pdu.Bind, status pdu.Status, resp *pdu.BindResp) {
-	var p pdu.PDU = bare(h.ID.Response())
-	if status == pdu.StatusOK {
+	var p pdu.PDU
+	switch {
+	case resp != nil:
+		own := *resp
+		own.Type = b.Type
+		p = &own
+	case status == pdu.StatusOK:
 		p = &pdu.BindResp{Type: b.Type, SystemID: b.SystemID}
-		if resp != nil {
-			ok := *resp
-			ok.Type = b.Type
-			p = &ok
-		}
+	default:
+		p = bare(h.ID.Response())
 	}
 	to := boundState(b.Type)
 	s.mu.Lock()

@@ -80,8 +80,9 @@ type Config struct {
 
 	// Bind authenticates a bind, as SMSC; nil refuses all with ESME_RBINDFAIL. It runs in a
 	// goroutine of its own, at most one per session, and may take its time until ctx
-	// ends with the session. A nil response stands for one with the peer's system_id.
-	// A refused bind leaves the connection open for another try.
+	// ends with the session. A nil response stands for one with the peer's system_id or, in a
+	// refusal, for none but the header (§4.1.2), which gosmpp cannot read, so that a refusal may
+	// have a body too. A refused bind leaves the connection open for another try.
 	Bind func(ctx context.Context, s *Session, b *pdu.Bind) (pdu.Status, *pdu.BindResp)
 
 	// OnStateChange is called after each change. The bind response precedes on the wire

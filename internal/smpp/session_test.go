@@ -53,12 +53,15 @@ func TestBindAsESME(t *testing.T) {
 		{"an acceptance without a body is one", func(p *smpptest.Peer, h pdu.Header) {
 			p.SendRaw(smpptest.Raw(0, h.ID.Response(), pdu.StatusOK, h.Sequence))
 		}, pdu.StatusOK},
+		{"an acceptance may have a sequence number of its own", func(p *smpptest.Peer, h pdu.Header) {
+			p.SendAs(pdu.StatusOK, 99, &pdu.BindResp{Type: pdu.Transceiver})
+		}, pdu.StatusOK},
 		{"what comes before the response is answered", func(p *smpptest.Peer, h pdu.Header) {
 			p.SendAs(pdu.StatusOK, 7, &pdu.EnquireLink{})
 			p.ExpectHeader(pdu.CmdEnquireLinkResp, pdu.StatusOK, 7)
 			p.SendAs(pdu.StatusOK, 8, deliver("early"))
 			p.ExpectHeader(pdu.CmdDeliverSMResp, pdu.StatusInvBndSts, 8)
-			p.SendAs(pdu.StatusOK, 99, &pdu.BindResp{Type: pdu.Transceiver})
+			p.SendAs(pdu.StatusOK, 1, &pdu.SubmitSMResp{MessageID: "?"})
 			p.Reply(h, pdu.StatusOK, &pdu.BindResp{Type: pdu.Transceiver, SystemID: "smsc"})
 		}, pdu.StatusOK},
 	} {
