@@ -16,8 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jasmind/internal/account"
 	"jasmind/internal/mt"
-	"jasmind/internal/sms"
 )
 
 // Config holds the settings of the door ([http-api] in jasmin.cfg).
@@ -54,9 +54,9 @@ func (c *Config) defaults() {
 
 // authenticator checks credentials.
 type authenticator interface {
-	// Authenticate gives the user behind a name and password. Errors: *sms.Error with
+	// Check gives the user behind a name and password. Errors: *sms.Error with
 	// ReasonAuthentication, or ReasonUnavailable when too many checks wait.
-	Authenticate(ctx context.Context, username, password string) (sms.UserID, sms.GroupID, error)
+	Check(ctx context.Context, username, password string) (*account.User, error)
 }
 
 // submitter takes messages.

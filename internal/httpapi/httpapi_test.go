@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"jasmind/internal/account"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -26,17 +27,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-type fakeAuth func(username, password string) (sms.UserID, sms.GroupID, error)
+type fakeAuth func(username, password string) (*account.User, error)
 
-func (f fakeAuth) Authenticate(_ context.Context, u, p string) (sms.UserID, sms.GroupID, error) {
-	return f(u, p)
-}
+func (f fakeAuth) Check(_ context.Context, u, p string) (*account.User, error) { return f(u, p) }
 
-func fooBar(u, p string) (sms.UserID, sms.GroupID, error) {
+func fooBar(u, p string) (*account.User, error) {
 	if u == "foo" && p == "bar" {
-		return "u1", "g1", nil
+		return &account.User{UID: "u1", GID: "g1"}, nil
 	}
-	return "", "", &sms.Error{Reason: sms.ReasonAuthentication}
+	return nil, &sms.Error{Reason: sms.ReasonAuthentication, Detail: "Authentication failure for username:" + u}
 }
 
 type fakeSubmit struct {

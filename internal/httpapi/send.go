@@ -110,16 +110,13 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	if err != nil {
 		return mt.Accepted{}, err
 	}
-	username := a.get("username")
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)
 	defer cancel()
-	m.UID, m.GID, err = s.auth.Authenticate(ctx, username, a.get("password"))
+	user, err := s.auth.Check(ctx, a.get("username"), a.get("password"))
 	if err != nil {
-		if sms.ReasonOf(err) == sms.ReasonAuthentication {
-			err = &sms.Error{Reason: sms.ReasonAuthentication, Detail: "Authentication failure for username:" + username, Err: err}
-		}
 		return mt.Accepted{}, err
 	}
+	m.UID, m.GID = user.UID, user.GID
 	acc, err := s.submit.Submit(ctx, m)
 	if err != nil {
 		return mt.Accepted{}, spelled(err)
