@@ -1,0 +1,53 @@
+// Package routing decides where a message goes: filters look at it, a route holds filters
+// and connectors, and a table holds routes in descending order, of which the first whose
+// filters all match is taken. Tables are immutable and compiled: a lookup allocates
+// nothing. It does not know what a connector does, nor what a message costs.
+//
+//	table, err := routing.NewTable(routing.MT, routes)
+//	route := table.Match(&routing.Message{Destination: "33612345678", User: "u1", Time: time.Now()})
+//	connector, ok := route.Choose(bound)
+package routing
+
+import (
+	"time"
+
+	"jasmind/internal/sms"
+)
+
+// Direction is which way a message goes.
+type Direction uint8
+
+// The directions, which are also a set in Filter types.
+const (
+	MT Direction = 1 << iota // mobile-terminated: submit_sm, from a user
+	MO                       // mobile-originated: deliver_sm, from a connector
+)
+
+// String is MT or MO.
+func (d Direction) String() string {
+	switch d {
+	case MT:
+		return "MT"
+	case MO:
+		return "MO"
+	}
+	return "MO MT"
+}
+
+// Message is what filters look at (Jasmin: Routable). Fields that a direction does not
+// have are empty.
+type Message struct {
+	Source      string
+	Destination string
+	// Content is the text in UTF-8, or the octets of a message that is no text. Jasmin
+	// matches the octets of short_message, whatever their alphabet; with UCS2 no
+	// pattern could then match what the operator reads.
+	Content   string
+	User      sms.UserID      // MT: who sends it
+	Group     sms.GroupID     // MT: the group he is in
+	Connector sms.ConnectorID // MO: where it came in
+	// Time is when the message was accepted or received. Date and time filters read the
+	// clock in its location: give local time, as the operator writes his intervals in it.
+	Time time.Time
+	Tags []string
+}
