@@ -11,6 +11,9 @@ import (
 	"jasmind/internal/smpp/pdu"
 )
 
+// maxSystemID is the longest system_id (SMPP v3.4 §5.2.1), which decoding leaves unchecked.
+const maxSystemID = 15
+
 // Bind binds as ESME (SMPP v3.4 §4.1), before Run, within Config.SessionInit. After a refusal, a
 // *StatusError, the connection is as before and Bind may be called again; after any other
 // error it is of no more use. The caller closes it in both cases, by Close.
@@ -164,7 +167,10 @@ func (s *Session) peerBinds(ctx context.Context, h pdu.Header, b *pdu.Bind) {
 
 // authenticate asks Config.Bind; a panic there refuses the bind.
 func (s *Session) authenticate(ctx context.Context, b *pdu.Bind) (status pdu.Status, resp *pdu.BindResp) {
-	if s.cfg.Bind == nil {
+	switch {
+	case len(b.SystemID) > maxSystemID:
+		return pdu.StatusInvSysID, nil
+	case s.cfg.Bind == nil:
 		return pdu.StatusBindFail, nil
 	}
 	defer func() {

@@ -51,6 +51,15 @@ func TestBindAsSMSC(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a system_id of over 15 octets gets ESME_RINVSYSID and another try", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := startSMSC(t, smpp.Config{})
+			body := []byte("a-system-id-of-21-oct\x00bar\x00\x00\x34\x00\x00\x00")
+			r.peer.SendRaw(smpptest.Raw(0, pdu.CmdBindTransceiver, 0, 3, body...))
+			r.peer.ExpectHeader(pdu.CmdBindTransceiverResp, pdu.StatusInvSysID, 3)
+			r.peer.Bind(bindAs)
+		})
+	})
 	t.Run("a second bind gets ESME_RALYBND, bound or while the first is looked at", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := startSMSC(t, smpp.Config{Bind: func(context.Context, *smpp.Session, *pdu.Bind) (pdu.Status, *pdu.BindResp) {

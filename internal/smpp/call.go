@@ -95,13 +95,11 @@ func (s *Session) TrySend(req pdu.PDU, done func(Response, error)) error {
 // launch takes a place in the window, gives the call a sequence number and queues the
 // request, in this order: the response may come before the write has returned.
 func (s *Session) launch(ctx context.Context, c *call, req pdu.PDU, block bool) error {
-	if c.slot {
-		if err := s.acquire(ctx, block); err != nil {
-			return err
-		}
+	if err := s.acquire(ctx, block); err != nil {
+		return err
 	}
 	err := s.start(ctx, c, req, block)
-	if err != nil && c.slot {
+	if err != nil {
 		<-s.slots
 	}
 	return err
@@ -112,6 +110,8 @@ func (s *Session) acquire(ctx context.Context, block bool) error {
 	select {
 	case <-s.refuse:
 		return closedError(s.Err())
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	default:
 	}
 	select {
@@ -139,8 +139,11 @@ func (s *Session) start(ctx context.Context, c *call, req pdu.PDU, block bool) e
 		return errors.New("smpp: nil request")
 	}
 	c.id = req.CommandID()
-	if c.id.IsResponse() || noResponse(c.id) {
+	switch {
+	case c.id.IsResponse() || noResponse(c.id):
 		return fmt.Errorf("smpp: %s has no response to wait for", c.id)
+	case c.slot && c.id == pdu.CmdUnbind:
+		return errors.New("smpp: unbind is for Unbind and Shutdown to send")
 	}
 	c.deadline = math.MaxInt64
 	if s.cfg.Response > 0 {
@@ -169,7 +172,7 @@ func (s *Session) start(ctx context.Context, c *call, req pdu.PDU, block bool) e
 		}
 		s.mu.Lock()
 	}
-	if s.finished || s.closing || s.stopped {
+	if s.closing || s.stopped || c.slot && s.refused {
 		defer s.mu.Unlock()
 		return closedError(s.cause)
 	}
@@ -213,6 +216,9 @@ func (s *Session) Notify(p pdu.PDU) error {
 	s.mu.Lock()
 	st := s.State()
 	switch {
+	case s.stopped || s.closing:
+		defer s.mu.Unlock()
+		return closedError(s.cause)
 	case judge(id, s.role, st) != allowed:
 		s.mu.Unlock()
 		return fmt.Errorf("%w: %s as %s in state %s", ErrNotBound, id, s.role, st)
@@ -231,6 +237,25 @@ func (s *Session) Notify(p pdu.PDU) error {
 		s.sent(h, p)
 	}
 	return err
+}
+
+// Inject queues octets as they are, past window, states and encoding. It is for simulators that
+// are to behave badly; what comes back is handled like anything else.
+func (s *Session) Inject(frames []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopped || s.closing:
+		return closedError(s.cause)
+	case s.overLocked():
+		return ErrWindowFull
+	}
+	s.out = append(s.out, frames...)
+	if s.writerOff {
+		s.writerOff = false
+		s.wake.Signal()
+	}
+	return nil
 }
 
 // nextLocked is the next sequence number that is not in flight. s.mu is held.

@@ -23,7 +23,9 @@ func (s *Session) readLoop(ctx context.Context) error {
 		if err != nil {
 			return s.readFailed(err)
 		}
-		buf = frame
+		if buf = frame; cap(buf) > spareBuffer {
+			buf = nil
+		}
 		select {
 		case <-s.ending: // what still comes before the end of the connection is late
 			s.discard()

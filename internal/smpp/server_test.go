@@ -203,6 +203,15 @@ func TestServer(t *testing.T) {
 		s, _ := dialed(t, srv.Addr().String(), smpp.DialConfig{})
 		_, err := s.Do(t.Context(), submit("x"))
 		wantErr(t, "Do", err, nil)
+		var attached any
+		for _, s := range srv.Sessions() {
+			if s.SystemID() == "foo" {
+				attached = s.Attachment()
+			}
+		}
+		if attached != "foo" {
+			t.Errorf("attached %v, want foo", attached)
+		}
 		close(release)
 		wantErr(t, "slow Dial", <-slow, nil)
 	})

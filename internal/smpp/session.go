@@ -33,7 +33,7 @@ import (
 
 const (
 	readBuffer   = 16 << 10
-	spareBuffer  = 256 << 10       // a write buffer that grew beyond is not kept
+	spareBuffer  = 64 << 10        // a read or write buffer that grew beyond is not kept
 	flushTimeout = 5 * time.Second // for what is queued when the session ends politely
 	lingerTime   = time.Second     // for the peer to close after us, so that it can read our last words
 )
@@ -58,7 +58,6 @@ type Session struct {
 	poke     chan struct{} // wakes the keeper
 
 	wg         sync.WaitGroup
-	refuseOnce sync.Once
 	state      atomic.Uint32
 	lastRecv   atomic.Int64 // instant of the last PDU
 	stats      counters
@@ -71,6 +70,7 @@ type Session struct {
 	stopped  bool // nothing is written any more
 	closing  bool // write what is queued, then close
 	finished bool // pending was failed for good
+	refused  bool // refuse is closed
 	cause    error
 	systemID string
 	bindType pdu.BindType
@@ -227,7 +227,14 @@ func (s *Session) closeAfterFlush(cause error) {
 }
 
 // refuseNew wakes every waiting Do and lets no other in.
-func (s *Session) refuseNew() { s.refuseOnce.Do(func() { close(s.refuse) }) }
+func (s *Session) refuseNew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.refused {
+		s.refused = true
+		close(s.refuse)
+	}
+}
 
 // finish fails what is pending and marks the session as closed.
 func (s *Session) finish() {

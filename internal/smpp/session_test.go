@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -373,7 +375,7 @@ func TestLocalMisuse(t *testing.T) {
 			_, err := r.Do(t.Context(), req)
 			wantErr(t, req.CommandID().String(), err, smpp.ErrNotBound)
 		}
-		for _, req := range []pdu.PDU{nil, &pdu.SubmitSMResp{}, &pdu.AlertNotification{}, &pdu.Outbind{}} {
+		for _, req := range []pdu.PDU{nil, &pdu.SubmitSMResp{}, &pdu.AlertNotification{}, &pdu.Outbind{}, &pdu.Unbind{}} {
 			if _, err := r.Do(t.Context(), req); err == nil {
 				t.Errorf("Do accepted %T", req)
 			}
@@ -416,6 +418,62 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		wantErr(t, "Send", a.err, smpp.ErrSessionClosed)
 		if s.State() != smpp.Closed {
 			t.Errorf("state %s, want CLOSED", s.State())
+		}
+	})
+}
+
+func TestNotifyAndInject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startSMSC(t, smpp.Config{EnquireLink: -1})
+		wantErr(t, "outbind", r.Notify(&pdu.Outbind{SystemID: "smsc"}), nil)
+		if _, ob := smpptest.Expect[*pdu.Outbind](r.peer); ob.SystemID != "smsc" {
+			t.Errorf("outbind of %q", ob.SystemID)
+		}
+		wantErr(t, "alert_notification before the bind", r.Notify(&pdu.AlertNotification{}), smpp.ErrNotBound)
+		r.peer.Bind(bindAs)
+		wantErr(t, "alert_notification", r.Notify(&pdu.AlertNotification{}), nil)
+		smpptest.Expect[*pdu.AlertNotification](r.peer)
+		if err := r.Notify(deliver("x")); err == nil {
+			t.Error("Notify accepted deliver_sm")
+		}
+		wantErr(t, "Inject", r.Inject(smpptest.Raw(0, 0x0BAD, 0, 9, 1)), nil)
+		r.peer.ExpectHeader(0x0BAD, pdu.StatusOK, 9)
+		r.Close(nil)
+		r.peer.ExpectClosed()
+		wantErr(t, "Inject", r.Inject([]byte{0}), smpp.ErrSessionClosed)
+		wantErr(t, "Notify", r.Notify(&pdu.AlertNotification{}), smpp.ErrSessionClosed)
+	})
+}
+
+func TestTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got []string
+		r := startESME(t, smpp.Config{Trace: func(dir smpp.Direction, h pdu.Header, p pdu.PDU) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, fmt.Sprintf("%s %s %s %d %d %t", dir, h.ID, h.Status, h.Sequence, h.Length, p != nil))
+		}}, bindAs)
+		seq := r.peer.Send(&pdu.EnquireLink{})
+		r.peer.ExpectHeader(pdu.CmdEnquireLinkResp, pdu.StatusOK, seq)
+		r.peer.SendRaw(smpptest.Raw(0, pdu.CmdDeliverSM, 0, 9))
+		r.peer.Read()
+		synctest.Wait()
+		want := []string{
+			"out bind_transceiver ESME_ROK 1 29 true",
+			"in bind_transceiver_resp ESME_ROK 1 25 true",
+			"in enquire_link ESME_ROK 1 16 true",
+			"out enquire_link_resp ESME_ROK 1 16 true",
+			"in deliver_sm ESME_ROK 9 16 false",
+			"out deliver_sm_resp ESME_RINVCMDLEN 9 16 true",
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(got, want) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if st := r.Stats(); st.PDUsIn != 3 || st.PDUsOut != 3 || st.OctetsIn != 57 || st.OctetsOut != 61 {
+			t.Errorf("got %+v, want 3 PDUs of 57 octets in and 3 of 61 out", st)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Unbind ends the session politely (SMPP v3.4 §4.2): no more requests of ours, unbind, its
-// response, close. What is still in flight fails with ErrSessionClosed. It returns when the
+// response, close. What is still in flight fails with ErrSessionClosed. It needs Run and returns when the
 // session has ended, nil if the peer answered or closed; Run returns nil either way.
 func (s *Session) Unbind(ctx context.Context) error {
 	s.refuseNew()

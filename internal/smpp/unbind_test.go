@@ -21,6 +21,7 @@ func TestUnbind(t *testing.T) {
 			go func() { unbound <- r.Unbind(context.Background()) }()
 			smpptest.Expect[*pdu.SubmitSM](r.peer)
 			h, _ := smpptest.Expect[*pdu.Unbind](r.peer)
+			synctest.Wait()
 			if r.State() != smpp.Unbinding {
 				t.Errorf("state %s, want UNBINDING", r.State())
 			}

@@ -2,6 +2,7 @@ package smpp
 
 import (
 	"fmt"
+	"time"
 
 	"jasmind/internal/smpp/pdu"
 )
@@ -103,8 +104,26 @@ func (s *Session) writeLoop() {
 		s.stats.writes.Add(1)
 		s.stats.octetsOut.Add(uint64(n))
 		if err != nil {
-			s.abort(fmt.Errorf("smpp: write: %w", err))
+			s.writeFailed(fmt.Errorf("smpp: write: %w", err))
 			return
 		}
 	}
+}
+
+// writeFailed ends a session whose peer takes nothing any more. What it has sent before it
+// closed, responses above all, is read first.
+func (s *Session) writeFailed(err error) {
+	s.mu.Lock()
+	s.stopped = true
+	s.out = nil
+	s.mu.Unlock()
+	s.refuseNew()
+	t := time.NewTimer(lingerTime)
+	defer t.Stop()
+	select {
+	case <-s.readDone:
+	case <-s.ending:
+	case <-t.C:
+	}
+	s.abort(err)
 }
