@@ -56,10 +56,11 @@ func (r *request) finish(err error) {
 	r.answer(err)
 }
 
-// group is what one fsync answers.
+// group is what was taken at once, or the part of it that one write covers.
 type group struct {
 	pb       *pebble.Batch // nil: nothing was written
 	requests []*request
+	landed   int // of a group in flight: how many are answered, guarded by the committer's mu
 }
 
 type groups []*group
@@ -163,9 +164,9 @@ func (c *committer) take() *group {
 func (c *committer) write() {
 	defer close(c.syncq)
 	defer func() {
-		// Pebble panics when the log cannot be written.
+		// Pebble answers what it does not expect with a panic.
 		if v := recover(); v != nil {
-			c.d.fail(fmt.Errorf("write the log: %v", v))
+			c.d.fail(fmt.Errorf("write: %v", v))
 		}
 	}()
 	for g := c.take(); g != nil; g = c.take() {
@@ -238,7 +239,7 @@ func (c *committer) sync() {
 		}
 		for _, r := range g.requests {
 			if r.b.firstExpiry != 0 {
-				c.d.expiry.rewind(r.b.firstExpiry) // not before it can be read, or a sweep passes it by
+				c.d.expiry.at.Add(r.b.firstExpiry) // not before it can be read, or a sweep passes it by
 			}
 			r.finish(r.err)
 			_ = r.b.pb.Close()
@@ -252,8 +253,11 @@ func (c *committer) sync() {
 func (c *committer) landed(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.flying) == 0 {
+		return // abandoned meanwhile
+	}
 	first := c.flying[0]
-	if first.requests = first.requests[n:]; len(first.requests) == 0 {
+	if first.landed += n; first.landed == len(first.requests) {
 		c.flying[0] = nil
 		if c.flying = c.flying[1:]; len(c.flying) == 0 {
 			c.flying = nil
@@ -267,7 +271,7 @@ func (c *committer) abandon(err error) {
 	c.lost = err
 	var waiting []*request
 	for _, g := range c.flying {
-		waiting = append(waiting, g.requests...)
+		waiting = append(waiting, g.requests[g.landed:]...)
 	}
 	waiting = append(waiting, c.queue...)
 	c.flying, c.queue, c.octets = nil, nil, 0

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,6 +50,15 @@ func (e Expiring) Expired(now time.Time) bool { return e.expired(now) }
 
 func (e Expiring) expired(now time.Time) bool { return !e.At.IsZero() && !e.At.After(now) }
 
+// DeleteExpiring removes a value written by SetExpiring and its entry in the index; at is what
+// GetExpiring told. With another time the entry stays until then.
+func (b *Batch) DeleteExpiring(key []byte, at time.Time) {
+	b.Delete(key)
+	if ms := expiryOf(at); ms != 0 {
+		b.Delete(expiryKey(ms, key))
+	}
+}
+
 // expiryOf is the time in the form of the index: milliseconds, 0 for ever, 1 for all before 1970.
 func expiryOf(at time.Time) uint64 {
 	if at.IsZero() {
@@ -66,21 +75,9 @@ func expiryKey(ms uint64, key []byte) []byte {
 
 // sweeper removes expired values. The index has one entry, expiry then key, for each SetExpiring; the
 // entry of a value that was written again since is passed over, as the value tells a later time.
-//
-// Entries below next are gone, and their tombstones are never read again: a sweep seeks to next. A
-// commit that writes an earlier expiry moves it back.
 type sweeper struct {
-	mu   sync.Mutex
-	next uint64
-
-	swept uint64 // values removed, guarded by mu
-}
-
-// rewind is called for each batch with expiring values, once they can be read.
-func (s *sweeper) rewind(ms uint64) {
-	s.mu.Lock()
-	s.next = min(s.next, ms)
-	s.mu.Unlock()
+	at    Position
+	swept atomic.Uint64 // values removed
 }
 
 func (s *sweeper) run(ctx context.Context, d *DB) {
@@ -93,17 +90,12 @@ func (s *sweeper) run(ctx context.Context, d *DB) {
 		case <-d.failed:
 			return
 		case now := <-tick.C:
-			for {
-				more, err := s.sweep(ctx, d, now)
-				if err != nil {
-					if ctx.Err() == nil && !errors.Is(err, ErrFailed) && !errors.Is(err, ErrClosed) {
-						d.cfg.Log.Warn("sweep expired values", "err", err)
-					}
-					break
-				}
-				if !more {
-					break
-				}
+			more, err := true, error(nil)
+			for more && err == nil {
+				more, err = s.sweep(ctx, d, now)
+			}
+			if err != nil && ctx.Err() == nil && !errors.Is(err, ErrFailed) && !errors.Is(err, ErrClosed) {
+				d.cfg.Log.Warn("sweep expired values", "err", err)
 			}
 		}
 	}
@@ -112,32 +104,23 @@ func (s *sweeper) run(ctx context.Context, d *DB) {
 // sweep removes one batch of what has expired at now. more tells that it stopped at its limit.
 func (s *sweeper) sweep(ctx context.Context, d *DB, now time.Time) (more bool, err error) {
 	limit := expiryOf(now) + 1
-	s.mu.Lock()
-	from := s.next
+	from := s.at.Begin()
+	next := from
+	defer func() { s.at.End(next) }()
 	if from >= limit {
-		s.mu.Unlock()
 		return false, nil
 	}
-	s.next = math.MaxUint64 // a rewind from here on shows
-	s.mu.Unlock()
-
-	reached := limit
-	defer func() {
-		if err != nil {
-			reached = from
-		}
-		s.mu.Lock()
-		s.next = min(s.next, reached)
-		s.mu.Unlock()
-	}()
-
 	var entries [][]byte
 	err = d.Scan(AppendUint64(nsExpiry.Key(), from), AppendUint64(nsExpiry.Key(), limit), func(key, _ []byte) bool {
 		entries = append(entries, append([]byte(nil), key...))
 		return len(entries) < sweepBatch
 	})
-	if err != nil || len(entries) == 0 {
+	if err != nil {
 		return false, err
+	}
+	if len(entries) == 0 {
+		next = limit
+		return false, nil
 	}
 	b := d.NewBatch()
 	removed := uint64(0)
@@ -159,13 +142,13 @@ func (s *sweeper) sweep(ctx context.Context, d *DB, now time.Time) (more bool, e
 	if err := d.Commit(ctx, b); err != nil {
 		return false, err
 	}
-	s.mu.Lock()
-	s.swept += removed
-	s.mu.Unlock()
-	if more = len(entries) == sweepBatch; more {
-		// Entries of the same millisecond may remain, so begin there again: at most one batch of
-		// tombstones is read twice.
-		reached, _, _ = CutUint64(entries[len(entries)-1][1:])
+	s.swept.Add(removed)
+	if more = len(entries) == sweepBatch; !more {
+		next = limit
+		return false, nil
 	}
-	return more, nil
+	// Entries of the same millisecond may remain, so begin there again: at most one batch of tombstones
+	// is read twice.
+	next, _, _ = CutUint64(entries[len(entries)-1][1:])
+	return true, nil
 }

@@ -112,6 +112,7 @@ type DB struct {
 
 	stop   context.CancelFunc
 	wg     sync.WaitGroup // sweeper and space watch
+	opened atomic.Bool
 	closed atomic.Bool
 }
 
@@ -143,7 +144,7 @@ func Open(dir string, cfg Config) (*DB, error) {
 	cache := pebble.NewCache(cfg.CacheSize)
 	defer cache.Unref()
 	d.pdb, err = pebble.Open(dir, &pebble.Options{
-		FS:                          cfg.FS,
+		FS:                          logFS{cfg.FS, d},
 		Lock:                        lock,
 		Cache:                       cache,
 		Logger:                      pebbleLog{d},
@@ -159,6 +160,7 @@ func Open(dir string, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("localdb: open %s: %w", dir, err), lock.Close())
 	}
+	d.opened.Store(true)
 	if err := d.space.init(d); err != nil {
 		return nil, errors.Join(err, d.pdb.Close(), lock.Close())
 	}
@@ -243,6 +245,7 @@ func (d *DB) events() *pebble.EventListener {
 		CompactionEnd: func(info pebble.CompactionInfo) {
 			d.background("compaction", info.Err, &d.compacBad)
 		},
+		WALCreated: d.logCreated,
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			d.cfg.Log.Debug("database writes wait", "reason", info.Reason)
 		},

@@ -33,8 +33,6 @@ func (d *DB) Metrics() Metrics {
 	for i := range p.Levels {
 		m.Tables += p.Levels[i].TablesCount
 	}
-	d.expiry.mu.Lock()
-	m.Swept = d.expiry.swept
-	d.expiry.mu.Unlock()
+	m.Swept = d.expiry.swept.Load()
 	return m
 }

@@ -1,0 +1,248 @@
+package localdb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+)
+
+// fault makes one kind of file operation fail with ENOSPC once it is switched on.
+type fault struct {
+	on   atomic.Bool
+	kind errorfs.OpKind
+	ext  string
+}
+
+func (f *fault) String() string { return "disk full" }
+
+func (f *fault) MaybeError(op errorfs.Op) error {
+	if f.on.Load() && op.Kind == f.kind && strings.HasSuffix(op.Path, f.ext) {
+		return &os.PathError{Op: "write", Path: op.Path, Err: syscall.ENOSPC}
+	}
+	return nil
+}
+
+// writeUntilFailed commits from several goroutines until the database fails and gives what was confirmed.
+func writeUntilFailed(t *testing.T, db *DB, start func()) map[string]bool {
+	t.Helper()
+	var (
+		mu        sync.Mutex
+		wg        sync.WaitGroup
+		confirmed = map[string]bool{}
+		started   atomic.Bool
+	)
+	value := bytes.Repeat([]byte("v"), 500)
+	for w := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				k := fmt.Sprintf("%d-%d", w, i)
+				b := db.NewBatch()
+				b.Set(key(k), value)
+				err := db.Commit(t.Context(), b)
+				if err != nil {
+					if !errors.Is(err, ErrFailed) {
+						t.Errorf("commit: %v, want ErrFailed", err)
+					}
+					return
+				}
+				mu.Lock()
+				confirmed[k] = true
+				n := len(confirmed)
+				mu.Unlock()
+				if n > 500 && started.CompareAndSwap(false, true) {
+					start()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return confirmed
+}
+
+// When the log or the tables cannot be written any more, the database ends once, says so, answers
+// everybody, and what it confirmed is there at the next start.
+func TestDiskFull(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		f    *fault
+	}{
+		{"writing the log", &fault{kind: errorfs.OpFileWrite, ext: ".log"}},
+		{"syncing the log", &fault{kind: errorfs.OpFileSyncData, ext: ".log"}},
+		{"creating a table", &fault{kind: errorfs.OpCreate, ext: ".sst"}},
+		{"writing a table", &fault{kind: errorfs.OpFileWrite, ext: ".sst"}},
+		{"creating a log", &fault{kind: errorfs.OpCreate, ext: ".log"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mem := vfs.NewCrashableMem()
+			fatal := make(chan error, 10)
+			db := open(t, "db", Config{FS: errorfs.Wrap(mem, c.f), MemTableSize: 64 << 10, OnFatal: func(err error) { fatal <- err }})
+			confirmed := writeUntilFailed(t, db, func() { c.f.on.Store(true) })
+			<-db.Failed()
+			if err := db.Err(); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+				// Pebble reports some of them as text only.
+				if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "no space left") {
+					t.Errorf("the database failed with %v, want ErrFailed and ENOSPC", err)
+				}
+			}
+			if err := <-fatal; !errors.Is(err, ErrFailed) {
+				t.Errorf("told of %v, want ErrFailed", err)
+			}
+			b := db.NewBatch()
+			b.Set(key("late"), nil)
+			asked := make(chan error, 1)
+			db.CommitAsync(b, func(err error) { asked <- err })
+			if err := <-asked; !errors.Is(err, ErrFailed) {
+				t.Errorf("a later commit: %v, want ErrFailed", err)
+			}
+			if err := db.Close(); !errors.Is(err, ErrFailed) {
+				t.Errorf("close: %v, want ErrFailed", err)
+			}
+			if len(fatal) != 0 {
+				t.Errorf("told %d times more", len(fatal))
+			}
+
+			// Only what was synced survives.
+			again := open(t, "db", Config{FS: mem.CrashClone(vfs.CrashCloneCfg{})})
+			for k := range confirmed {
+				if get(t, again, k) == "<none>" {
+					t.Fatalf("%s was confirmed and is lost (of %d)", k, len(confirmed))
+				}
+			}
+		})
+	}
+}
+
+// A flush that fails for a moment is repeated and harms nobody.
+func TestShortFault(t *testing.T) {
+	var left atomic.Int32
+	left.Store(maxBackgroundFailures / 2)
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") && left.Add(-1) >= 0 {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	db := open(t, "db", Config{FS: fs, MemTableSize: 64 << 10})
+	value := strings.Repeat("v", 1000)
+	for i := range 500 {
+		set(t, db, fmt.Sprint(i), value)
+	}
+	if err := db.Err(); err != nil {
+		t.Error(err)
+	}
+	if left.Load() >= 0 {
+		t.Error("the fault did not happen")
+	}
+}
+
+// A real file system that runs full: the watch tells before, and the end is as in TestDiskFull.
+func TestDiskFullTmpfs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "small")
+	must(t, os.Mkdir(dir, 0o700))
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=48m"); err != nil {
+		t.Logf("cannot mount a tmpfs, TestDiskFull covers the same with an injected error: %v", err)
+		return
+	}
+	unmounted := false
+	t.Cleanup(func() {
+		if !unmounted {
+			_ = syscall.Unmount(dir, syscall.MNT_DETACH)
+		}
+	})
+	low := make(chan Space, 10)
+	data := filepath.Join(dir, "db")
+	db := open(t, data, Config{MemTableSize: 256 << 10, SpaceInterval: time.Millisecond, OnSpace: func(s Space) { low <- s }})
+	set(t, db, "first", "1")
+
+	// Something else fills the disk up to below the mark of 5 %.
+	ballast := filepath.Join(dir, "ballast")
+	free := db.Space().Free
+	must(t, os.WriteFile(ballast, make([]byte, free-1<<20), 0o600))
+	if s := <-low; s.State != SpaceLow || !db.Low() {
+		t.Errorf("told %+v, want low", s)
+	}
+	must(t, os.Remove(ballast))
+	if s := <-low; s.State != SpaceOK || db.Low() {
+		t.Errorf("told %+v, want ok", s)
+	}
+
+	must(t, db.Close())
+
+	// Then it runs full under a process that writes. That process ends, and the next one finds what it confirmed.
+	cmd := childCommand("fill", data)
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Fatalf("the child ended with %v, want exit code 1", err)
+	}
+	must(t, os.Remove(ballast))
+	again := open(t, data, Config{})
+	n := 0
+	for line := range strings.Lines(string(out)) {
+		k := strings.TrimSpace(strings.TrimPrefix(line, "set "))
+		if n++; get(t, again, k) == "<none>" {
+			t.Fatalf("%s was confirmed and is lost", k)
+		}
+	}
+	if n < 500 {
+		t.Errorf("the child confirmed %d, want at least 500", n)
+	}
+	must(t, again.Close())
+	unmounted = syscall.Unmount(dir, syscall.MNT_DETACH) == nil
+}
+
+// fillChild writes while it fills the disk, tells of what was confirmed, and ends with exit code 1 when
+// the database does.
+func fillChild(dir string) error {
+	db, err := Open(dir, Config{MemTableSize: 256 << 10})
+	if err != nil {
+		return err
+	}
+	value := bytes.Repeat([]byte("v"), 500)
+	var confirmed atomic.Int32
+	for w := range 8 {
+		go func() {
+			for i := 0; ; i++ {
+				k := fmt.Sprintf("%d-%d", w, i)
+				b := db.NewBatch()
+				b.Set(key(k), value)
+				if err := db.Commit(context.Background(), b); err != nil {
+					return
+				}
+				fmt.Println("set", k)
+				if confirmed.Add(1) == 500 {
+					go fillDisk(filepath.Join(filepath.Dir(dir), "ballast"))
+				}
+			}
+		}()
+	}
+	<-db.Failed()
+	return db.Close()
+}
+
+// fillDisk writes to a file until nothing more fits.
+func fillDisk(name string) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	for chunk := make([]byte, 64<<10); len(chunk) > 0; {
+		if _, err := f.Write(chunk); err != nil {
+			chunk = chunk[:len(chunk)/2]
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package pebble_test
+
+import (
+	"testing"
+	"time"
+
+	"jasmind/internal/localdb"
+	"jasmind/internal/store/pebble"
+	"jasmind/internal/store/storetest"
+)
+
+func openDB(t testing.TB, dir string) *localdb.DB {
+	t.Helper()
+	db, err := localdb.Open(dir, localdb.Config{SweepInterval: 10 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Instance {
+		dir := t.TempDir()
+		var open func(t *testing.T) storetest.Instance
+		open = func(t *testing.T) storetest.Instance {
+			db := openDB(t, dir)
+			s := pebble.New(db)
+			return storetest.Instance{Store: s, Apply: s.Apply, Reopen: func(t *testing.T) storetest.Instance {
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				return open(t)
+			}}
+		}
+		return open(t)
+	})
+}

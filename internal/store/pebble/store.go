@@ -1,0 +1,382 @@
+// Package pebble is the embedded store driver: who asked for receipts, which message is behind an
+// SMSC's id, what became of the parts, and which validities end when, in the gateway's own database
+// (package localdb).
+//
+// Everything that expires is indexed by time and swept by localdb. The Stage methods add to a batch of
+// the caller's, so that package journal/embedded can commit a store's changes together with a queue's.
+package pebble
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"jasmind/internal/journal"
+	"jasmind/internal/localdb"
+	"jasmind/internal/queue"
+	"jasmind/internal/sms"
+)
+
+// Namespaces of the database.
+const (
+	nsReceipt localdb.Namespace = 0x50 // msgid -> ReceiptRequest, expiring
+	nsMapping localdb.Namespace = 0x51 // cid text, smpp_msgid -> Mapping, expiring
+	nsOutcome localdb.Namespace = 0x52 // msgid text, question (1), part (4) -> PartOutcome, expiring
+	nsEnd     localdb.Namespace = 0x53 // time in ms (8), msgid -> Expiry
+	nsSettled localdb.Namespace = 0x54 // attempt -> nothing, expiring
+)
+
+// The questions that outcomes answer.
+const (
+	askSubmission = 0
+	askFinal      = 1
+)
+
+const (
+	defaultExpiry = 24 * time.Hour // of records that come without one; the original's dlr_expiry
+	settledExpiry = 24 * time.Hour // how long a settled attempt is remembered
+)
+
+// Store is the store driver. All methods may be called from any goroutine.
+type Store struct {
+	db   *localdb.DB
+	ends localdb.Position // where the index of ends of validity begins
+}
+
+var _ journal.Store = (*Store)(nil)
+
+// New opens the store in the database.
+func New(db *localdb.DB) *Store { return &Store{db: db} }
+
+// Apply commits what the store holds of an entry, all or nothing.
+func (s *Store) Apply(ctx context.Context, e *journal.Entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	b := s.db.NewBatch()
+	if err := s.Stage(b, e); err != nil {
+		b.Abandon(err)
+		return err
+	}
+	return s.commit(ctx, b)
+}
+
+func (s *Store) commit(ctx context.Context, b *localdb.Batch) error {
+	err := s.db.Commit(ctx, b)
+	switch {
+	case errors.Is(err, localdb.ErrClosed), errors.Is(err, localdb.ErrFailed):
+		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
+	case err != nil:
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// Stage adds to a batch what the store holds of an entry. On an error the batch is to be abandoned.
+func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
+	now := time.Now()
+	for i := range e.Receipts {
+		s.stageReceipt(b, &e.Receipts[i], now)
+	}
+	for i := range e.Expiries {
+		s.stageEnd(b, &e.Expiries[i])
+	}
+	for i := range e.Mappings {
+		if err := s.stageMapping(b, &e.Mappings[i], now); err != nil {
+			return err
+		}
+	}
+	for i := range e.Outcomes {
+		if err := s.stageOutcome(b, &e.Outcomes[i], now); err != nil {
+			return err
+		}
+	}
+	for _, id := range e.Forget {
+		if err := s.stageForget(b, id); err != nil {
+			return err
+		}
+	}
+	for i := range e.Unexpire {
+		b.Delete(endKey(&e.Unexpire[i]))
+	}
+	return nil
+}
+
+func receiptKey(id sms.MessageID) []byte { return append(nsReceipt.Key(), id...) }
+
+func mappingKey(cid sms.ConnectorID, smppMsgID string) []byte {
+	return append(localdb.AppendText(nsMapping.Key(), string(cid)), smppMsgID...)
+}
+
+func outcomePrefix(id sms.MessageID) []byte {
+	return localdb.AppendText(nsOutcome.Key(), string(id))
+}
+
+func outcomeKey(o *sms.PartOutcome) []byte {
+	ask := byte(askSubmission)
+	if o.State != "" {
+		ask = askFinal
+	}
+	return localdb.AppendUint32(append(outcomePrefix(o.MsgID), ask), uint32(o.Part))
+}
+
+func endKey(x *sms.Expiry) []byte {
+	return append(localdb.AppendUint64(nsEnd.Key(), endTime(x)), x.MsgID...)
+}
+
+// endTime is the time of the index: milliseconds, 0 for all before 1970.
+func endTime(x *sms.Expiry) uint64 { return uint64(max(x.At.UnixMilli(), 0)) }
+
+func until(now time.Time, expiry time.Duration) time.Time {
+	if expiry <= 0 {
+		expiry = defaultExpiry
+	}
+	return now.Add(expiry)
+}
+
+// stageReceipt writes a request. It stays an eighth longer than asked, so that a mapping written soon
+// after, whose time starts then, does not outlive it and nothing has to be renewed.
+func (s *Store) stageReceipt(b *localdb.Batch, r *sms.ReceiptRequest, now time.Time) {
+	expiry := r.Expiry
+	if expiry <= 0 {
+		expiry = defaultExpiry
+	}
+	b.SetExpiring(receiptKey(r.MsgID), appendReceipt(nil, r), now.Add(expiry+expiry/8))
+}
+
+// stageMapping writes a mapping and lets the request of its message live at least as long.
+func (s *Store) stageMapping(b *localdb.Batch, m *sms.Mapping, now time.Time) error {
+	end := until(now, m.Expiry)
+	b.SetExpiring(mappingKey(m.CID, m.SMPPMsgID), appendMapping(nil, m), end)
+	key := receiptKey(m.MsgID)
+	request, ok, err := s.db.GetExpiring(key)
+	if err != nil {
+		return fmt.Errorf("store: receipt request of %s: %w", m.MsgID, err)
+	}
+	if !ok || request.At.IsZero() || !request.At.Before(end) {
+		return nil
+	}
+	b.Check(func(r localdb.Reader, b *localdb.Batch) error {
+		// Again, as it may have been forgotten meanwhile.
+		if request, ok, err := r.GetExpiring(key); err != nil || !ok || !request.At.Before(end) {
+			return err
+		}
+		b.SetExpiring(key, request.Value, end)
+		return nil
+	})
+	return nil
+}
+
+func (s *Store) stageOutcome(b *localdb.Batch, o *sms.PartOutcome, now time.Time) error {
+	if o.Part < 0 || int64(o.Part) > int64(^uint32(0)) {
+		return fmt.Errorf("store: outcome of %s: part %d", o.MsgID, o.Part)
+	}
+	key, value, end := outcomeKey(o), appendOutcome(nil, o), until(now, o.Expiry)
+	if o.State == "" {
+		b.SetExpiring(key, value, end)
+		return nil
+	}
+	b.Check(func(r localdb.Reader, b *localdb.Batch) error {
+		if _, ok, err := r.GetExpiring(key); err != nil || ok {
+			return err // the first final state stands
+		}
+		b.SetExpiring(key, value, end)
+		return nil
+	})
+	return nil
+}
+
+func (s *Store) stageEnd(b *localdb.Batch, x *sms.Expiry) {
+	b.Set(endKey(x), appendEnd(nil, x))
+	at := endTime(x)
+	b.After(func(err error) {
+		if err == nil {
+			s.ends.Add(at)
+		}
+	})
+}
+
+// stageForget reads what there is outside the commit: what concerns a message is written in turn, and
+// what a call at the same moment might add expires by itself.
+func (s *Store) stageForget(b *localdb.Batch, id sms.MessageID) error {
+	key := receiptKey(id)
+	request, ok, err := s.db.GetExpiring(key)
+	if err != nil {
+		return fmt.Errorf("store: receipt request of %s: %w", id, err)
+	}
+	if ok {
+		b.DeleteExpiring(key, request.At)
+	}
+	prefix := outcomePrefix(id)
+	if err := s.db.Scan(prefix, localdb.PrefixEnd(prefix), func(key, raw []byte) bool {
+		outcome, _ := localdb.DecodeExpiring(raw)
+		b.DeleteExpiring(key, outcome.At)
+		return true
+	}); err != nil {
+		return fmt.Errorf("store: outcomes of %s: %w", id, err)
+	}
+	return nil
+}
+
+// StageSettled adds to a batch that an attempt was settled, see Settled.
+func (s *Store) StageSettled(b *localdb.Batch, attempt string) {
+	b.SetExpiring(append(nsSettled.Key(), attempt...), nil, time.Now().Add(settledExpiry))
+}
+
+// Settled tells whether an attempt was recorded as settled, by its queue.Delivery.Key.
+func (s *Store) Settled(attempt string) (bool, error) {
+	_, ok, err := s.db.GetExpiring(append(nsSettled.Key(), attempt...))
+	if err != nil {
+		return false, fmt.Errorf("store: settled %s: %w", attempt, err)
+	}
+	return ok, nil
+}
+
+// Receipt gives the request under a message id.
+func (s *Store) Receipt(ctx context.Context, id sms.MessageID) (sms.ReceiptRequest, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return sms.ReceiptRequest{}, false, err
+	}
+	v, ok, err := s.db.GetExpiring(receiptKey(id))
+	if err != nil || !ok {
+		return sms.ReceiptRequest{}, false, err
+	}
+	r, err := decodeReceipt(v.Value)
+	if err != nil {
+		return sms.ReceiptRequest{}, false, fmt.Errorf("store: receipt request of %s: %w", id, err)
+	}
+	r.MsgID = id
+	return r, true, nil
+}
+
+// Mapping gives the message behind an SMSC's id.
+func (s *Store) Mapping(ctx context.Context, cid sms.ConnectorID, smppMsgID string) (sms.Mapping, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return sms.Mapping{}, false, err
+	}
+	v, ok, err := s.db.GetExpiring(mappingKey(cid, smppMsgID))
+	if err != nil || !ok {
+		return sms.Mapping{}, false, err
+	}
+	m, err := decodeMapping(v.Value)
+	if err != nil {
+		return sms.Mapping{}, false, fmt.Errorf("store: mapping of %s by %s: %w", smppMsgID, cid, err)
+	}
+	m.CID, m.SMPPMsgID = cid, smppMsgID
+	return m, true, nil
+}
+
+// Submissions gives the recorded submission outcomes of a message's parts, in order of part.
+func (s *Store) Submissions(ctx context.Context, id sms.MessageID) ([]sms.PartOutcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return outcomes(s.db, id, askSubmission)
+}
+
+func outcomes(r localdb.Reader, id sms.MessageID, ask byte) ([]sms.PartOutcome, error) {
+	prefix := append(outcomePrefix(id), ask)
+	now := time.Now()
+	var (
+		out []sms.PartOutcome
+		bad error
+	)
+	err := r.Scan(prefix, localdb.PrefixEnd(prefix), func(key, raw []byte) bool {
+		v, ok := localdb.DecodeExpiring(raw)
+		if ok && v.Expired(now) {
+			return true
+		}
+		var o sms.PartOutcome
+		if o, bad = decodeOutcome(v.Value); bad != nil {
+			return false
+		}
+		if len(key) != len(prefix)+4 {
+			bad = fmt.Errorf("bad key %x", key)
+			return false
+		}
+		o.MsgID, o.Part = id, int(binary.BigEndian.Uint32(key[len(prefix):]))
+		out = append(out, o)
+		return true
+	})
+	if err := errors.Join(err, bad); err != nil {
+		return nil, fmt.Errorf("store: outcomes of %s: %w", id, err)
+	}
+	return out, nil
+}
+
+// RecordFinal records the final state of one part unless it has one, and gives the final outcomes of
+// all parts known by now, in order of part.
+func (s *Store) RecordFinal(ctx context.Context, o sms.PartOutcome) ([]sms.PartOutcome, error) {
+	if o.State == "" {
+		return nil, fmt.Errorf("store: final outcome of %s, part %d: no state", o.MsgID, o.Part)
+	}
+	b := s.db.NewBatch()
+	if err := s.stageOutcome(b, &o, time.Now()); err != nil {
+		b.Abandon(err)
+		return nil, err
+	}
+	var all []sms.PartOutcome
+	b.Check(func(r localdb.Reader, _ *localdb.Batch) (err error) {
+		if all, err = outcomes(r, o.MsgID, askFinal); err != nil {
+			return err
+		}
+		for i := range all {
+			if all[i].Part == o.Part {
+				return nil
+			}
+		}
+		// Not yet visible to the reader: it is in this batch.
+		at := 0
+		for at < len(all) && all[at].Part < o.Part {
+			at++
+		}
+		all = append(all[:at:at], append([]sms.PartOutcome{o}, all[at:]...)...)
+		return nil
+	})
+	if err := s.commit(ctx, b); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Expired gives up to limit ends of validity whose time has come, oldest first.
+func (s *Store) Expired(ctx context.Context, limit int) ([]sms.Expiry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if limit < 1 {
+		return nil, nil
+	}
+	end := uint64(time.Now().UnixMilli()) + 1
+	from := s.ends.Begin()
+	first := from
+	defer func() { s.ends.End(first) }()
+	if from >= end {
+		return nil, nil
+	}
+	var (
+		out []sms.Expiry
+		bad error
+	)
+	err := s.db.Scan(localdb.AppendUint64(nsEnd.Key(), from), localdb.AppendUint64(nsEnd.Key(), end), func(key, value []byte) bool {
+		ms, id, _ := localdb.CutUint64(key[1:])
+		var x sms.Expiry
+		if x, bad = decodeEnd(value); bad != nil {
+			bad = fmt.Errorf("message %s: %w", id, bad)
+			return false
+		}
+		x.At, x.MsgID = time.UnixMilli(int64(ms)), sms.MessageID(id)
+		out = append(out, x)
+		return len(out) < limit
+	})
+	if err := errors.Join(err, bad); err != nil {
+		return nil, fmt.Errorf("store: ends of validity: %w", err)
+	}
+	first = end
+	if len(out) > 0 {
+		first = endTime(&out[0])
+	}
+	return out, nil
+}
