@@ -1,0 +1,107 @@
+package rabbit
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"jasmind/internal/queue"
+)
+
+// headerDue is the absolute time before which a delayed message is not to be delivered,
+// in milliseconds since the epoch. It is this driver's own and not seen by its callers.
+const headerDue = "due_at"
+
+const maxPriority = 3
+
+// encode turns a message into a persistent AMQP one; due is zero for no delay.
+func encode(m *queue.Message, due time.Time) amqp.Publishing {
+	t := make(amqp.Table, len(m.Headers)+2)
+	for i := range m.Headers {
+		if h := &m.Headers[i]; h.IsInt {
+			t[h.Name] = h.Int
+		} else {
+			t[h.Name] = h.Str
+		}
+	}
+	if m.Attempts > 0 {
+		t[queue.HeaderTryCount] = int64(m.Attempts)
+	}
+	if !due.IsZero() {
+		// Rounded up: a message must not come a fraction of a millisecond early.
+		t[headerDue] = due.UnixMilli() + 1
+	}
+	return amqp.Publishing{
+		DeliveryMode: amqp.Persistent,
+		ContentType:  m.ContentType,
+		MessageId:    m.ID,
+		Priority:     min(m.Priority, maxPriority),
+		Headers:      t,
+		Body:         m.Body,
+	}
+}
+
+// decode is the inverse. Headers come in order of their names, since AMQP has none;
+// those of the broker (x-death, x-delivery-count, ...) and types that the contract does
+// not know are left out.
+func decode(d *amqp.Delivery, name queue.Name) (m queue.Delivery, due time.Time) {
+	m = queue.Delivery{Queue: name, Redelivered: d.Redelivered, Message: queue.Message{
+		ID: d.MessageId, Priority: min(d.Priority, maxPriority), ContentType: d.ContentType, Body: d.Body}}
+	if len(d.Headers) == 0 {
+		return m, due
+	}
+	m.Headers = make(queue.Headers, 0, len(d.Headers))
+	for k, v := range d.Headers {
+		if strings.HasPrefix(k, "x-") {
+			continue
+		}
+		h := queue.Header{Name: k}
+		switch v := v.(type) {
+		case string:
+			h.Str = v
+		case []byte:
+			h.Str = string(v)
+		case time.Time:
+			h.Int, h.IsInt = v.UnixMilli(), true
+		default:
+			if h.Int, h.IsInt = integer(v); !h.IsInt {
+				continue
+			}
+		}
+		switch {
+		case k == headerDue && h.IsInt:
+			due = time.UnixMilli(h.Int)
+		case k == queue.HeaderTryCount && h.IsInt:
+			m.Attempts = int(max(h.Int, 0))
+		default:
+			m.Headers = append(m.Headers, h)
+		}
+	}
+	slices.SortFunc(m.Headers, func(a, b queue.Header) int { return strings.Compare(a.Name, b.Name) })
+	return m, due
+}
+
+// integer reads any AMQP integer type; other publishers choose their own width.
+func integer(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return v, true
+	case int32:
+		return int64(v), true
+	case int16:
+		return int64(v), true
+	case int8:
+		return int64(v), true
+	case uint8:
+		return int64(v), true
+	case uint16:
+		return int64(v), true
+	case uint32:
+		return int64(v), true
+	case int:
+		return int64(v), true
+	}
+	return 0, false
+}

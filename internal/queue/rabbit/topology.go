@@ -1,0 +1,383 @@
+package rabbit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"golang.org/x/sync/singleflight"
+
+	"jasmind/internal/queue"
+)
+
+// Names of this driver's own exchanges and queues, see docs/amqp.md. Delayed messages come
+// back through exchangeDue, to which every work queue is bound under its own name; what has
+// no queue any more goes on to the dead letters. (Through the default exchange a bucket
+// would keep what it cannot route, and at 32 of them stand still.)
+const (
+	exchangeDue           = "jasmind.due"           // direct
+	exchangeUndeliverable = "jasmind.undeliverable" // fanout, alternate of exchangeDue
+	bucketPrefix          = "jasmind.delay."        // and the milliseconds: exchange (fanout) and queue
+
+	billingPrefix = "bill_request."
+	lanePrefix    = ":p" // of a quorum queue's lanes: submit.sm.<cid>:p3
+)
+
+// ErrArguments says that a queue or exchange of ours exists with other properties.
+var ErrArguments = errors.New("exists with other arguments")
+
+// topology is what this broker was told to declare.
+type topology struct {
+	mu       sync.Mutex
+	declared map[queue.Name]struct{}
+	flight   singleflight.Group // one redeclaration at a time for each queue
+}
+
+func (t *topology) has(n queue.Name) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.declared[n]
+	return ok
+}
+
+func (t *topology) names() []queue.Name {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := make([]queue.Name, 0, len(t.declared))
+	for n := range t.declared {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func exchangeOf(n queue.Name) string {
+	if strings.HasPrefix(string(n), billingPrefix) {
+		return queue.ExchangeBilling
+	}
+	return queue.ExchangeMessaging
+}
+
+// laneName is the queue, and the routing key, for a priority. A colon, which no cid has,
+// keeps the routing key one word, so that observers of submit.sm.* see all lanes.
+func (b *Broker) laneName(n queue.Name, priority uint8) string {
+	if b.cfg.QueueType == Classic || priority == 0 {
+		return string(n)
+	}
+	return string(n) + lanePrefix + strconv.Itoa(int(min(priority, maxPriority)))
+}
+
+// laneNames lists the queues behind a name, the highest priority first.
+func (b *Broker) laneNames(n queue.Name) []string {
+	if b.cfg.QueueType == Classic {
+		return []string{string(n)}
+	}
+	out := make([]string, 0, maxPriority+1)
+	for p := maxPriority; p >= 0; p-- {
+		out = append(out, b.laneName(n, uint8(p)))
+	}
+	return out
+}
+
+func (b *Broker) arguments() amqp.Table {
+	if b.cfg.QueueType == Quorum {
+		return amqp.Table{"x-queue-type": "quorum"}
+	}
+	return amqp.Table{"x-queue-type": "classic", "x-max-priority": int32(maxPriority)}
+}
+
+// Declare makes durable queues and remembers them: they are declared again after each
+// reconnection and when somebody deletes them at the broker. ErrArguments if one exists
+// with other properties; the error tells the command that removes it.
+func (b *Broker) Declare(ctx context.Context, names ...queue.Name) error {
+	err := b.control(ctx, func(ch *amqp.Channel) error {
+		for _, n := range names {
+			if err := b.declareQueue(ch, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.topology.mu.Lock()
+	defer b.topology.mu.Unlock()
+	for _, n := range names {
+		b.topology.declared[n] = struct{}{}
+	}
+	return nil
+}
+
+// Delete removes a queue with its messages and ends its consumers. Messages of it that
+// wait in a delay bucket become dead letters when their time comes.
+func (b *Broker) Delete(ctx context.Context, name queue.Name) error {
+	b.topology.mu.Lock()
+	delete(b.topology.declared, name)
+	b.topology.mu.Unlock()
+	b.mu.Lock()
+	for c := range b.consumers {
+		if c.name == name {
+			c.halt()
+		}
+	}
+	b.mu.Unlock()
+	return b.control(ctx, func(ch *amqp.Channel) error {
+		for _, lane := range b.laneNames(name) {
+			if _, err := ch.QueueDelete(lane, false, false, false); err != nil {
+				return fmt.Errorf("delete queue %s: %w", lane, err)
+			}
+		}
+		return nil
+	})
+}
+
+// Purge drops what is ready in a queue and tells how many messages that were. What is
+// delivered and not settled, and what waits in delay buckets, stays.
+func (b *Broker) Purge(ctx context.Context, name queue.Name) (int, error) {
+	return b.sum(ctx, name, func(ch *amqp.Channel, lane string) (int, error) { return ch.QueuePurge(lane, false) })
+}
+
+// Length counts the messages that are ready for delivery.
+func (b *Broker) Length(ctx context.Context, name queue.Name) (int, error) {
+	return b.sum(ctx, name, func(ch *amqp.Channel, lane string) (int, error) {
+		q, err := ch.QueueDeclarePassive(lane, true, false, false, false, nil)
+		return q.Messages, err
+	})
+}
+
+func (b *Broker) sum(ctx context.Context, name queue.Name, f func(*amqp.Channel, string) (int, error)) (int, error) {
+	results := make(chan int, maxPriority+1) // f runs elsewhere, and may outlive ctx
+	err := b.control(ctx, func(ch *amqp.Channel) error {
+		for _, lane := range b.laneNames(name) {
+			n, err := f(ch, lane)
+			if err != nil {
+				return missing(lane, err)
+			}
+			results <- n
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for range len(b.laneNames(name)) {
+		total += <-results
+	}
+	return total, nil
+}
+
+// missing turns the broker's 404 into ErrNoQueue.
+func missing(name string, err error) error {
+	var e *amqp.Error
+	if errors.As(err, &e) && e.Code == amqp.NotFound {
+		return fmt.Errorf("%w: %s", queue.ErrNoQueue, name)
+	}
+	return fmt.Errorf("queue %s: %w", name, err)
+}
+
+// control runs f on a channel of its own, on the connection that an alarm does not block.
+// When ctx ends f is left to end by itself, at the latest with the connection.
+func (b *Broker) control(ctx context.Context, f func(*amqp.Channel) error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", queue.ErrUnavailable, context.Cause(ctx))
+	}
+	s := b.con.current()
+	if s == nil {
+		if err := b.Healthy(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: the connection to RabbitMQ is down", queue.ErrUnavailable)
+	}
+	done := make(chan error, 1)
+	if !s.start(func() { done <- s.onChannel(f) }) {
+		done <- amqp.ErrClosed
+	}
+	select {
+	case err := <-done:
+		return b.classify(s, err)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", queue.ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+// classify adds ErrUnavailable to errors of a connection that went away.
+func (b *Broker) classify(s *session, err error) error {
+	if err == nil || !s.conn.IsClosed() && !errors.Is(err, amqp.ErrClosed) {
+		return err
+	}
+	if b.isClosed() {
+		return queue.ErrClosed
+	}
+	return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
+}
+
+// onChannel runs f on a fresh channel: an error reply of the broker closes the channel.
+func (s *session) onChannel(f func(*amqp.Channel) error) error {
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open channel: %w", err)
+	}
+	if err := f(ch); err != nil {
+		_ = ch.Close() // closed already by most errors
+		return err
+	}
+	if err := ch.Close(); err != nil {
+		return fmt.Errorf("close channel: %w", err)
+	}
+	return nil
+}
+
+// declareQueue declares a queue with its lanes and bindings.
+func (b *Broker) declareQueue(ch *amqp.Channel, n queue.Name) error {
+	for _, lane := range b.laneNames(n) {
+		if err := b.durable(ch, lane, b.arguments()); err != nil {
+			return err
+		}
+		for _, ex := range []string{exchangeOf(n), exchangeDue} {
+			if err := ch.QueueBind(lane, lane, ex, false, nil); err != nil {
+				return fmt.Errorf("bind queue %s to exchange %s: %w", lane, ex, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *Broker) durable(ch *amqp.Channel, name string, args amqp.Table) error {
+	if _, err := ch.QueueDeclare(name, true, false, false, false, args); err != nil {
+		if isMismatch(err) {
+			return fmt.Errorf("queue %s %w (%s); remove it, with what is in it, by: rabbitmqctl -p %s delete_queue %s",
+				name, ErrArguments, reasonOf(err), b.vhost, name)
+		}
+		return fmt.Errorf("declare queue %s: %w", name, err)
+	}
+	return nil
+}
+
+func (b *Broker) exchange(ch *amqp.Channel, name, kind string, args amqp.Table) error {
+	if err := ch.ExchangeDeclare(name, kind, true, false, false, false, args); err != nil {
+		if isMismatch(err) {
+			return fmt.Errorf("exchange %s %w (%s); remove it by: rabbitmqadmin --vhost=%s delete exchange name=%s "+
+				"(one that is not durable goes when the broker restarts)", name, ErrArguments, reasonOf(err), b.vhost, name)
+		}
+		return fmt.Errorf("declare exchange %s: %w", name, err)
+	}
+	return nil
+}
+
+func isMismatch(err error) bool {
+	var e *amqp.Error
+	return errors.As(err, &e) && e.Code == amqp.PreconditionFailed
+}
+
+func reasonOf(err error) string {
+	var e *amqp.Error
+	if errors.As(err, &e) {
+		return e.Reason
+	}
+	return err.Error()
+}
+
+// declareExchanges declares everything that is there whatever the connectors are.
+func (b *Broker) declareExchanges(ch *amqp.Channel) error {
+	for _, ex := range []struct {
+		name, kind string
+		args       amqp.Table
+	}{
+		{queue.ExchangeMessaging, amqp.ExchangeTopic, nil},
+		{queue.ExchangeBilling, amqp.ExchangeTopic, nil},
+		{exchangeUndeliverable, amqp.ExchangeFanout, nil},
+		{exchangeDue, amqp.ExchangeDirect, amqp.Table{"alternate-exchange": exchangeUndeliverable}},
+	} {
+		if err := b.exchange(ch, ex.name, ex.kind, ex.args); err != nil {
+			return err
+		}
+	}
+	if err := b.declareQueue(ch, queue.DeadLetter); err != nil {
+		return err
+	}
+	if err := ch.QueueBind(string(queue.DeadLetter), "", exchangeUndeliverable, false, nil); err != nil {
+		return fmt.Errorf("bind queue %s to exchange %s: %w", queue.DeadLetter, exchangeUndeliverable, err)
+	}
+	for i := range buckets {
+		k := &buckets[i]
+		if err := b.exchange(ch, k.exchange, amqp.ExchangeFanout, nil); err != nil {
+			return err
+		}
+		if err := b.durable(ch, k.exchange, k.arguments()); err != nil {
+			return err
+		}
+		if err := ch.QueueBind(k.exchange, "", k.exchange, false, nil); err != nil {
+			return fmt.Errorf("bind queue %s: %w", k.exchange, err)
+		}
+	}
+	return nil
+}
+
+// setUpConsume makes the topology on a fresh consuming connection. What the broker lost or
+// somebody deleted meanwhile is made again; one queue that cannot be is no reason to leave
+// the others without.
+func (b *Broker) setUpConsume(_ context.Context, s *session) error {
+	if err := s.onChannel(b.declareExchanges); err != nil {
+		return err
+	}
+	for _, n := range b.topology.names() {
+		err := s.onChannel(func(ch *amqp.Channel) error { return b.declareQueue(ch, n) })
+		if err != nil && s.conn.IsClosed() {
+			return err
+		}
+		if err != nil {
+			b.log.Error("queue cannot be declared again", "queue", string(n), "err", err)
+		}
+	}
+	return nil
+}
+
+// setUpPublish opens the channels of a fresh publishing connection.
+func (b *Broker) setUpPublish(_ context.Context, s *session) error {
+	var open []*amqp.Channel
+	for range b.cfg.PublishChannels + 1 {
+		l := newLane(b, s)
+		ch, err := l.open()
+		if err != nil {
+			return err
+		}
+		s.lanes, open = append(s.lanes, l), append(open, ch)
+	}
+	for i, l := range s.lanes {
+		s.start(func() { l.run(open[i]) })
+	}
+	n := b.cfg.PublishChannels
+	s.lanes, s.delayed = s.lanes[:n], s.lanes[n]
+	return nil
+}
+
+// redeclare makes a queue of ours again that somebody deleted.
+func (b *Broker) redeclare(ctx context.Context, n queue.Name) error {
+	_, err, _ := b.topology.flight.Do(string(n), func() (any, error) {
+		err := b.control(ctx, func(ch *amqp.Channel) error { return b.declareQueue(ch, n) })
+		if err == nil {
+			b.log.Warn("queue was gone and is declared again", "queue", string(n))
+		}
+		return nil, err
+	})
+	return err
+}
+
+// restoreExchanges makes exchanges and buckets again, best effort.
+func (b *Broker) restoreExchanges() {
+	_, err, _ := b.topology.flight.Do("", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), b.cfg.ConfirmTimeout)
+		defer cancel()
+		return nil, b.control(ctx, b.declareExchanges)
+	})
+	if err != nil && !b.isClosed() {
+		b.log.Warn("exchanges cannot be declared again", "err", err)
+	}
+}
