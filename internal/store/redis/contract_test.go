@@ -1,0 +1,49 @@
+package redis_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"jasmind/internal/store/redis"
+	"jasmind/internal/store/storetest"
+	"jasmind/internal/testenv"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func open(t testing.TB, cfg redis.Config) *redis.Store {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s, err := redis.Open(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestContract(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Instance {
+		cfg := redis.Config{URL: testenv.Redis(t).URL(), Prefix: "contract:"}
+		s := open(t, cfg)
+		var instance func() storetest.Instance
+		instance = func() storetest.Instance {
+			return storetest.Instance{Store: s, Apply: s.Apply, Reopen: func(t *testing.T) storetest.Instance {
+				if err := s.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+				s = open(t, cfg)
+				return instance()
+			}}
+		}
+		return instance()
+	})
+}

@@ -1,0 +1,66 @@
+package redis
+
+import (
+	"strconv"
+
+	"jasmind/internal/queue"
+	"jasmind/internal/sms"
+)
+
+// Every key of this driver is made here and described in docs/redis.md. All begin with the
+// configured prefix, which is empty by default since the names are those of the original.
+//
+//	dlr:<msgid>                  hash  who wants to hear of a message
+//	queue-msgid:<cid>:<id>       hash  from an SMSC's id to ours
+//	parts:<msgid>                hash  part number to its submission outcome
+//	final:<msgid>                hash  part number to its final state
+//	expiry                       zset  ends of validity, by time
+//	settled:<queue>              zset  attempts settled lately, by time
+type keys struct{ prefix string }
+
+func (k keys) receipt(id sms.MessageID) string { return k.prefix + "dlr:" + string(id) }
+
+func (k keys) mapping(cid sms.ConnectorID, smppMsgID string) string {
+	return k.prefix + "queue-msgid:" + string(cid) + ":" + smppMsgID
+}
+
+func (k keys) parts(id sms.MessageID) string  { return k.prefix + "parts:" + string(id) }
+func (k keys) finals(id sms.MessageID) string { return k.prefix + "final:" + string(id) }
+func (k keys) expiry() string                 { return k.prefix + "expiry" }
+func (k keys) settled(q queue.Name) string    { return k.prefix + "settled:" + string(q) }
+
+// Fields of dlr:<msgid>. The first two groups are the original's.
+const (
+	fieldSource    = "sc" // httpapi or smppsapi
+	fieldConnector = "connector"
+	fieldExpiry    = "expiry" // seconds
+	fieldLevel     = "level"
+	fieldURL       = "url"
+	fieldMethod    = "method"
+
+	fieldSystemID   = "system_id"
+	fieldSource1    = "source_addr"
+	fieldSourceTON  = "source_addr_ton"
+	fieldSourceNPI  = "source_addr_npi"
+	fieldDest       = "destination_addr"
+	fieldDestTON    = "dest_addr_ton"
+	fieldDestNPI    = "dest_addr_npi"
+	fieldSubDate    = "sub_date"
+	fieldRegistered = "rd_receipt"
+
+	fieldParts = "parts"
+)
+
+// Further fields of queue-msgid:<cid>:<id>.
+const (
+	fieldMsgID         = "msgid"
+	fieldConnectorType = "connector_type" // as sc
+	fieldPart          = "part"
+)
+
+// settledKept is how many attempts of a queue are remembered: far more than can be in
+// flight, so that one which comes back is among them.
+const settledKept = 65536
+
+// settledMember names an attempt within its queue.
+func settledMember(d *queue.Delivery) string { return d.ID + "/" + strconv.Itoa(d.Attempts) }
