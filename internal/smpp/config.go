@@ -56,8 +56,8 @@ type HandlerFunc func(s *Session, r *Request)
 // ServeSMPP calls f.
 func (f HandlerFunc) ServeSMPP(s *Session, r *Request) { f(s, r) }
 
-// Config holds what both kinds of session need. Zero means the default; a negative
-// duration switches its timer off. Callbacks may be nil; they must not block and, but for
+// Config holds what both kinds of session need. Zero means the default, and so does a negative
+// number; a negative duration switches its timer off. Callbacks may be nil; they must not block and, but for
 // Bind, must not wait for the session.
 type Config struct {
 	Window        int // our requests awaiting a response; default 10

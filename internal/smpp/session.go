@@ -57,23 +57,23 @@ type Session struct {
 	done     chan struct{} // closed when all has stopped
 	poke     chan struct{} // wakes the keeper
 
-	wg         sync.WaitGroup
-	state      atomic.Uint32
-	lastRecv   atomic.Int64 // instant of the last PDU
-	stats      counters
-	attachment atomic.Value
-	calls      sync.Pool // of Do; one per session since a channel must not leave its synctest bubble
+	wg       sync.WaitGroup
+	state    atomic.Uint32
+	lastRecv atomic.Int64 // instant of the last PDU
+	stats    counters
+	calls    sync.Pool // of Do; one per session since a channel must not leave its synctest bubble
 
-	mu       sync.Mutex
-	started  bool // Run was called
-	ended    bool // cause is set
-	stopped  bool // nothing is written any more
-	closing  bool // write what is queued, then close
-	finished bool // pending was failed for good
-	refused  bool // refuse is closed
-	cause    error
-	systemID string
-	bindType pdu.BindType
+	mu         sync.Mutex
+	started    bool // Run was called
+	ended      bool // cause is set
+	stopped    bool // nothing is written any more
+	closing    bool // write what is queued, then close
+	finished   bool // pending was failed for good
+	refused    bool // refuse is closed
+	cause      error
+	systemID   string
+	attachment any
+	bindType   pdu.BindType
 
 	out       []byte // encoded PDUs to be written
 	spare     []byte // the buffer that was written last
@@ -367,11 +367,18 @@ func (s *Session) LastSequence() uint32 {
 }
 
 // Attach keeps a value with the session, such as the account that Config.Bind found.
-// Values of one session are all of one type.
-func (s *Session) Attach(v any) { s.attachment.Store(v) }
+func (s *Session) Attach(v any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attachment = v
+}
 
 // Attachment is what was attached last, nil if nothing was.
-func (s *Session) Attachment() any { return s.attachment.Load() }
+func (s *Session) Attachment() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attachment
+}
 
 // counters are the session's own.
 type counters struct {
