@@ -1,0 +1,258 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"jasmind/internal/smpp"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smppc"
+)
+
+const (
+	// sessionWindow is the most that a session of ours has in flight: the highest value of
+	// the key window. The connector's own window, which is narrower, is what counts.
+	sessionWindow = 1000
+	// inboundWindow is how many requests of the SMSC a session holds unanswered before it
+	// answers ESME_RX_T_APPN.
+	inboundWindow = 1000
+)
+
+// bind keeps one session to the SMSC: it dials, binds, sends and dials again.
+type bind struct {
+	c       *Connector
+	index   int
+	win     *window
+	stop    chan struct{} // closed: unbind and end
+	ended   chan struct{} // closed when run has returned
+	session atomic.Pointer[smpp.Session]
+	dialing atomic.Bool
+}
+
+// keepBinds runs as many binds as the configuration says, until unbind is closed, when it
+// unbinds all, or ctx ends.
+func (c *Connector) keepBinds(ctx context.Context, unbind <-chan struct{}) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	next := 0
+	for {
+		_, changed := c.watch()
+		cfg := c.cfg.Load()
+		c.mu.Lock()
+		for len(c.binds) < cfg.Binds {
+			b := &bind{c: c, index: next, win: newWindow(cfg.Window), stop: make(chan struct{}), ended: make(chan struct{})}
+			next++
+			c.binds = append(c.binds, b)
+			wg.Go(func() {
+				defer close(b.ended)
+				b.run(ctx)
+			})
+		}
+		for len(c.binds) > cfg.Binds {
+			b := c.binds[len(c.binds)-1]
+			c.binds = c.binds[:len(c.binds)-1]
+			close(b.stop)
+		}
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		case <-unbind:
+			c.mu.Lock()
+			for _, b := range c.binds {
+				close(b.stop)
+			}
+			c.mu.Unlock()
+			return
+		}
+	}
+}
+
+// status is the console's word for the bind's state.
+func (b *bind) status() string {
+	s := b.session.Load()
+	if s == nil {
+		if b.dialing.Load() {
+			return "OPEN"
+		}
+		return "NONE"
+	}
+	switch st := s.State(); st {
+	case smpp.Unbinding, smpp.Closed:
+		return "UNBOUND"
+	default:
+		return st.String()
+	}
+}
+
+// run binds again and again until it is stopped or a con_*_retry key says no. A refused bind
+// counts as a failed connection.
+func (b *bind) run(ctx context.Context) {
+	c := b.c
+	log := c.log.With("bind", b.index)
+	for {
+		cfg := c.cfg.Load()
+		b.dialing.Store(true)
+		s, err := b.connect(ctx, cfg)
+		b.dialing.Store(false)
+		retry, delay, what := cfg.ConFailRetry, cfg.ConFailDelay, "bind failed"
+		if err == nil {
+			log.Info("bound", "host", cfg.Host, "port", cfg.Port, "type", cfg.Bind.String())
+			var polite bool
+			if polite, err = b.serve(ctx, s); polite || ctx.Err() != nil {
+				log.Info("unbound", "err", err)
+				return
+			}
+			cfg = c.cfg.Load()
+			retry, delay, what = cfg.ConLossRetry, cfg.ConLossDelay, "session lost"
+		}
+		if b.stopped(ctx) {
+			return
+		}
+		attrs := []any{"host", cfg.Host, "port", cfg.Port, "err", err}
+		if refused := new(smpp.StatusError); errors.As(err, &refused) {
+			attrs = append(attrs, "status", refused.Status.String())
+		}
+		if !retry {
+			log.Error(what+", giving up", attrs...)
+			return
+		}
+		delay = jitter(delay)
+		log.Warn(what, append(attrs, "in", delay)...)
+		if !sleep(ctx, b.stop, delay) {
+			return
+		}
+	}
+}
+
+// stopped tells whether the bind is to end.
+func (b *bind) stopped(ctx context.Context) bool {
+	select {
+	case <-b.stop:
+		return true
+	default:
+		return ctx.Err() != nil
+	}
+}
+
+// jitter lengthens a delay by up to a tenth, so that the binds of many connectors do not
+// come back all at once.
+func jitter(d time.Duration) time.Duration {
+	d = max(d, 10*time.Millisecond) // a delay of 0 must not become a storm
+	return d + rand.N(d/10+1)
+}
+
+// connect dials and binds. It ends early when the bind is stopped.
+func (b *bind) connect(ctx context.Context, cfg *smppc.Config) (*smpp.Session, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	release := make(chan struct{})
+	defer close(release)
+	wg.Go(func() {
+		select {
+		case <-b.stop:
+			cancel()
+		case <-release:
+		}
+	})
+	c := b.c
+	s, err := c.dial(ctx, cfg, smpp.DialConfig{
+		Bind: pdu.Bind{Type: cfg.Bind, SystemID: cfg.Username, Password: cfg.Password, SystemType: cfg.SystemType,
+			InterfaceVersion: 0x34, AddrTON: cfg.BindTON, AddrNPI: cfg.BindNPI, AddressRange: cfg.AddressRange},
+		Config: smpp.Config{
+			Window: sessionWindow, InboundWindow: inboundWindow,
+			EnquireLink: timer(cfg.EnquireLink), Inactivity: timer(cfg.Inactivity), Response: timer(cfg.ResponseTimeout),
+			SessionInit: timer(cfg.BindTimeout), PDURead: timer(cfg.PDUReadTimeout),
+			Handler: c.inbound, Logger: c.log.With("bind", b.index), Trace: c.stats.trace,
+		},
+		TLS: c.common.TLS,
+	})
+	var refused *smpp.StatusError
+	if now := time.Now(); err == nil || errors.As(err, &refused) {
+		c.stats.ConnectedCount.Add(1)
+		c.stats.ConnectedAt.set(now)
+		if err == nil {
+			c.stats.BoundCount.Add(1)
+			c.stats.BoundAt.set(now)
+		} else {
+			c.stats.DisconnectedCount.Add(1)
+			c.stats.DisconnectedAt.set(now)
+		}
+	}
+	return s, err
+}
+
+// timer turns a timer's key into that of a session, where zero would be the default.
+func timer(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// serve runs a bound session until it ends; polite tells whether that was our wish.
+func (b *bind) serve(ctx context.Context, s *smpp.Session) (polite bool, err error) {
+	c := b.c
+	ended := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { ended <- s.Run(ctx) })
+	b.session.Store(s)
+
+	sendCtx, stopSending := context.WithCancel(ctx)
+	defer stopSending()
+	sent := make(chan struct{})
+	submits := s.State() != smpp.BoundRX
+	if submits {
+		c.countSubmitter(1)
+		wg.Go(func() {
+			defer close(sent)
+			b.send(sendCtx, s)
+		})
+	} else {
+		close(sent)
+	}
+	select {
+	case err = <-ended:
+	case <-b.stop:
+		polite = true
+		// The message that is being sent goes out whole, if that takes no longer than a response may.
+		limit, cancel := context.WithTimeout(ctx, c.cfg.Load().ResponseTimeout+time.Second)
+		select {
+		case <-sent:
+		case <-s.Done():
+		case <-limit.Done():
+			stopSending()
+			<-sent
+		}
+		err = s.Shutdown(limit)
+		cancel()
+		if runErr := <-ended; err == nil {
+			err = runErr
+		}
+	}
+	if submits {
+		c.countSubmitter(-1)
+	}
+	stopSending()
+	wg.Wait()
+	b.session.Store(nil)
+	c.stats.DisconnectedCount.Add(1)
+	c.stats.DisconnectedAt.set(time.Now())
+	return polite, err
+}
+
+// dialSession is how sessions are made: TLS when the connector has ssl.
+func dialSession(ctx context.Context, cfg *smppc.Config, d smpp.DialConfig) (*smpp.Session, error) {
+	d.TLS = tlsFor(cfg, d.TLS)
+	s, _, err := smpp.Dial(ctx, "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), d)
+	return s, err
+}

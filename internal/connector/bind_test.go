@@ -1,0 +1,191 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"jasmind/internal/smpp/pdu"
+)
+
+func TestBindFailuresAndLossesAreRetriedAsConfigured(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		cfg.Connector.ConFailDelay, cfg.Connector.ConLossDelay = 20*time.Second, 60*time.Second
+		m.answer = accept
+		m.dialErr = func(n int) error {
+			if n == 1 {
+				return errors.New("connection refused")
+			}
+			return nil
+		}
+		m.bind = func(n int, _ *pdu.Bind) pdu.Status {
+			if n == 2 {
+				return pdu.StatusInvPaswd
+			}
+			return pdu.StatusOK
+		}
+	}, func(w *world) {
+		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound()), "[NONE] false")
+		w.b.put(message(t, "m1", 1, nil))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound()), "[BOUND_TRX] true")
+		wantEqual(t, "acked", w.b.acked, []string{"m1"})
+		w.m.session(1).Close(nil)
+		synctest.Wait()
+		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound()), "[NONE] false")
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound()), "[BOUND_TRX] true")
+		d := w.m.dials
+		wantEqual(t, "dials", len(d), 4)
+		between(t, "after the failed connection", d[1].Sub(d[0]), 20*time.Second, 22*time.Second)
+		between(t, "after the refused bind", d[2].Sub(d[1]), 20*time.Second, 22*time.Second)
+		between(t, "after the loss", d[3].Sub(d[0]), 60*time.Second+60*time.Second, 60*time.Second+66*time.Second)
+		st := w.c.Stats()
+		wantEqual(t, "counters", []int64{st.ConnectedCount.Load(), st.BoundCount.Load(), st.DisconnectedCount.Load()}, []int64{3, 2, 2})
+	})
+}
+
+func between(t *testing.T, what string, got, least, most time.Duration) {
+	t.Helper()
+	if got < least || got > most {
+		t.Errorf("%s: %v, want %v to %v", what, got, least, most)
+	}
+}
+
+func TestWithoutRetryABindGivesUp(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		loss bool
+	}{{"con_fail_retry", false}, {"con_loss_retry", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			start(t, func(cfg *Config, _ *Deps, m *smsc) {
+				cfg.Connector.ConFailRetry, cfg.Connector.ConLossRetry = tt.loss, !tt.loss
+				m.dialErr = func(int) error {
+					if tt.loss {
+						return nil
+					}
+					return errors.New("connection refused")
+				}
+			}, func(w *world) {
+				if tt.loss {
+					w.m.session(0).Close(nil)
+				}
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				wantEqual(t, "dials", len(w.m.dials), 1)
+				wantEqual(t, "state", w.c.Status(), []string{"NONE"})
+				w.shutdown()
+			})
+		})
+	}
+}
+
+func TestNothingIsConsumedWhileUnbound(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		cfg.Connector.ConLossDelay = time.Minute
+		m.answer = accept
+	}, func(w *world) {
+		w.b.do(func() { wantEqual(t, "subscriptions", len(w.b.consumers), 1) })
+		w.m.session(0).Close(nil)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		w.b.do(func() { wantEqual(t, "subscriptions without a session", len(w.b.consumers), 0) })
+		w.b.put(message(t, "m1", 1, nil))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		wantEqual(t, "waiting", w.b.waiting(), 1)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		wantEqual(t, "acked", w.b.acked, []string{"m1"})
+	})
+}
+
+func TestReceiverNeverConsumes(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) { cfg.Connector.Bind = pdu.Receiver }, func(w *world) {
+		w.b.put(message(t, "m1", 1, nil))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound(), w.b.waiting(), w.b.subs), "[BOUND_RX] false 1 []")
+		w.shutdown()
+	})
+}
+
+func TestSessionLostInMidWindow(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		cfg.Connector.Window, cfg.Connector.ConLossDelay = 4, 10*time.Second
+	}, func(w *world) {
+		for i := range 10 {
+			w.b.put(message(t, fmt.Sprintf("m%d", i), 1, nil))
+		}
+		synctest.Wait()
+		got := w.m.arrivals()
+		wantEqual(t, "in flight", len(got), 4)
+		w.m.respond(got[1], pdu.StatusOK, "1")
+		synctest.Wait()
+		w.m.mu.Lock()
+		w.m.answer = accept
+		w.m.mu.Unlock()
+		w.m.session(0).Close(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.b.do(func() { slices.Sort(w.b.acked) })
+		wantEqual(t, "acked", w.b.acked, []string{"m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "m9"})
+		seen := map[string]int{}
+		for _, s := range w.m.texts() {
+			seen[s]++
+		}
+		wantEqual(t, "the settled one was sent once", seen["m1"], 1)
+		if twice := len(w.m.texts()) - 10; twice > 4 {
+			t.Errorf("%d duplicates, window is 4", twice)
+		}
+		wantEqual(t, "unanswered", w.c.Stats().UnansweredCount.Load(), 4)
+	})
+}
+
+func TestMessageThatDropsTheSessionDoesNotKeepOthersForEver(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		cfg.Connector.Window, cfg.Connector.ConLossDelay = 1, time.Second
+		m.answer = func(_ int, a arrived) (pdu.Status, string) {
+			if string(a.sm.ShortMessage) == "poison" {
+				a.sess.Close(nil)
+				return holdBack, ""
+			}
+			return pdu.StatusOK, "1"
+		}
+	}, func(w *world) {
+		w.b.put(message(t, "poison", 1, nil), message(t, "m1", 1, nil))
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		wantEqual(t, "sent", w.m.texts(), []string{"poison", "poison", "poison", "poison", "m1"})
+		wantEqual(t, "acked", w.b.acked, []string{"m1"})
+	})
+}
+
+func TestResponseTimeoutSendsAgainAtOnce(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		m.answer = func(n int, _ arrived) (pdu.Status, string) {
+			if n == 1 {
+				return holdBack, ""
+			}
+			return pdu.StatusOK, "1"
+		}
+	}, func(w *world) {
+		begin := time.Now()
+		w.b.put(message(t, "m1", 1, nil))
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		at := w.m.arrivals()
+		wantEqual(t, "sent", len(at), 2)
+		wantEqual(t, "second", at[1].at.Sub(begin), time.Minute)
+		wantEqual(t, "acked", w.b.acked, []string{"m1"})
+		if l := w.log.list()[0]; !strings.Contains(l, "[status:ERROR/RESPONSE_TIMEOUT] [retry:True]") {
+			t.Error(l)
+		}
+	})
+}

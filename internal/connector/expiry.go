@@ -1,0 +1,115 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+	"jasmind/internal/sms"
+)
+
+// ExpiryConfig holds the settings of an ExpirySweeper.
+type ExpiryConfig struct {
+	Interval time.Duration // between two looks at the index; default 1 s
+	// Grace is how long after its end of validity a message of a running connector is left to
+	// that connector, which may have it in flight: longer than the longest res_to; default 90 s.
+	Grace time.Duration
+	Limit int // entries of one look; default 1000
+}
+
+// ExpirySweeper finds in the index by time the messages whose validity ended where no
+// connector will notice soon: behind a stopped or unbound one, behind a backlog, in a
+// retry's delay. It tells who asked, and takes them out of the index. The message itself
+// stays in its queue until its connector takes it and drops it as expired.
+//
+// The connector then publishes the same event again. That is harmless: after the final DLR of
+// a message the lookup has forgotten who asked, and ignores the second event. So is a
+// sweep that is repeated after a crash.
+type ExpirySweeper struct {
+	cfg     ExpiryConfig
+	journal journal.Journal
+	store   expiredStore
+	running func(sms.ConnectorID) bool
+	log     *slog.Logger
+}
+
+// expiredStore is the part of journal.Store that the sweeper reads.
+type expiredStore interface {
+	Expired(ctx context.Context, limit int) ([]sms.Expiry, error)
+}
+
+// NewExpirySweeper makes a sweeper; Run starts it. running tells whether a connector may have
+// messages in flight, nil: each may. log may be nil.
+func NewExpirySweeper(cfg ExpiryConfig, j journal.Journal, store expiredStore, running func(sms.ConnectorID) bool, log *slog.Logger) *ExpirySweeper {
+	if cfg.Interval <= 0 {
+		cfg.Interval = time.Second
+	}
+	if cfg.Grace <= 0 {
+		cfg.Grace = 90 * time.Second
+	}
+	if cfg.Limit <= 0 {
+		cfg.Limit = 1000
+	}
+	if running == nil {
+		running = func(sms.ConnectorID) bool { return true }
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &ExpirySweeper{cfg: cfg, journal: j, store: store, running: running, log: log}
+}
+
+// Run sweeps until ctx ends.
+func (s *ExpirySweeper) Run(ctx context.Context) error {
+	wait := s.cfg.Interval
+	for sleep(ctx, nil, wait) {
+		more, err := s.sweep(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			wait = min(2*wait, max(lastFeedWait, s.cfg.Interval))
+			s.log.Error("sweeping expired messages will be tried again", "in", wait, "err", err)
+		case more:
+			wait = 0
+		default:
+			wait = s.cfg.Interval
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// sweep handles one batch; more tells whether there may be another one already.
+func (s *ExpirySweeper) sweep(ctx context.Context) (more bool, err error) {
+	expired, err := s.store.Expired(ctx, s.cfg.Limit)
+	if err != nil {
+		return false, fmt.Errorf("read expired messages: %w", err)
+	}
+	now := time.Now()
+	active := make(map[sms.ConnectorID]bool)
+	var e journal.Entry
+	for _, x := range expired {
+		running, known := active[x.CID]
+		if !known {
+			running = s.running(x.CID)
+			active[x.CID] = running
+		}
+		if running && now.Sub(x.At) < s.cfg.Grace {
+			continue
+		}
+		if x.Report != 0 {
+			r := queue.SubmitResult{MsgID: x.MsgID, CID: x.CID, Status: statusExpired.String(), State: stateExpired}
+			e.Publish = append(e.Publish, queue.Publication{Queue: queue.DLRSubmitSMResp, Message: r.Message()})
+		}
+		e.Unexpire = append(e.Unexpire, x)
+	}
+	if len(e.Unexpire) == 0 {
+		return false, nil
+	}
+	if err := s.journal.Commit(ctx, &e); err != nil {
+		return false, fmt.Errorf("report %d expired messages: %w", len(e.Unexpire), err)
+	}
+	s.log.Info("expired in their queues", "count", len(e.Unexpire), "reported", len(e.Publish))
+	return len(expired) == s.cfg.Limit, nil
+}
