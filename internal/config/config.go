@@ -102,7 +102,7 @@ type Broker struct {
 // Redis is where Redis is ([redis-client]).
 type Redis struct {
 	Host, Password string
-	Port, DB, Pool int
+	Port, DB       int
 }
 
 // Fault is one thing wrong with the configuration.

@@ -282,7 +282,7 @@ var table = slices.Concat(
 			c.Redis.Password = v
 			return nil
 		}},
-		{Section: "redis-client", Name: "poolsize", Default: "10", Doc: "Connections to Redis.", set: number(1, 10000, func(c *Config) *int { return &c.Redis.Pool })},
+		{Section: "redis-client", Name: "poolsize", Default: "10", Doc: "Without meaning here: concurrent calls share pipelines.", set: ignored},
 	},
 	logKeys("redis-client", "redis-client.log", "W6", func(c *Config) *logging.Config { return &c.RedisLog }),
 	unservedSection("jcli", slices.Concat([]string{"bind=127.0.0.1", "port=8990", "authentication=True", "admin_username=jcliadmin",

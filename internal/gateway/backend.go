@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"jasmind/internal/config"
+	"jasmind/internal/journal"
+	"jasmind/internal/journal/embedded"
+	"jasmind/internal/journal/services"
+	"jasmind/internal/localdb"
+	"jasmind/internal/queue"
+	"jasmind/internal/queue/pebble"
+	"jasmind/internal/queue/rabbit"
+	storepebble "jasmind/internal/store/pebble"
+	storeredis "jasmind/internal/store/redis"
+)
+
+// broker is what the gateway needs of a queue driver beside what the journal does.
+type broker interface {
+	Declare(ctx context.Context, names ...queue.Name) error
+	Consume(ctx context.Context, name queue.Name, prefetch int) (queue.Consumer, error)
+	Length(ctx context.Context, name queue.Name) (int, error)
+	Delete(ctx context.Context, name queue.Name) error
+}
+
+// backend is queues, records and the journal over both: the choice of the mode, made once.
+type backend struct {
+	broker  broker
+	journal journal.Journal
+	store   journal.Store
+	started []string // log lines, "X Started."
+	failed  <-chan struct{}
+	err     func() error // why, once failed is closed
+	close   func() error
+	db      *localdb.DB // embedded only
+}
+
+func openBackend(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
+	if cfg.Mode == config.Embedded {
+		return openEmbedded(cfg, logs.manager)
+	}
+	return openServices(ctx, cfg, logs)
+}
+
+// databaseDir is the embedded database's folder inside the data folder.
+const databaseDir = "messages"
+
+func openEmbedded(cfg *config.Config, log *slog.Logger) (*backend, error) {
+	dir := filepath.Join(cfg.Paths.Data, databaseDir)
+	db, err := localdb.Open(dir, localdb.Config{
+		LowSpace: uint64(cfg.LowSpaceMiB) << 20,
+		Log:      log,
+		OnSpace: func(s localdb.Space) {
+			log.Warn("free space of the database's disk changed", "dir", dir, "state", s.State.String(), "free", s.Free)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("embedded database %s: %w", dir, err)
+	}
+	queues, err := pebble.New(db, pebble.Config{Log: log})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded queues in %s: %w", dir, err), db.Close())
+	}
+	store := storepebble.New(db)
+	return &backend{
+		broker: queues, journal: embedded.New(db, queues, store), store: store,
+		started: []string{"Embedded store", "Embedded broker"},
+		failed:  db.Failed(), err: db.Err,
+		close: func() error { return errors.Join(queues.Close(), db.Close()) },
+		db:    db,
+	}, nil
+}
+
+// startWait is how long the gateway waits for broker and store at start. Containers and
+// hosts start in any order.
+const startWait = 60 * time.Second
+
+func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
+	ctx, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	store, err := retryOpen(ctx, logs.redis, "Redis", func(ctx context.Context) (*storeredis.Store, error) {
+		return storeredis.Open(ctx, storeredis.Config{
+			Host: cfg.Redis.Host, Port: cfg.Redis.Port, Password: cfg.Redis.Password, DB: cfg.Redis.DB, Logger: logs.redis,
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("[redis-client] %s:%d: %w", cfg.Redis.Host, cfg.Redis.Port, err)
+	}
+	b, err := retryOpen(ctx, logs.broker, "the AMQP broker", func(ctx context.Context) (*rabbit.Broker, error) {
+		return rabbit.Open(ctx, rabbit.Config{
+			Host: cfg.Broker.Host, Port: cfg.Broker.Port, User: cfg.Broker.User, Password: cfg.Broker.Password, VHost: cfg.Broker.VHost,
+			Heartbeat: cfg.Broker.Heartbeat, QueueType: rabbit.QueueType(cfg.Broker.QueueType), Logger: logs.broker,
+		})
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("[amqp-broker] %s:%d: %w", cfg.Broker.Host, cfg.Broker.Port, err), store.Close())
+	}
+	return &backend{
+		broker: b, journal: services.New(b, store), store: store,
+		started: []string{"RedisClient", "AMQP Broker"},
+		err:     func() error { return nil },
+		close:   func() error { return errors.Join(b.Close(), store.Close()) },
+	}, nil
+}
+
+// retryOpen opens something that may not be up yet, again and again until ctx ends.
+func retryOpen[T any](ctx context.Context, log *slog.Logger, what string, open func(context.Context) (T, error)) (T, error) {
+	for wait := 250 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		v, err := open(ctx)
+		if err == nil || !transient(err) || ctx.Err() != nil {
+			return v, err
+		}
+		log.Warn(what+" is not reachable yet", "in", wait, "err", err)
+		select {
+		case <-ctx.Done():
+			return v, err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// transient tells whether an error of connecting may pass by itself: not a wrong password,
+// nor a queue that exists with other arguments.
+func transient(err error) bool {
+	var netErr net.Error
+	var opErr *net.OpError
+	return errors.As(err, &netErr) || errors.As(err, &opErr) || errors.Is(err, queue.ErrUnavailable) ||
+		strings.Contains(err.Error(), "connection refused") || strings.Contains(err.Error(), "LOADING")
+}
+
+// forgotten counts the messages in an embedded database that the services mode would leave
+// lying. A database that is not there or is in use by another process has none for us.
+func forgotten(cfg *config.Config, log *slog.Logger) (int, error) {
+	if _, err := os.Stat(filepath.Join(cfg.Paths.Data, databaseDir)); err != nil || cfg.Mode != config.Services {
+		return 0, nil
+	}
+	b, err := openEmbedded(cfg, log)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, name := range b.broker.(*pebble.Driver).Names() {
+		waiting, err := b.broker.Length(context.Background(), name)
+		if err != nil {
+			return 0, errors.Join(err, b.close())
+		}
+		n += waiting
+	}
+	return n, b.close()
+}

@@ -1,0 +1,207 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"jasmind/internal/connector"
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+	"jasmind/internal/smppc"
+	"jasmind/internal/sms"
+)
+
+// wanted is what the configuration says of one connector.
+type wanted struct {
+	cfg     smppc.Config
+	started bool
+}
+
+// connectors keeps a connector.Connector running for each one that is to be started, and
+// counters for each that exists. Changes are applied one after the other.
+type connectors struct {
+	common  connector.Config
+	broker  broker
+	journal journal.Journal
+	store   journal.Store
+	logs    *serviceLogs
+	ctx     context.Context // ends when everything is given up
+
+	apply sync.Mutex // one change at a time
+
+	mu      sync.RWMutex // guards what follows
+	running map[sms.ConnectorID]*running
+	stats   map[sms.ConnectorID]*connector.Stats
+}
+
+type running struct {
+	*connector.Connector
+	cfg  smppc.Config
+	done chan struct{} // closed when Run has returned
+}
+
+func newConnectors(ctx context.Context, common connector.Config, b *backend, logs *serviceLogs) *connectors {
+	return &connectors{common: common, broker: b.broker, journal: b.journal, store: b.store, logs: logs, ctx: ctx,
+		running: make(map[sms.ConnectorID]*running), stats: make(map[sms.ConnectorID]*connector.Stats)}
+}
+
+// Apply makes reality what the configuration wants: stops what is not wanted, updates live
+// what can be, restarts what must be, and starts the rest. Other connectors are left alone.
+// The error joins what failed; everything else was done.
+func (c *connectors) Apply(ctx context.Context, want map[sms.ConnectorID]wanted) error {
+	c.apply.Lock()
+	defer c.apply.Unlock()
+	var errs []error
+	var stop []*running
+	c.mu.RLock()
+	for cid, r := range c.running {
+		if w, ok := want[cid]; !ok || !w.started || restartNeeded(r.cfg, w.cfg) {
+			stop = append(stop, r)
+		}
+	}
+	c.mu.RUnlock()
+	errs = append(errs, c.stop(ctx, stop))
+	for cid, w := range want {
+		if err := c.one(ctx, cid, w); err != nil {
+			errs = append(errs, fmt.Errorf("connector %s: %w", cid, err))
+		}
+	}
+	c.mu.Lock()
+	for cid := range c.stats {
+		if _, ok := want[cid]; !ok {
+			delete(c.stats, cid)
+		}
+	}
+	c.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+func (c *connectors) one(ctx context.Context, cid sms.ConnectorID, w wanted) error {
+	// A stopped connector has a queue too: messages for it wait there.
+	if err := c.broker.Declare(ctx, queue.SubmitSM(cid)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	st := c.stats[cid]
+	if st == nil {
+		st = connector.NewStats()
+		c.stats[cid] = st
+	}
+	r := c.running[cid]
+	c.mu.Unlock()
+	switch {
+	case r != nil:
+		if r.cfg == w.cfg {
+			return nil
+		}
+		r.cfg = w.cfg
+		return r.Update(w.cfg)
+	case !w.started:
+		return nil
+	}
+	log, err := c.logs.connector(&w.cfg)
+	if err != nil {
+		return err
+	}
+	cfg := c.common
+	cfg.Connector = w.cfg
+	cn, err := connector.New(cfg, connector.Deps{Source: c.broker, Journal: c.journal, Store: c.store, Stats: st, Messages: c.logs.messages, Log: log})
+	if err != nil {
+		return err
+	}
+	r = &running{Connector: cn, cfg: w.cfg, done: make(chan struct{})}
+	c.mu.Lock()
+	c.running[cid] = r
+	c.mu.Unlock()
+	go func() {
+		defer close(r.done)
+		if err := cn.Run(c.ctx); err != nil && c.ctx.Err() == nil {
+			c.logs.manager.Error("connector ended", "cid", string(cid), "err", err)
+		}
+	}()
+	c.logs.manager.Info("connector started", "cid", string(cid), "host", w.cfg.Host, "port", w.cfg.Port, "binds", w.cfg.Binds, "window", w.cfg.Window)
+	return nil
+}
+
+// stop drains connectors side by side and waits for them.
+func (c *connectors) stop(ctx context.Context, rs []*running) error {
+	errs := make([]error, len(rs))
+	var wg sync.WaitGroup
+	for i, r := range rs {
+		wg.Go(func() {
+			if err := r.Shutdown(ctx); err != nil {
+				errs[i] = fmt.Errorf("connector %s: drain: %w", r.cfg.CID, err)
+			}
+			<-r.done
+			c.mu.Lock()
+			delete(c.running, r.cfg.CID)
+			c.mu.Unlock()
+			c.logs.manager.Info("connector stopped", "cid", string(r.cfg.CID))
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// StopAll drains every connector until ctx ends.
+func (c *connectors) StopAll(ctx context.Context) error {
+	c.apply.Lock()
+	defer c.apply.Unlock()
+	c.mu.RLock()
+	all := make([]*running, 0, len(c.running))
+	for _, r := range c.running {
+		all = append(all, r)
+	}
+	c.mu.RUnlock()
+	return c.stop(ctx, all)
+}
+
+// Bound tells whether a connector has a session that can submit.
+func (c *connectors) Bound(cid sms.ConnectorID) bool {
+	c.mu.RLock()
+	r := c.running[cid]
+	c.mu.RUnlock()
+	return r != nil && r.Bound()
+}
+
+// Running tells whether a connector may have messages in flight.
+func (c *connectors) Running(cid sms.ConnectorID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.running[cid] != nil
+}
+
+// each calls f with the counters of every connector.
+func (c *connectors) each(f func(sms.ConnectorID, *connector.Stats, []string)) {
+	type item struct {
+		cid sms.ConnectorID
+		st  *connector.Stats
+		r   *running
+	}
+	c.mu.RLock()
+	items := make([]item, 0, len(c.stats))
+	for cid, st := range c.stats {
+		items = append(items, item{cid, st, c.running[cid]})
+	}
+	c.mu.RUnlock()
+	for _, it := range items {
+		var status []string
+		if it.r != nil {
+			status = it.r.Status()
+		}
+		f(it.cid, it.st, status)
+	}
+}
+
+// restartNeeded tells whether a difference holds only after a new bind: the configuration
+// file has no restart command of its own.
+func restartNeeded(a, b smppc.Config) bool {
+	for _, k := range smppc.Changed(a, b) {
+		if k.NeedsRestart || k.NeedsRebind {
+			return true
+		}
+	}
+	return false
+}

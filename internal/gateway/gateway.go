@@ -1,0 +1,302 @@
+// Package gateway assembles the daemon: it opens broker and store for the mode of the
+// configuration, starts the doors, flows and connectors in order, applies configuration
+// while they run, and stops everything in the reverse order. cmd/jasmind, the features and
+// the benchmarks use it.
+//
+//	g, err := gateway.New(gateway.Options{Config: cfg, Provision: "provision.yaml"})
+//	err = g.Start(ctx)   // returns when every listener is up
+//	<-g.Failed()         // or a signal
+//	err = g.Stop(ctx)    // drains until ctx ends
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"jasmind/internal/account"
+	"jasmind/internal/config"
+	"jasmind/internal/connector"
+	"jasmind/internal/dlr"
+	"jasmind/internal/httpapi"
+	"jasmind/internal/mt"
+	"jasmind/internal/provision"
+	"jasmind/internal/queue"
+	"jasmind/internal/sms"
+	"jasmind/internal/throw"
+)
+
+// Options say what to run.
+type Options struct {
+	Config    *config.Config
+	Provision string    // a provisioning file, applied at start and by Reload; "": none
+	Version   string    // shown by / of the HTTP API
+	Stdout    io.Writer // for start-up lines and logs to stdout; nil: os.Stdout
+	// AbandonEmbedded lets the services mode start though an embedded database holds messages.
+	AbandonEmbedded bool
+}
+
+// Gateway is one running daemon. Create it with New; Start and Stop are called once.
+type Gateway struct {
+	opts  Options
+	cfg   *config.Config
+	logs  *serviceLogs
+	state *provision.Store
+
+	backend    *backend
+	connectors *connectors
+	http       *httpapi.Server
+	lookup     *dlr.Lookup
+	thrower    *throw.HTTP
+
+	ctx    context.Context // ends when everything is given up
+	cancel context.CancelCauseFunc
+	flows  context.Context // ends when consumers are to stop
+	halt   context.CancelFunc
+	wg     sync.WaitGroup
+
+	failOnce sync.Once
+	failed   chan struct{}
+	cause    error
+}
+
+// New opens the logs and checks what can be checked without starting anything.
+func New(o Options) (*Gateway, error) {
+	if o.Stdout == nil {
+		o.Stdout = os.Stdout
+	}
+	logs, err := openLogs(o.Config, o.Stdout)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{opts: o, cfg: o.Config, logs: logs, state: provision.NewStore(), failed: make(chan struct{})}
+	if o.Provision != "" {
+		if err := g.state.ApplyFile(o.Provision); err != nil {
+			return nil, errors.Join(err, logs.all.Close())
+		}
+	}
+	return g, nil
+}
+
+// say prints a start-up line, as the original does on its standard output, and logs it.
+func (g *Gateway) say(line string) {
+	fmt.Fprintln(g.opts.Stdout, "INFO 1 "+line)
+	g.logs.manager.Info(line)
+}
+
+// fail ends the daemon because of an error that nothing can go on after.
+func (g *Gateway) fail(err error) {
+	g.failOnce.Do(func() {
+		g.cause = err
+		g.logs.manager.Error("fatal", "err", err)
+		close(g.failed)
+	})
+}
+
+// Failed is closed when the gateway cannot go on; Err says why.
+func (g *Gateway) Failed() <-chan struct{} { return g.failed }
+
+// Err is why the gateway failed. Read it after Failed.
+func (g *Gateway) Err() error { return g.cause }
+
+// Start opens everything and returns when every listener is up. When it fails, what was
+// started is stopped again.
+func (g *Gateway) Start(ctx context.Context) (err error) {
+	g.ctx, g.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	g.flows, g.halt = context.WithCancel(g.ctx)
+	defer func() {
+		if err != nil {
+			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.ShutdownTimeout)
+			defer cancel()
+			err = errors.Join(err, g.Stop(stopCtx))
+		}
+	}()
+	g.say("Starting Jasmin Daemon ...")
+	g.say("Mode is " + string(g.cfg.Mode) + ": " + g.cfg.ModeWhy + ".")
+	for _, name := range g.cfg.Unserved {
+		g.logs.manager.Warn("configuration key is not served by this version", "key", name)
+	}
+	if err := g.refuseToForget(); err != nil {
+		return err
+	}
+	if g.backend, err = openBackend(ctx, g.cfg, g.logs); err != nil {
+		return err
+	}
+	for _, name := range g.backend.started {
+		g.say(name + " Started.")
+	}
+	g.watchBackend()
+	if err := g.backend.broker.Declare(ctx, queue.DLRSubmitSMResp, queue.DLRDeliverSM, queue.DLRThrowerHTTP, queue.DeadLetter); err != nil {
+		return fmt.Errorf("declare queues: %w", err)
+	}
+	g.say("RouterPB Started.")
+	if err := g.startConnectors(ctx); err != nil {
+		return err
+	}
+	g.say("SMPPClientManagerPB Started.")
+	g.lookup = dlr.New(g.cfg.DLR, g.backend.broker, g.backend.journal, g.backend.store, g.logs.dlr)
+	g.run("DLRLookup", g.lookup.Run)
+	g.say("DLRLookup Started.")
+	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Running, g.logs.manager)
+	g.run("expiry sweeper", sweeper.Run)
+	g.thrower = throw.NewHTTP(g.cfg.DLRThrower, g.backend.broker, g.backend.journal, g.logs.thrower)
+	g.run("DLRThrower", g.thrower.Run)
+	g.say("DLRThrower Started.")
+	if err := g.startHTTP(); err != nil {
+		return err
+	}
+	g.say("HTTPApi Started.")
+	return nil
+}
+
+// refuseToForget keeps the services mode from leaving messages of the embedded mode lying.
+func (g *Gateway) refuseToForget() error {
+	if g.opts.AbandonEmbedded {
+		return nil
+	}
+	n, err := forgotten(g.cfg, g.logs.manager)
+	if err != nil {
+		return fmt.Errorf("look for messages of the embedded mode: %w", err)
+	}
+	if n > 0 {
+		return fmt.Errorf("the embedded database in %s still holds %d messages, which the services mode would never send: "+
+			"start once more with [gateway] mode = embedded until they are gone, or give --abandon-embedded", g.cfg.Paths.Data, n)
+	}
+	return nil
+}
+
+// watchBackend ends the daemon when the database's own log has failed: nothing more is
+// answered then.
+func (g *Gateway) watchBackend() {
+	if g.backend.failed == nil {
+		return
+	}
+	g.wg.Go(func() {
+		select {
+		case <-g.backend.failed:
+			g.fail(fmt.Errorf("embedded database: %w", g.backend.err()))
+		case <-g.flows.Done():
+		}
+	})
+}
+
+// run starts a flow that consumes until the gateway stops.
+func (g *Gateway) run(name string, f func(context.Context) error) {
+	g.wg.Go(func() {
+		if err := f(g.flows); err != nil && g.flows.Err() == nil {
+			g.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+func (g *Gateway) startConnectors(ctx context.Context) error {
+	l := g.cfg.Listener
+	retrials := make(map[pduStatus]connector.Retrial, len(l.Retrial))
+	for status, r := range l.Retrial {
+		retrials[status] = connector.Retrial{Count: r.Count, Delay: r.Delay}
+	}
+	g.connectors = newConnectors(g.ctx, connector.Config{
+		Retrials: retrials, NotReadyMaxAge: l.MaxAgeNotReady, NotReadyDelay: l.RetryNotReady,
+		PublishSubmitSMResp: l.PublishSubmitSMResp, LogPrivacy: l.LogPrivacy,
+	}, g.backend, g.logs)
+	return g.applyConnectors(ctx)
+}
+
+func (g *Gateway) applyConnectors(ctx context.Context) error {
+	want := make(map[sms.ConnectorID]wanted)
+	for _, c := range g.state.Snapshot().SMPPConnectors() {
+		want[c.CID] = wanted{cfg: c.Config, started: c.Started}
+	}
+	return g.connectors.Apply(ctx, want)
+}
+
+// Reload reads the provisioning file again and applies the difference. When the file has
+// faults nothing changes and the error names each of them.
+func (g *Gateway) Reload(ctx context.Context) error {
+	if g.opts.Provision == "" {
+		return errors.New("there is no provisioning file to reload")
+	}
+	if err := g.state.ApplyFile(g.opts.Provision); err != nil {
+		g.logs.manager.Error("provisioning file was not applied", "file", g.opts.Provision, "err", err)
+		return err
+	}
+	if err := g.applyConnectors(ctx); err != nil {
+		g.logs.manager.Error("provisioning file was applied, but not to every connector", "file", g.opts.Provision, "err", err)
+		return err
+	}
+	g.logs.manager.Info("provisioning file applied", "file", g.opts.Provision, "version", g.state.Snapshot().Version())
+	return nil
+}
+
+func (g *Gateway) startHTTP() error {
+	auth := account.NewAuthenticator(account.AuthConfig{}, g.state)
+	submit := mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound}, g.backend.journal, g.backend.broker, g.logs.http)
+	cfg := g.cfg.HTTP
+	cfg.Release = g.opts.Version
+	var metricsHandler http.Handler
+	g.http = httpapi.New(cfg, auth, submit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { metricsHandler.ServeHTTP(w, r) }),
+		g.logs.access, g.logs.http)
+	var err error
+	if metricsHandler, err = g.metrics(); err != nil {
+		return err
+	}
+	if err := g.http.Listen(); err != nil {
+		return err
+	}
+	g.wg.Go(func() {
+		if err := g.http.Serve(); err != nil {
+			g.fail(err)
+		}
+	})
+	return nil
+}
+
+// Addresses gives where the doors listen, by service, after Start.
+func (g *Gateway) Addresses() map[string]string {
+	return map[string]string{"http-api": g.http.Addr().String()}
+}
+
+// State is the provisioned configuration.
+func (g *Gateway) State() *provision.Store { return g.state }
+
+// Bound tells whether a connector has a session that can submit.
+func (g *Gateway) Bound(cid sms.ConnectorID) bool { return g.connectors.Bound(cid) }
+
+// Stop refuses new work, lets what is under way settle until ctx ends, unbinds, stops the
+// consumers and closes broker and store. Nothing that was acknowledged is lost when ctx
+// ends early: it is found in the queues at the next start.
+func (g *Gateway) Stop(ctx context.Context) error {
+	var errs []error
+	began := time.Now()
+	if g.http != nil {
+		errs = append(errs, g.http.Shutdown(ctx))
+	}
+	if g.connectors != nil {
+		if err := g.connectors.StopAll(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if g.halt != nil {
+		g.halt()
+	}
+	g.wg.Wait()
+	if g.cancel != nil {
+		g.cancel(errors.New("gateway stopped"))
+	}
+	if g.backend != nil {
+		errs = append(errs, g.backend.close())
+	}
+	err := errors.Join(errs...)
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelWarn
+	}
+	g.logs.manager.Log(context.WithoutCancel(ctx), level, "stopped", "dur", time.Since(began).Round(time.Millisecond), "err", err)
+	return errors.Join(err, g.logs.all.Close())
+}

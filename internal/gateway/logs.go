@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"io"
+	"log/slog"
+	"path/filepath"
+
+	"jasmind/internal/config"
+	"jasmind/internal/logging"
+	"jasmind/internal/smppc"
+)
+
+// serviceLogs are the logs of the services, one file each as in the original.
+type serviceLogs struct {
+	all       *logging.Logs
+	privacy   bool
+	manager   *slog.Logger
+	messages  *slog.Logger // lines as they are, from connectors
+	dlr       *slog.Logger
+	thrower   *slog.Logger
+	broker    *slog.Logger
+	redis     *slog.Logger
+	http      *slog.Logger
+	access    io.Writer
+	folder    string
+	connector func(*smppc.Config) (*slog.Logger, error)
+}
+
+func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
+	all := logging.New(stdout)
+	l := &serviceLogs{all: all}
+	for _, s := range []struct {
+		to   **slog.Logger
+		name string
+		cfg  logging.Config
+	}{
+		{&l.manager, "jasmin-sm-manager", cfg.ManagerLog},
+		{&l.messages, "jasmin-sm-listener", cfg.ListenerLog},
+		{&l.dlr, "jasmin-dlr-lookup", cfg.DLRLog},
+		{&l.thrower, "jasmin-dlr-thrower", cfg.DLRThrowerLog},
+		{&l.http, "jasmin-http-api", cfg.HTTPLog},
+	} {
+		var err error
+		if *s.to, err = all.Logger(s.name, s.cfg); err != nil {
+			all.Close()
+			return nil, err
+		}
+	}
+	l.broker, l.redis = l.manager, l.manager
+	if cfg.Mode == config.Services {
+		var err error
+		if l.broker, err = all.Logger("jasmin-amqp-client", cfg.BrokerLog); err == nil {
+			l.redis, err = all.Logger("jasmin-redis-client", cfg.RedisLog)
+		}
+		if err != nil {
+			all.Close()
+			return nil, err
+		}
+	}
+	if cfg.Access.File != "" {
+		w, err := all.Writer(logging.Config{File: cfg.Access.File, Rotate: cfg.HTTPLog.Rotate})
+		if err != nil {
+			all.Close()
+			return nil, err
+		}
+		l.access = w
+	}
+	l.connector = func(c *smppc.Config) (*slog.Logger, error) {
+		file := c.LogFile
+		if file == smppc.Default(c.CID).LogFile {
+			// The default follows LOG_PATH and what the folders depend on.
+			file = filepath.Join(cfg.Paths.Log, filepath.Base(file))
+		}
+		return all.Logger("jasmin-smpp-client."+string(c.CID), logging.Config{
+			Level: slog.Level((c.LogLevel - 20) / 10 * 4), File: file, Rotate: c.LogRotate,
+			Format: cfg.ManagerLog.Format, DateFormat: cfg.ManagerLog.DateFormat,
+		})
+	}
+	return l, nil
+}

@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"time"
+
+	"jasmind/internal/mt"
+	"jasmind/internal/provision"
+	"jasmind/internal/routing"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smppc"
+	"jasmind/internal/sms"
+	"jasmind/internal/smstext"
+)
+
+type pduStatus = pdu.Status
+
+// router picks connectors by the MT table of the current snapshot.
+type router struct {
+	state *provision.Store
+	bound func(sms.ConnectorID) bool
+}
+
+// RouteMT gives the connector of the first route, from the highest order down, whose
+// filters match.
+func (r *router) RouteMT(m *mt.Message) (*smppc.Config, error) {
+	snap := r.state.Snapshot()
+	content := m.Text
+	if !m.IsText {
+		content = smstext.Decode(m.PDU.ShortMessage, m.PDU.DataCoding)
+	}
+	route := snap.Table(routing.MT).Match(&routing.Message{
+		Source: m.PDU.Source.Addr, Destination: m.PDU.Dest.Addr, Content: content,
+		User: m.UID, Group: m.GID, Time: time.Now(), Tags: m.Tags,
+	})
+	if route == nil {
+		return nil, &sms.Error{Reason: sms.ReasonNoRoute}
+	}
+	c, ok := route.Choose(func(c routing.Connector) bool { return r.bound(sms.ConnectorID(c.ID)) })
+	if !ok {
+		return nil, &sms.Error{Reason: sms.ReasonNotBound}
+	}
+	cfg := snap.SMPPConnector(sms.ConnectorID(c.ID))
+	if cfg == nil {
+		return nil, &sms.Error{Reason: sms.ReasonConnector, Detail: "connector " + c.ID + " does not exist"}
+	}
+	return &cfg.Config, nil
+}
