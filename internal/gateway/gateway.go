@@ -14,9 +14,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -148,12 +149,21 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.thrower = throw.NewHTTP(g.cfg.DLRThrower, g.backend.broker, g.backend.journal, g.logs.thrower)
 	g.run("DLRThrower", g.thrower.Run)
 	g.say("DLRThrower Started.")
+	if g.cfg.HTTP.Disabled {
+		return nil
+	}
 	if err := g.startHTTP(); err != nil {
 		return err
 	}
 	g.say("HTTPApi Started.")
 	return nil
 }
+
+// ConfigurationError is why a configuration that is right by itself cannot be started with.
+type ConfigurationError struct{ Reason string }
+
+// Error is the reason.
+func (e *ConfigurationError) Error() string { return e.Reason }
 
 // refuseToForget keeps the services mode from leaving messages of the embedded mode lying.
 func (g *Gateway) refuseToForget() error {
@@ -165,8 +175,8 @@ func (g *Gateway) refuseToForget() error {
 		return fmt.Errorf("look for messages of the embedded mode: %w", err)
 	}
 	if n > 0 {
-		return fmt.Errorf("the embedded database in %s still holds %d messages, which the services mode would never send: "+
-			"start once more with [gateway] mode = embedded until they are gone, or give --abandon-embedded", g.cfg.Paths.Data, n)
+		return &ConfigurationError{fmt.Sprintf("the embedded database in %s still holds %d messages, which the services mode would never send: "+
+			"start once more with [gateway] mode = embedded until they are gone, or give --abandon-embedded", g.cfg.Paths.Data, n)}
 	}
 	return nil
 }
@@ -259,7 +269,24 @@ func (g *Gateway) startHTTP() error {
 
 // Addresses gives where the doors listen, by service, after Start.
 func (g *Gateway) Addresses() map[string]string {
-	return map[string]string{"http-api": g.http.Addr().String()}
+	out := make(map[string]string)
+	if g.http != nil {
+		out["http-api"] = reachable(g.http.Addr())
+	}
+	return out
+}
+
+// reachable is an address to connect to from this host: loopback for a wildcard.
+func reachable(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String()
+	}
+	host := "127.0.0.1"
+	if tcp.IP.To4() == nil {
+		host = "::1"
+	}
+	return net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
 // State is the provisioned configuration.
@@ -293,10 +320,10 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		errs = append(errs, g.backend.close())
 	}
 	err := errors.Join(errs...)
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelWarn
+	if log := g.logs.manager.With("dur", time.Since(began).Round(time.Millisecond)); err == nil {
+		log.Info("stopped")
+	} else {
+		log.Warn("stopped, but not everything in order", "err", err)
 	}
-	g.logs.manager.Log(context.WithoutCancel(ctx), level, "stopped", "dur", time.Since(began).Round(time.Millisecond), "err", err)
 	return errors.Join(err, g.logs.all.Close())
 }

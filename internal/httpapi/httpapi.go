@@ -22,6 +22,7 @@ import (
 
 // Config holds the settings of the door ([http-api] in jasmin.cfg).
 type Config struct {
+	Disabled    bool          // --disable-http-api
 	Bind        string        // bind, default 0.0.0.0
 	Port        int           // port, 0: any free port
 	TLS         *tls.Config   // nil: plain HTTP
@@ -131,7 +132,11 @@ func New(cfg Config, auth authenticator, submit submitter, metrics http.Handler,
 // Listen opens the listener, so that Addr is known before Serve.
 func (s *Server) Listen() error {
 	addr := net.JoinHostPort(s.cfg.Bind, fmt.Sprint(s.cfg.Port))
-	ln, err := net.Listen("tcp", addr)
+	network := "tcp"
+	if ip := net.ParseIP(s.cfg.Bind); ip != nil && ip.To4() != nil {
+		network = "tcp4" // 0.0.0.0 is not to open IPv6 as well
+	}
+	ln, err := net.Listen(network, addr)
 	if err != nil {
 		return fmt.Errorf("http-api: listen on %s: %w", addr, err)
 	}

@@ -1,0 +1,307 @@
+// Package daemon is the command line of jasmind: flags, subcommands, signals and exit
+// codes around package gateway.
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"jasmind/internal/config"
+	"jasmind/internal/gateway"
+)
+
+// Exit codes.
+const (
+	ExitOK      = 0
+	ExitRuntime = 1 // the gateway could not go on
+	ExitUsage   = 2 // wrong command line or configuration
+)
+
+const usage = `jasmind is an SMS gateway compatible with Jasmin.
+
+Usage:
+  jasmind [options]                 run the gateway
+  jasmind config print [--mode M]   write a commented jasmin.cfg with the defaults
+  jasmind config check FILE         report every fault of a configuration file
+  jasmind --version
+
+Without a configuration file and without environment variables that name a broker
+or a Redis it runs embedded: nothing else is needed, and its data is in ./jasmin-data.
+
+Options:
+`
+
+const usageEnd = `
+Every key of jasmin.cfg can be set in the environment, which wins: SECTION_KEY in
+capitals with dashes as underscores, such as HTTP_API_PORT=0 (0: any free port) or
+AMQP_BROKER_HOST=mq. ROOT_PATH, CONFIG_PATH, LOG_PATH and STORE_PATH set the folders.
+
+Signals: TERM and INT stop in order and wait for messages under way, a second one
+stops at once; HUP reads the provisioning file again.
+Exit codes: 0 stopped, 1 failed while running, 2 wrong command line or configuration.
+`
+
+type options struct {
+	configFile, provision, readyFile, roles, username, password string
+	abandon, version, noHTTP                                    bool
+}
+
+// compatible are options of the original for services that this version starts by itself
+// or does not have; they are accepted and change nothing.
+var compatible = []string{"enable-interceptor-client", "enable-dlr-thrower", "enable-dlr-lookup", "enable-deliver-thrower", "disable-smpp-server", "disable-jcli"}
+
+func flags(o *options, out io.Writer) *flag.FlagSet {
+	f := flag.NewFlagSet("jasmind", flag.ContinueOnError)
+	f.SetOutput(out)
+	both := func(short, long string) []string { return []string{short, long} }
+	for _, name := range both("c", "config") {
+		f.StringVar(&o.configFile, name, "", "configuration `file`; default $CONFIG_PATH/jasmin.cfg, if there is one")
+	}
+	f.StringVar(&o.provision, "provision", "", "YAML `file` of groups, users, filters, connectors and routes, applied at start and on SIGHUP")
+	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write the bound addresses to, as JSON, once every listener is up")
+	f.StringVar(&o.roles, "roles", "all", "what this process does; this version knows all only")
+	f.BoolVar(&o.noHTTP, "disable-http-api", false, "do not start the HTTP API")
+	f.BoolVar(&o.abandon, "abandon-embedded", false, "start in services mode though an embedded database still holds messages")
+	f.BoolVar(&o.version, "version", false, "print the version and exit")
+	for _, name := range both("u", "username") {
+		f.StringVar(&o.username, name, "", "accepted for the original's start scripts, without effect")
+	}
+	for _, name := range both("p", "password") {
+		f.StringVar(&o.password, name, "", "accepted for the original's start scripts, without effect")
+	}
+	for _, name := range compatible {
+		f.Bool(name, false, "accepted for the original's start scripts, without effect")
+	}
+	f.Usage = func() {
+		fmt.Fprint(out, usage)
+		printFlags(f, out)
+		fmt.Fprint(out, usageEnd)
+	}
+	return f
+}
+
+// printFlags lists the options, those without effect in one line.
+func printFlags(f *flag.FlagSet, out io.Writer) {
+	var without []string
+	f.VisitAll(func(fl *flag.Flag) {
+		if strings.HasPrefix(fl.Usage, "accepted for") {
+			without = append(without, dashed(fl.Name))
+			return
+		}
+		if fl.Name == "c" {
+			return
+		}
+		name, help := flag.UnquoteUsage(fl)
+		line := dashed(fl.Name)
+		if fl.Name == "config" {
+			line = "-c, " + line
+		}
+		if name != "" {
+			line += " " + strings.ToUpper(name)
+		}
+		fmt.Fprintf(out, "  %-24s %s\n", line, help)
+	})
+	fmt.Fprintf(out, "  Accepted for the original's start scripts, without effect:\n    %s\n", strings.Join(without, " "))
+}
+
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// Main runs jasmind with the arguments after its name and gives the exit code.
+func Main(args []string, version string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "config" {
+		return configCommand(args[1:], stdout, stderr)
+	}
+	var o options
+	f := flags(&o, stderr)
+	for _, a := range args {
+		if a == "-h" || a == "--help" || a == "-help" {
+			f = flags(&o, stdout)
+		}
+	}
+	switch err := f.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return ExitOK
+	case err != nil:
+		return ExitUsage
+	case f.NArg() > 0:
+		return complain(stderr, fmt.Errorf("unexpected argument %q; see jasmind --help", f.Arg(0)))
+	case o.version:
+		fmt.Fprintf(stdout, "jasmind %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return ExitOK
+	case o.roles != "all":
+		return complain(stderr, fmt.Errorf("--roles %q: this version knows the role all only", o.roles))
+	}
+	return run(&o, version, stdout, stderr)
+}
+
+func complain(stderr io.Writer, err error) int {
+	fmt.Fprintln(stderr, "jasmind:", strings.ReplaceAll(err.Error(), "\n", "\njasmind: "))
+	return ExitUsage
+}
+
+func run(o *options, version string, stdout, stderr io.Writer) int {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	cfg, err := config.Load(config.Options{File: o.configFile, Root: os.Geteuid() == 0})
+	if err != nil {
+		return complain(stderr, err)
+	}
+	cfg.HTTP.Disabled = o.noHTTP
+	g, err := gateway.New(gateway.Options{Config: cfg, Provision: o.provision, Version: version, Stdout: stdout, AbandonEmbedded: o.abandon})
+	if err != nil {
+		return complain(stderr, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	started := make(chan error, 1)
+	go func() { started <- g.Start(ctx) }()
+	if err := awaitStart(started, signals, cancel); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return ExitOK // asked to stop before it was up
+		}
+		fmt.Fprintln(stderr, "jasmind:", err)
+		var refused *gateway.ConfigurationError
+		if errors.As(err, &refused) {
+			return ExitUsage
+		}
+		return ExitRuntime
+	}
+	if o.readyFile != "" {
+		if err := writeReady(o.readyFile, g.Addresses()); err != nil {
+			fmt.Fprintln(stderr, "jasmind:", err)
+			return stop(g, cfg, signals, stderr, ExitRuntime)
+		}
+		defer os.Remove(o.readyFile)
+	}
+	for {
+		select {
+		case <-g.Failed():
+			fmt.Fprintln(stderr, "jasmind:", g.Err())
+			return stop(g, cfg, signals, stderr, ExitRuntime)
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				if err := g.Reload(ctx); err != nil {
+					fmt.Fprintln(stderr, "jasmind: reload:", err)
+				}
+				continue
+			}
+			return stop(g, cfg, signals, stderr, ExitOK)
+		}
+	}
+}
+
+// awaitStart waits for the start; TERM and INT end it early.
+func awaitStart(started <-chan error, signals <-chan os.Signal, cancel func()) error {
+	for {
+		select {
+		case err := <-started:
+			return err
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				cancel()
+			}
+		}
+	}
+}
+
+// stop stops in order; a further TERM or INT gives up waiting.
+func stop(g *gateway.Gateway, cfg *config.Config, signals <-chan os.Signal, stderr io.Writer, code int) int {
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout)
+	defer cancel()
+	stopped := make(chan error, 1)
+	go func() { stopped <- g.Stop(ctx) }()
+	for {
+		select {
+		case err := <-stopped:
+			if err != nil {
+				fmt.Fprintln(stderr, "jasmind: stop:", err)
+			}
+			return code
+		case s := <-signals:
+			if s != syscall.SIGHUP {
+				cancel()
+			}
+		}
+	}
+}
+
+// writeReady writes the addresses in one step, so that a reader never sees half a file.
+func writeReady(path string, addresses map[string]string) error {
+	b, err := json.Marshal(addresses)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".ready-*")
+	if err != nil {
+		return fmt.Errorf("--ready-file %s: %w", path, err)
+	}
+	_, err = tmp.Write(append(b, '\n'))
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return fmt.Errorf("--ready-file %s: %w", path, err)
+	}
+	return nil
+}
+
+func configCommand(args []string, stdout, stderr io.Writer) int {
+	bad := func(format string, a ...any) int { return complain(stderr, fmt.Errorf(format, a...)) }
+	if len(args) == 0 {
+		return bad("config: say print or check FILE")
+	}
+	switch args[0] {
+	case "print":
+		f := flag.NewFlagSet("jasmind config print", flag.ContinueOnError)
+		f.SetOutput(stderr)
+		mode := f.String("mode", string(config.Services), "mode to write: embedded or services")
+		switch err := f.Parse(args[1:]); {
+		case errors.Is(err, flag.ErrHelp):
+			return ExitOK
+		case err != nil:
+			return ExitUsage
+		case f.NArg() > 0:
+			return bad("config print: unexpected argument %q", f.Arg(0))
+		}
+		if m := config.Mode(*mode); m != config.Embedded && m != config.Services {
+			return bad("config print: --mode %q is neither embedded nor services", *mode)
+		}
+		if err := config.Print(stdout, config.Mode(*mode)); err != nil {
+			fmt.Fprintln(stderr, "jasmind: config print:", err)
+			return ExitRuntime
+		}
+		return ExitOK
+	case "check":
+		if len(args) != 2 {
+			return bad("config check: give one FILE")
+		}
+		cfg, err := config.Load(config.Options{File: args[1], Root: os.Geteuid() == 0})
+		if err != nil {
+			return complain(stderr, err)
+		}
+		for _, key := range cfg.Unserved {
+			fmt.Fprintf(stdout, "%s: %s is known, but not served by this version\n", args[1], key)
+		}
+		fmt.Fprintf(stdout, "%s: no fault; mode %s, since %s\n", args[1], cfg.Mode, cfg.ModeWhy)
+		return ExitOK
+	}
+	return bad("config %q: say print or check FILE", args[0])
+}
