@@ -82,7 +82,7 @@ func TestCheck(t *testing.T) {
 		name     string
 		p        Password
 		upgrades int64
-	}{{"argon2id", slow, 0}, {"md5", md5, 1}, {"declared", declared, 1}} {
+	}{{"argon2id", slow, 0}, {"md5", md5, 1}, {"declared", declared, 0}} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := newAccounts(tt.p)
 			a := NewAuthenticator(AuthConfig{}, dir)
@@ -222,11 +222,11 @@ func TestFullQueueIsATemporaryRefusal(t *testing.T) {
 // the one who computes gives up, another takes over.
 func TestSameChecksAreComputedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		declared, err := DeclaredPassword("bar")
+		old, err := ParseHash("37b51d194a7513e45b56f6524f2d51f2") // each computation upgrades it
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := newAccounts(declared)
+		dir := newAccounts(old)
 		dir.upgrade = func(*User, Password) {}
 		a := NewAuthenticator(AuthConfig{Workers: 1, Queue: 1}, dir)
 		a.workers <- struct{}{}

@@ -77,7 +77,7 @@ func HashPassword(password string) (Password, error) {
 }
 
 // DeclaredPassword keeps a password that the operator's file has in the clear, at no
-// cost. The first login turns it into an argon2id hash.
+// cost. It has no Hash: what declares it stays its home.
 func DeclaredPassword(password string) (Password, error) {
 	if err := checkPassword(password); err != nil {
 		return Password{}, err
@@ -174,8 +174,8 @@ func parameter(list string, index int, name string, low, high uint32) (uint32, b
 	return uint32(v), uint32(v) >= low && uint32(v) <= high
 }
 
-// Hash is the text to store, as ParseHash reads it. ok is false for a password that was
-// declared in the clear and not used since: there is no slow hash of it yet.
+// Hash is the text to store, as ParseHash reads it. ok is false for a declared password,
+// of which there is no slow hash, and for the zero Password.
 func (p Password) Hash() (text string, ok bool) {
 	switch p.scheme {
 	case schemeArgon2id:
@@ -228,7 +228,7 @@ func (p *Password) verify(password string) (ok bool, upgraded *Password) {
 	}
 	ok = subtle.ConstantTimeCompare(got, []byte(p.digest)) == 1
 	fresh, err := HashPassword(password) // also when it is wrong: the time tells nothing
-	if !ok || err != nil {
+	if !ok || err != nil || p.scheme != schemeMD5 {
 		return ok, nil
 	}
 	return true, &fresh
