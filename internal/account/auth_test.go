@@ -265,7 +265,7 @@ func TestRememberedCheckAllocatesNothing(t *testing.T) {
 		if _, err := a.Check(t.Context(), "foo", "bar"); err != nil {
 			t.Fatal(err)
 		}
-	}); n >= 1 { // a collection may empty the pool
+	}); n >= 1 && !raceDetector { // a collection may empty the pool
 		t.Errorf("%v allocations", n)
 	}
 }

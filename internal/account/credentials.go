@@ -2,6 +2,7 @@ package account
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -120,13 +121,24 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// Validate reports every credential whose value SetCredential would refuse.
+// Validate reports every credential whose value SetCredential would refuse, and every
+// pattern that was not made by CompilePattern.
 func (c *Credentials) Validate() error {
 	var errs []error
+	scratch := *c
 	for i := range CredentialKeys {
-		scratch := *c
-		k := &CredentialKeys[i]
-		errs = append(errs, k.Parse(k.Format(c), &scratch))
+		if k := &CredentialKeys[i]; k.Section != SectionValueFilter {
+			errs = append(errs, k.Parse(k.Format(c), &scratch))
+		}
+	}
+	f := &c.MT.ValueFilter
+	for _, p := range []struct {
+		name    string
+		pattern *Pattern
+	}{{"src_addr", &f.SourceAddr}, {"dst_addr", &f.DestAddr}, {"content", &f.Content}, {"priority", &f.Priority}, {"validity_period", &f.ValidityPeriod}} {
+		if p.pattern.rest == restNever {
+			errs = append(errs, fmt.Errorf("%s %s %s: is missing", MTMessagingCred, SectionValueFilter, p.name))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -180,3 +180,17 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 }
+
+func TestValidateNamesEveryFault(t *testing.T) {
+	c := DefaultCredentials()
+	c.MT.Quota.Balance = Limit[billing.Amount]{Set: true, Value: -1}
+	c.MT.ValueFilter.Content = Pattern{}
+	want := `mt_messaging_cred quota balance: invalid value "-0.000001": must be none or a number from 0 to 4611686018427.387904
+mt_messaging_cred valuefilter content: is missing`
+	if err := c.Validate(); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	if err := new(Credentials).Validate(); err == nil {
+		t.Error("the zero Credentials are valid")
+	}
+}

@@ -3,6 +3,7 @@ package provision
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -248,4 +249,20 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("accepted alone, refused by an empty store: %v", err)
 		}
 	})
+}
+
+// A file with 10,000 users, as a gateway with many customers has it.
+func BenchmarkParse(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("groups:\n  - {gid: G1}\nusers:\n")
+	for i := range 10_000 {
+		fmt.Fprintf(&text, "  - {uid: u%d, username: n%d, password: secret%d, gid: G1}\n", i, i, i)
+	}
+	b.ReportAllocs()
+	b.SetBytes(int64(text.Len()))
+	for b.Loop() {
+		if _, err := Parse("x.yaml", []byte(text.String())); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
