@@ -32,7 +32,7 @@ type bind struct {
 	stop    chan struct{} // closed: unbind and end
 	ended   chan struct{} // closed when run has returned
 	session atomic.Pointer[smpp.Session]
-	dialing atomic.Bool
+	open    atomic.Bool // connected and not bound
 }
 
 // keepBinds runs as many binds as the configuration says, until unbind is closed, when it
@@ -79,7 +79,7 @@ func (c *Connector) keepBinds(ctx context.Context, unbind <-chan struct{}) {
 func (b *bind) status() string {
 	s := b.session.Load()
 	if s == nil {
-		if b.dialing.Load() {
+		if b.open.Load() {
 			return "OPEN"
 		}
 		return "NONE"
@@ -99,9 +99,7 @@ func (b *bind) run(ctx context.Context) {
 	log := c.log.With("bind", b.index)
 	for {
 		cfg := c.cfg.Load()
-		b.dialing.Store(true)
 		s, err := b.connect(ctx, cfg)
-		b.dialing.Store(false)
 		retry, delay, what := cfg.ConFailRetry, cfg.ConFailDelay, "bind failed"
 		if err == nil {
 			log.Info("bound", "host", cfg.Host, "port", cfg.Port, "type", cfg.Bind.String())
@@ -172,23 +170,30 @@ func (b *bind) connect(ctx context.Context, cfg *smppc.Config) (*smpp.Session, e
 			Window: sessionWindow, InboundWindow: inboundWindow,
 			EnquireLink: timer(cfg.EnquireLink), Inactivity: timer(cfg.Inactivity), Response: timer(cfg.ResponseTimeout),
 			SessionInit: timer(cfg.BindTimeout), PDURead: timer(cfg.PDUReadTimeout),
-			Handler: c.inbound, Logger: c.log.With("bind", b.index), Trace: c.stats.trace,
+			Handler: c.inbound, Logger: c.log.With("bind", b.index), Trace: b.trace,
 		},
 		TLS: c.common.TLS,
 	})
-	var refused *smpp.StatusError
-	if now := time.Now(); err == nil || errors.As(err, &refused) {
-		c.stats.ConnectedCount.Add(1)
-		c.stats.ConnectedAt.set(now)
-		if err == nil {
-			c.stats.BoundCount.Add(1)
-			c.stats.BoundAt.set(now)
-		} else {
-			c.stats.DisconnectedCount.Add(1)
-			c.stats.DisconnectedAt.set(now)
-		}
+	connected := b.open.Swap(false)
+	switch {
+	case err == nil:
+		c.stats.BoundCount.Add(1)
+		c.stats.BoundAt.set(time.Now())
+	case connected:
+		c.stats.DisconnectedCount.Add(1)
+		c.stats.DisconnectedAt.set(time.Now())
 	}
 	return s, err
+}
+
+// trace sees the session's PDUs. Our bind is the first there is on a new connection.
+func (b *bind) trace(dir smpp.Direction, h pdu.Header, p pdu.PDU) {
+	if _, first := p.(*pdu.Bind); first && dir == smpp.Out {
+		b.open.Store(true)
+		b.c.stats.ConnectedCount.Add(1)
+		b.c.stats.ConnectedAt.set(time.Now())
+	}
+	b.c.stats.trace(dir, h, p)
 }
 
 // timer turns a timer's key into that of a session, where zero would be the default.

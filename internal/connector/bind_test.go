@@ -58,6 +58,22 @@ func between(t *testing.T, what string, got, least, most time.Duration) {
 	}
 }
 
+func TestStatusWhileTheBindIsNotAnswered(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		m.bind = func(int, *pdu.Bind) pdu.Status {
+			time.Sleep(time.Hour)
+			return pdu.StatusOK
+		}
+	}, func(w *world) {
+		wantEqual(t, "state", w.c.Status(), []string{"OPEN"})
+		time.Sleep(31 * time.Second)
+		wantEqual(t, "state after bind_to", w.c.Status(), []string{"NONE"})
+		st := w.c.Stats()
+		wantEqual(t, "counters", []int64{st.ConnectedCount.Load(), st.BoundCount.Load(), st.DisconnectedCount.Load()}, []int64{1, 0, 1})
+		w.shutdown()
+	})
+}
+
 func TestWithoutRetryABindGivesUp(t *testing.T) {
 	for _, tt := range []struct {
 		name string

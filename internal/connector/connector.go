@@ -237,8 +237,7 @@ func (c *Connector) Run(ctx context.Context) error {
 	c.inbound.close()
 	c.settler.close()
 	if ctx.Err() != nil {
-		stop := time.AfterFunc(settleGrace, lateCancel)
-		defer stop.Stop()
+		lateCancel() // feed has waited for what can be settled
 	}
 	last.Wait()
 	c.mu.Lock()

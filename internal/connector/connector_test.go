@@ -30,6 +30,7 @@ func TestMessageIsSubmittedSettledAndLogged(t *testing.T) {
 		wantEqual(t, "mapping", w.b.mappings["AB12"], sms.Mapping{CID: cid, SMPPMsgID: "AB12", MsgID: "m1", Part: 1, Parts: 1, Origin: sms.OriginHTTP, Expiry: 24 * time.Hour})
 		wantEqual(t, "results", w.b.results(t), []queue.SubmitResult{{MsgID: "m1", CID: cid, SMPPMsgID: "00ab12", Status: "ESME_ROK"}})
 		wantEqual(t, "entries", len(w.b.entries), 1)
+		wantEqual(t, "a redelivery of it would be recognised", w.b.settled[string(queue.SubmitSM(cid))+"/m1/0"], true)
 		wantEqual(t, "log", w.log.list(), []string{"SMS-MT [cid:smsc1] [queue-msgid:m1] [smpp-msgid:00ab12] [status:ESME_ROK] [prio:0] " +
 			"[dlr:NO_SMSC_DELIVERY_RECEIPT_REQUESTED] [validity:none] [from:1234] [to:33612345678] [content:'text of m1']"})
 		st := w.c.Stats()
@@ -204,41 +205,60 @@ func TestStatusesAreCountedByThemselves(t *testing.T) {
 }
 
 func TestThrottlingPausesTheWholeConnector(t *testing.T) {
-	refused := 3
-	start(t, func(cfg *Config, _ *Deps, m *smsc) {
-		cfg.Connector.Window, cfg.Connector.Binds = 1, 2
-		m.answer = func(n int, a arrived) (pdu.Status, string) {
-			if n <= refused {
-				return pdu.StatusThrottled, ""
-			}
-			return pdu.StatusOK, "1"
-		}
-	}, func(w *world) {
+	start(t, func(cfg *Config, _ *Deps, _ *smsc) { cfg.Connector.Window, cfg.Connector.Binds = 1, 2 }, func(w *world) {
 		begin := time.Now()
 		for i := range 6 {
 			w.b.put(message(t, fmt.Sprintf("m%d", i), 1, nil))
 		}
+		synctest.Wait()
+		w.m.mu.Lock()
+		w.m.answer = accept
+		w.m.mu.Unlock()
+		// Both binds are refused: one pause, for the second refusal answers what was sent before it.
+		for _, a := range w.m.arrivals() {
+			w.m.respond(a, pdu.StatusThrottled, "")
+		}
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		// Two binds send at once and both are refused: one pause of 250 ms, for the second
-		// refusal answers what was sent before. Then both send: one is refused, which pauses for
-		// 500 ms if it comes before the acceptance of the other.
-		at := w.m.arrivals()
-		if len(at) != 6 {
-			t.Fatalf("%d sent before the retries, want all 6", len(at))
+		var at []time.Duration
+		for _, a := range w.m.arrivals() {
+			at = append(at, a.at.Sub(begin))
 		}
-		wantEqual(t, "pause after the first refusals", []time.Duration{at[0].at.Sub(begin), at[1].at.Sub(begin), at[2].at.Sub(begin)},
-			[]time.Duration{0, 0, 250 * time.Millisecond})
-		if d := at[5].at.Sub(begin); d < 500*time.Millisecond {
-			t.Errorf("sent the last after %v, in spite of the second pause", d)
-		}
-		wantEqual(t, "waiting for their own retry", len(w.b.retries), 3)
+		const pause = 250 * time.Millisecond
+		wantEqual(t, "sent at", at, []time.Duration{0, 0, pause, pause, pause, pause})
+		wantEqual(t, "waiting for their own retry", len(w.b.retries), 2)
 		for _, r := range w.b.retries {
 			wantEqual(t, "delay of the message", r.After, 30*time.Second)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		wantEqual(t, "acked", len(w.b.acked), 6)
+		wantEqual(t, "counter", w.c.Stats().ThrottlingErrorCount.Load(), 2)
+	})
+}
+
+func TestBrake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b brake
+		var got []time.Duration
+		refuse := func() { got = append(got, b.throttled(b.generation(), 2*time.Second)) }
+		old := b.generation()
+		refuse()
+		got = append(got, b.throttled(old, 2*time.Second)) // sent before the pause
+		refuse()
+		b.accepted(old) // so was this
+		refuse()
+		refuse()
+		refuse()
+		begin := time.Now()
+		wantEqual(t, "waited", b.wait(t.Context(), nil), true)
+		wantEqual(t, "for", time.Since(begin), 2*time.Second)
+		b.accepted(b.generation())
+		refuse()
+		wantEqual(t, "pauses in ms", fmt.Sprint(got), "[250ms 0s 500ms 1s 2s 2s 250ms]")
+		stop := make(chan struct{})
+		close(stop)
+		wantEqual(t, "stopped", b.wait(t.Context(), stop), false)
 	})
 }
 

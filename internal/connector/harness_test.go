@@ -481,7 +481,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 var _ io.Writer = testWriter{}
 
 // message makes a queue entry of parts; change may alter it before.
-func message(t *testing.T, id string, parts int, change func(*sms.Envelope)) *queue.Delivery {
+func message(t testing.TB, id string, parts int, change func(*sms.Envelope)) *queue.Delivery {
 	t.Helper()
 	env := &sms.Envelope{ID: sms.MessageID(id), CID: cid, UID: "foo", Origin: sms.OriginHTTP, CreatedAt: time.Now().Truncate(time.Millisecond), Content: "text of " + id}
 	for i := range parts {

@@ -3,6 +3,7 @@ package connector
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
+	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
@@ -343,6 +345,27 @@ func TestUnencodableMessageIsGivenUp(t *testing.T) {
 		synctest.Wait()
 		wantEqual(t, "the session goes on", w.m.texts(), []string{"m2"})
 		wantEqual(t, "places taken", w.c.binds[0].win.used, 1) // the sender's own, for the next message
+	})
+}
+
+func TestMessageThatADeadSessionCouldNotTakeGoesToAnotherBind(t *testing.T) {
+	start(t, func(_ *Config, _ *Deps, m *smsc) { m.answer = accept }, func(w *world) {
+		for _, parts := range []int{1, 2} {
+			ours, theirs := net.Pipe()
+			defer theirs.Close()
+			dead := smpp.NewSession(ours, smpp.ESME, smpp.Config{})
+			dead.Close(nil)
+			b := &bind{c: w.c, win: newWindow(1), stop: make(chan struct{})}
+			b.win.used = 1
+			env := &sms.Envelope{ID: "m1", CID: cid, CreatedAt: time.Now(), Parts: make([]pdu.SubmitSM, parts)}
+			sub := &subscription{ended: make(chan struct{})}
+			sub.out.add(1)
+			b.transmit(w.t.Context(), dead, newAttempt(&queue.Delivery{Message: queue.Message{ID: "m1"}}, env, sub, nil))
+			<-sub.out.empty()
+			wantEqual(t, "place in the window of the dead one", b.win.used, 0)
+		}
+		wantEqual(t, "sent", len(w.m.arrivals()), 3)
+		wantEqual(t, "retries", len(w.b.retries), 0)
 	})
 }
 

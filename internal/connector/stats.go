@@ -38,7 +38,7 @@ type Stats struct {
 	BoundAt        Moment // bound_at
 	DisconnectedAt Moment // disconnected_at
 
-	ConnectedCount    atomic.Int64 // connected_count: sessions bound or refused, that is connections made
+	ConnectedCount    atomic.Int64 // connected_count
 	BoundCount        atomic.Int64 // bound_count: binds that succeeded
 	DisconnectedCount atomic.Int64 // disconnected_count
 
