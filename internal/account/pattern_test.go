@@ -64,7 +64,7 @@ func TestCompilePatternRefuses(t *testing.T) {
 func TestPatternMatchAllocatesNothing(t *testing.T) {
 	for _, s := range []string{`^\+33\d+`, "^85111$", ".*", "[27]\\d{8}"} {
 		p := must(CompilePattern(s))
-		if n := testing.AllocsPerRun(100, func() { p.Match("+33612345678") }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { p.Match("+33612345678") }); n != 0 && !raceDetector {
 			t.Errorf("%s: %v allocations", s, n)
 		}
 	}
