@@ -4,8 +4,8 @@
 // Accepting a message and settling an attempt are Entries. The embedded driver
 // (journal/embedded) commits an Entry as one atomic synced batch. The services driver
 // (journal/services) runs it in a fixed order, each step idempotent: first what the
-// store holds (Receipts, Expiries, Mappings, Outcomes, Settled keys), then the confirmed
-// publishes, then Forget and Unexpire, and the acknowledgements last. So a crash in
+// store holds (Receipts, Expiries, Mappings, Outcomes), then the confirmed publishes, then
+// Forget, Unexpire and the Settled keys, and the acknowledgements last. So a crash in
 // between repeats effects, never loses one; a repeat of Commit with the same Entry is harmless.
 package journal
 
