@@ -10,7 +10,7 @@ import (
 // Largest values without their NUL, and counts, of SMPP v3.4 §4 and §5.2.
 const (
 	maxSystemID     = 15
-	maxPassword     = 8
+	maxPassword     = 64 // §5.2.2 says 8, yet providers hand out longer ones (Jasmin accepts 16)
 	maxSystemType   = 12
 	maxAddressRange = 40
 	maxServiceType  = 5
@@ -27,8 +27,8 @@ const (
 //
 // Output is strict: a field that is longer than the specification allows or, if it is a C-octet
 // string, contains a NUL is refused with a *FieldError, and dst is returned
-// as it was. Requests must have status 0. The one exception is a short_message
-// of 255 octets, which peers send and expect to pass. A refusal (status not
+// as it was. Requests must have status 0. The exceptions are a short_message of 255 octets, which
+// peers send and expect to pass, and passwords of up to 64 octets. A refusal (status not
 // 0) of a bind or submit_sm without contents has no body (§4.1.2, §4.4.2).
 func Append(dst []byte, status Status, seq uint32, p PDU) ([]byte, error) {
 	if p == nil {

@@ -19,13 +19,13 @@ func TestAppendRefuses(t *testing.T) {
 		field  string
 	}{
 		{"system_id of 16 octets", 0, &Bind{SystemID: text(16)}, "system_id"},
-		{"password of 9 octets", 0, &Bind{Password: text(9)}, "password"},
+		{"password of 65 octets", 0, &Bind{Password: text(65)}, "password"},
 		{"system_type of 13 octets", 0, &Bind{SystemType: text(13)}, "system_type"},
 		{"address_range of 41 octets", 0, &Bind{AddressRange: text(41)}, "address_range"},
 		{"a bind of no type", 0, &Bind{Type: 3}, "command_id"},
 		{"a bind response of no type", 0, &BindResp{Type: 3}, "command_id"},
 		{"bind response with a NUL in system_id", 0, &BindResp{SystemID: "a\x00b"}, "system_id"},
-		{"outbind with a password of 9 octets", 0, &Outbind{Password: text(9)}, "password"},
+		{"outbind with a password of 65 octets", 0, &Outbind{Password: text(65)}, "password"},
 		{"service_type of 6 octets", 0, &SubmitSM{Message{ServiceType: text(6)}}, "service_type"},
 		{"source of 21 octets", 0, &SubmitSM{Message{Source: Address{Addr: text(21)}}}, "source_addr"},
 		{"destination of 21 octets", 0, &DeliverSM{Message{Dest: Address{Addr: text(21)}}}, "destination_addr"},

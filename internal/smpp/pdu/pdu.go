@@ -66,7 +66,7 @@ const (
 type Bind struct {
 	Type             BindType
 	SystemID         string // up to 15 octets
-	Password         string // up to 8 octets
+	Password         string // up to 8 octets by the specification, 64 here
 	SystemType       string // up to 12 octets
 	InterfaceVersion uint8  // 0x34
 	AddrTON, AddrNPI uint8
