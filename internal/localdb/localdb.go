@@ -102,6 +102,7 @@ type DB struct {
 	pdb  *pebble.DB
 
 	commits committer
+	reads   gate
 	expiry  sweeper
 	space   spaceWatch
 
@@ -139,6 +140,7 @@ func Open(dir string, cfg Config) (*DB, error) {
 		return nil, fmt.Errorf("localdb: lock %s: %w", dir, err)
 	}
 	d := &DB{cfg: cfg, dir: dir, lock: lock, failed: make(chan struct{})}
+	d.reads.idle = make(chan struct{})
 	d.commits.init(d)
 
 	cache := pebble.NewCache(cfg.CacheSize)
@@ -195,6 +197,7 @@ func (d *DB) Close() error {
 	if err := d.Err(); err != nil {
 		return err
 	}
+	d.reads.close()
 	if err := errors.Join(d.pdb.Close(), d.lock.Close()); err != nil {
 		return fmt.Errorf("localdb: close %s: %w", d.dir, err)
 	}

@@ -163,9 +163,59 @@ func TestCommitRefusals(t *testing.T) {
 
 	must(t, db.Close())
 	must(t, db.Close())
-	b = &Batch{pb: b.pb}
+	b = db.NewBatch()
 	if err := db.Commit(t.Context(), b); !errors.Is(err, ErrClosed) {
 		t.Errorf("commit after close: %v, want ErrClosed", err)
+	}
+}
+
+// What comes after Close is refused, also while others are still reading.
+func TestReadWhileClosing(t *testing.T) {
+	db := open(t, t.TempDir(), Config{})
+	set(t, db, "a", "1")
+	set(t, db, "b", "2")
+	var wg sync.WaitGroup
+	inside := make(chan struct{})
+	closing := make(chan struct{})
+	wg.Go(func() {
+		n := 0
+		if err := db.Scan(key("a"), key("c"), func(_, v []byte) bool {
+			if n++; n == 1 {
+				close(inside)
+				<-closing
+			}
+			return true
+		}); err != nil || n != 2 {
+			t.Errorf("the scan under way saw %d keys, %v; want 2", n, err)
+		}
+	})
+	<-inside
+	for range 4 {
+		wg.Go(func() {
+			for {
+				if _, _, err := db.Get(key("a")); err != nil {
+					if !errors.Is(err, ErrClosed) {
+						t.Errorf("get: %v, want ErrClosed", err)
+					}
+					return
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		eventually(t, "reads are refused", func() bool { _, _, err := db.Get(key("a")); return err != nil })
+		close(closing)
+	})
+	must(t, db.Close())
+	wg.Wait()
+	if err := db.Scan(nil, nil, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("scan: %v, want ErrClosed", err)
+	}
+	if _, _, err := db.Last(nil, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("last: %v, want ErrClosed", err)
+	}
+	if m := db.Metrics(); m.Commits != 2 || m.Disk != 0 {
+		t.Errorf("metrics %+v", m)
 	}
 }
 

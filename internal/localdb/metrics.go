@@ -16,23 +16,28 @@ type Metrics struct {
 	Space   Space
 }
 
-// Metrics reads the counters. It takes some microseconds.
+// Metrics reads the counters. It takes some microseconds. Of a database that was closed or has failed it
+// tells only its own.
 func (d *DB) Metrics() Metrics {
-	p := d.pdb.Metrics()
 	m := Metrics{
-		Disk:        p.DiskSpaceUsage(),
-		WAL:         p.WAL.Size,
-		MemTables:   p.MemTable.Size,
-		L0:          p.Levels[0].TablesCount,
-		Flushes:     p.Flush.Count,
-		Compactions: p.Compact.Count,
-		Commits:     d.commits.commits.Load(),
-		Groups:      d.commits.batches.Load(),
-		Space:       d.Space(),
+		Commits: d.commits.commits.Load(),
+		Groups:  d.commits.batches.Load(),
+		Swept:   d.expiry.swept.Load(),
+		Space:   d.Space(),
 	}
+	if d.Err() != nil || !d.reads.enter() {
+		return m
+	}
+	defer d.reads.leave()
+	p := d.pdb.Metrics()
+	m.Disk = p.DiskSpaceUsage()
+	m.WAL = p.WAL.Size
+	m.MemTables = p.MemTable.Size
+	m.L0 = p.Levels[0].TablesCount
+	m.Flushes = p.Flush.Count
+	m.Compactions = p.Compact.Count
 	for i := range p.Levels {
 		m.Tables += p.Levels[i].TablesCount
 	}
-	m.Swept = d.expiry.swept.Load()
 	return m
 }

@@ -22,6 +22,10 @@ var _ Reader = (*DB)(nil)
 
 // Get returns the value under key. It belongs to the caller.
 func (d *DB) Get(key []byte) (value []byte, ok bool, err error) {
+	if !d.reads.enter() {
+		return nil, false, ErrClosed
+	}
+	defer d.reads.leave()
 	v, closer, err := d.pdb.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
@@ -36,6 +40,10 @@ func (d *DB) Get(key []byte) (value []byte, ok bool, err error) {
 // Scan calls f for the keys from start up to but without end, in order, until f returns false. key and
 // value are valid during the call only. What is committed during the scan is not seen.
 func (d *DB) Scan(start, end []byte, f func(key, value []byte) bool) error {
+	if !d.reads.enter() {
+		return ErrClosed
+	}
+	defer d.reads.leave()
 	it, err := d.pdb.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
 		return fmt.Errorf("localdb: scan: %w", err)
@@ -57,6 +65,10 @@ func (d *DB) Scan(start, end []byte, f func(key, value []byte) bool) error {
 
 // Last returns the last key from start up to but without end. It belongs to the caller.
 func (d *DB) Last(start, end []byte) (key []byte, ok bool, err error) {
+	if !d.reads.enter() {
+		return nil, false, ErrClosed
+	}
+	defer d.reads.leave()
 	it, err := d.pdb.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
 		return nil, false, fmt.Errorf("localdb: last: %w", err)

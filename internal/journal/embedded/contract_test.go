@@ -1,6 +1,7 @@
 package embedded_test
 
 import (
+	"sync"
 	"testing"
 
 	"jasmind/internal/journal/embedded"
@@ -16,6 +17,7 @@ type stack struct {
 	queue *queuepebble.Driver
 	store *storepebble.Store
 	*embedded.Journal
+	once sync.Once
 }
 
 func openStack(t testing.TB, dir string, cfg localdb.Config) *stack {
@@ -36,12 +38,14 @@ func openStack(t testing.TB, dir string, cfg localdb.Config) *stack {
 
 func (s *stack) close(t testing.TB) {
 	t.Helper()
-	if err := s.queue.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := s.db.Close(); err != nil {
-		t.Error(err)
-	}
+	s.once.Do(func() {
+		if err := s.queue.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := s.db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestContract(t *testing.T) {

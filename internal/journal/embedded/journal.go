@@ -14,10 +14,9 @@ import (
 
 	"jasmind/internal/journal"
 	"jasmind/internal/localdb"
+	"jasmind/internal/queue"
 	queuepebble "jasmind/internal/queue/pebble"
 	storepebble "jasmind/internal/store/pebble"
-
-	"jasmind/internal/queue"
 )
 
 // Journal is the embedded journal. All methods may be called from any goroutine.
@@ -48,13 +47,18 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 	b := j.db.NewBatch()
 	if err := j.stage(b, e); err != nil {
 		b.Abandon(err)
-		return err
+		return unavailable(err)
 	}
 	err := j.db.Commit(context.WithoutCancel(ctx), b)
-	if errors.Is(err, localdb.ErrClosed) {
+	return unavailable(queuepebble.Translate(err))
+}
+
+// unavailable makes an error of one that is shutting down one that the caller knows.
+func unavailable(err error) error {
+	if errors.Is(err, queue.ErrClosed) {
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
 	}
-	return queuepebble.Translate(err)
+	return err
 }
 
 func (j *Journal) stage(b *localdb.Batch, e *journal.Entry) error {
@@ -108,7 +112,7 @@ func (j *Journal) Settled(ctx context.Context, ds []*queue.Delivery) ([]bool, er
 	for i, d := range ds {
 		var err error
 		if out[i], err = j.store.Settled(d.Key()); err != nil {
-			return nil, fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
+			return nil, err
 		}
 	}
 	return out, nil

@@ -3,10 +3,14 @@ package pebble_test
 import (
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"jasmind/internal/localdb"
 	"jasmind/internal/queue/pebble"
 	"jasmind/internal/queue/queuetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openDB(t testing.TB, dir string) *localdb.DB {
 	t.Helper()

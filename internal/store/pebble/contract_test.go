@@ -4,10 +4,14 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"jasmind/internal/localdb"
 	"jasmind/internal/store/pebble"
 	"jasmind/internal/store/storetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openDB(t testing.TB, dir string) *localdb.DB {
 	t.Helper()

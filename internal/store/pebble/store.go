@@ -64,14 +64,18 @@ func (s *Store) Apply(ctx context.Context, e *journal.Entry) error {
 }
 
 func (s *Store) commit(ctx context.Context, b *localdb.Batch) error {
-	err := s.db.Commit(ctx, b)
-	switch {
-	case errors.Is(err, localdb.ErrClosed), errors.Is(err, localdb.ErrFailed):
-		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
-	case err != nil:
-		return fmt.Errorf("store: %w", err)
+	if err := s.db.Commit(ctx, b); err != nil {
+		return unavailable("commit", err)
 	}
 	return nil
+}
+
+// unavailable tells what was attempted, and whether it is worth trying again later.
+func unavailable(what string, err error) error {
+	if errors.Is(err, localdb.ErrClosed) || errors.Is(err, localdb.ErrFailed) {
+		return fmt.Errorf("store: %s: %w: %w", what, queue.ErrUnavailable, err)
+	}
+	return fmt.Errorf("store: %s: %w", what, err)
 }
 
 // Stage adds to a batch what the store holds of an entry. On an error the batch is to be abandoned.
@@ -153,7 +157,7 @@ func (s *Store) stageMapping(b *localdb.Batch, m *sms.Mapping, now time.Time) er
 	key := receiptKey(m.MsgID)
 	request, ok, err := s.db.GetExpiring(key)
 	if err != nil {
-		return fmt.Errorf("store: receipt request of %s: %w", m.MsgID, err)
+		return unavailable("receipt request of "+string(m.MsgID), err)
 	}
 	if !ok || request.At.IsZero() || !request.At.Before(end) {
 		return nil
@@ -204,7 +208,7 @@ func (s *Store) stageForget(b *localdb.Batch, id sms.MessageID) error {
 	key := receiptKey(id)
 	request, ok, err := s.db.GetExpiring(key)
 	if err != nil {
-		return fmt.Errorf("store: receipt request of %s: %w", id, err)
+		return unavailable("receipt request of "+string(id), err)
 	}
 	if ok {
 		b.DeleteExpiring(key, request.At)
@@ -215,7 +219,7 @@ func (s *Store) stageForget(b *localdb.Batch, id sms.MessageID) error {
 		b.DeleteExpiring(key, outcome.At)
 		return true
 	}); err != nil {
-		return fmt.Errorf("store: outcomes of %s: %w", id, err)
+		return unavailable("outcomes of "+string(id), err)
 	}
 	return nil
 }
@@ -229,7 +233,7 @@ func (s *Store) StageSettled(b *localdb.Batch, attempt string) {
 func (s *Store) Settled(attempt string) (bool, error) {
 	_, ok, err := s.db.GetExpiring(append(nsSettled.Key(), attempt...))
 	if err != nil {
-		return false, fmt.Errorf("store: settled %s: %w", attempt, err)
+		return false, unavailable("settled "+attempt, err)
 	}
 	return ok, nil
 }
@@ -240,8 +244,11 @@ func (s *Store) Receipt(ctx context.Context, id sms.MessageID) (sms.ReceiptReque
 		return sms.ReceiptRequest{}, false, err
 	}
 	v, ok, err := s.db.GetExpiring(receiptKey(id))
-	if err != nil || !ok {
-		return sms.ReceiptRequest{}, false, err
+	if err != nil {
+		return sms.ReceiptRequest{}, false, unavailable("receipt request of "+string(id), err)
+	}
+	if !ok {
+		return sms.ReceiptRequest{}, false, nil
 	}
 	r, err := decodeReceipt(v.Value)
 	if err != nil {
@@ -257,8 +264,11 @@ func (s *Store) Mapping(ctx context.Context, cid sms.ConnectorID, smppMsgID stri
 		return sms.Mapping{}, false, err
 	}
 	v, ok, err := s.db.GetExpiring(mappingKey(cid, smppMsgID))
-	if err != nil || !ok {
-		return sms.Mapping{}, false, err
+	if err != nil {
+		return sms.Mapping{}, false, unavailable("mapping of "+smppMsgID+" by "+string(cid), err)
+	}
+	if !ok {
+		return sms.Mapping{}, false, nil
 	}
 	m, err := decodeMapping(v.Value)
 	if err != nil {
@@ -301,7 +311,7 @@ func outcomes(r localdb.Reader, id sms.MessageID, ask byte) ([]sms.PartOutcome, 
 		return true
 	})
 	if err := errors.Join(err, bad); err != nil {
-		return nil, fmt.Errorf("store: outcomes of %s: %w", id, err)
+		return nil, unavailable("outcomes of "+string(id), err)
 	}
 	return out, nil
 }
@@ -372,7 +382,7 @@ func (s *Store) Expired(ctx context.Context, limit int) ([]sms.Expiry, error) {
 		return len(out) < limit
 	})
 	if err := errors.Join(err, bad); err != nil {
-		return nil, fmt.Errorf("store: ends of validity: %w", err)
+		return nil, unavailable("ends of validity", err)
 	}
 	first = end
 	if len(out) > 0 {

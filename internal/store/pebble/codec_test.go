@@ -1,0 +1,76 @@
+package pebble
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+	"time"
+
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
+)
+
+var (
+	sampleReceipt = sms.ReceiptRequest{Origin: sms.OriginSMPP, CID: "smsc1", Report: sms.ReportFinal, Parts: 3, Expiry: time.Hour, URL: "u",
+		Method: "GET", SystemID: "esme", Source: pdu.Address{TON: 5, Addr: "ACME"}, Dest: pdu.Address{TON: 1, NPI: 1, Addr: "491"},
+		RegisteredDelivery: 0x11, SubmittedAt: time.Unix(1700000000, 123456789)}
+	sampleMapping = sms.Mapping{MsgID: "m", Part: 2, Parts: 3, Origin: sms.OriginHTTP, Expiry: time.Minute}
+	sampleOutcome = sms.PartOutcome{Parts: 3, Status: 0x58, SMPPMsgID: "00a", State: "DELIVRD", Err: "000", SubmitDate: "a", DoneDate: "b",
+		Sub: "c", Dlvrd: "d", Text: "e", Expiry: time.Second}
+	sampleEnd = sms.Expiry{CID: "smsc1", Report: sms.ReportSubmit}
+)
+
+func TestCodec(t *testing.T) {
+	check := func(name string, raw []byte, want any, decode func([]byte) (any, error)) {
+		t.Helper()
+		if got, err := decode(raw); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v; want %+v", name, got, err, want)
+		}
+		for i := range raw {
+			if got, err := decode(raw[:i]); err == nil {
+				t.Errorf("%s: the first %d of %d octets were taken for %+v", name, i, len(raw), got)
+			}
+		}
+		if _, err := decode(append(bytes.Clone(raw), 0)); err == nil {
+			t.Errorf("%s: an octet too many was taken", name)
+		}
+		if _, err := decode(append([]byte{recordVersion + 1}, raw[1:]...)); err == nil {
+			t.Errorf("%s: another version was taken", name)
+		}
+	}
+	check("receipt", appendReceipt(nil, &sampleReceipt), sampleReceipt, func(b []byte) (any, error) { return decodeReceipt(b) })
+	empty := sms.ReceiptRequest{}
+	check("empty receipt", appendReceipt(nil, &empty), empty, func(b []byte) (any, error) { return decodeReceipt(b) })
+	check("mapping", appendMapping(nil, &sampleMapping), sampleMapping, func(b []byte) (any, error) { return decodeMapping(b) })
+	check("outcome", appendOutcome(nil, &sampleOutcome), sampleOutcome, func(b []byte) (any, error) { return decodeOutcome(b) })
+	check("end", appendEnd(nil, &sampleEnd), sampleEnd, func(b []byte) (any, error) { return decodeEnd(b) })
+}
+
+func FuzzCodec(f *testing.F) {
+	f.Add(appendReceipt(nil, &sampleReceipt))
+	f.Add(appendMapping(nil, &sampleMapping))
+	f.Add(appendOutcome(nil, &sampleOutcome))
+	f.Add(appendEnd(nil, &sampleEnd))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if v, err := decodeReceipt(raw); err == nil {
+			if again, err := decodeReceipt(appendReceipt(nil, &v)); err != nil || !reflect.DeepEqual(again, v) {
+				t.Errorf("receipt %x: %+v became %+v, %v", raw, v, again, err)
+			}
+		}
+		if v, err := decodeMapping(raw); err == nil {
+			if again, err := decodeMapping(appendMapping(nil, &v)); err != nil || again != v {
+				t.Errorf("mapping %x: %+v became %+v, %v", raw, v, again, err)
+			}
+		}
+		if v, err := decodeOutcome(raw); err == nil {
+			if again, err := decodeOutcome(appendOutcome(nil, &v)); err != nil || again != v {
+				t.Errorf("outcome %x: %+v became %+v, %v", raw, v, again, err)
+			}
+		}
+		if v, err := decodeEnd(raw); err == nil {
+			if again, err := decodeEnd(appendEnd(nil, &v)); err != nil || again != v {
+				t.Errorf("end %x: %+v became %+v, %v", raw, v, again, err)
+			}
+		}
+	})
+}
