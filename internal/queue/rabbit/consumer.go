@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,9 +27,10 @@ type consumer struct {
 	prefetch int
 	out      chan *queue.Delivery // unbuffered: what waits here when a connection ends is not delivered stale
 
-	once sync.Once
-	stop chan struct{} // closed by halt
-	done chan struct{} // closed when run has returned
+	once  sync.Once
+	stop  chan struct{} // closed by halt
+	done  chan struct{} // closed when run has returned
+	renew chan struct{} // of capacity 1: begin a new feed, see redeclare
 }
 
 // Consume subscribes to a queue. The consumer resumes by itself after reconnections and
@@ -46,7 +46,7 @@ func (b *Broker) Consume(ctx context.Context, name queue.Name, prefetch int) (qu
 		return nil, fmt.Errorf("consume %s: prefetch %d is not between 1 and %d", name, prefetch, maxPrefetch)
 	}
 	c := &consumer{b: b, name: name, prefetch: prefetch, out: make(chan *queue.Delivery),
-		stop: make(chan struct{}), done: make(chan struct{})}
+		stop: make(chan struct{}), done: make(chan struct{}), renew: make(chan struct{}, 1)}
 	// Look first, so that a missing queue is the caller's error.
 	if !b.topology.has(name) || b.con.current() != nil {
 		if _, err := b.Length(ctx, name); err != nil && !(b.topology.has(name) && errors.Is(err, queue.ErrNoQueue)) {
@@ -106,11 +106,22 @@ func (c *consumer) run() {
 			c.wait(changed, nil)
 			continue
 		}
+		select {
+		case <-c.renew: // which is what happens here
+		default:
+		}
 		f, err := c.subscribe(s)
 		if err == nil {
 			told = false
+			began := time.Now()
 			f.pump(c)
 			f.close()
+			if !c.stopped() && !s.conn.IsClosed() {
+				c.b.log.Warn("consumer was ended by the broker, subscribing again", "queue", string(c.name), "err", f.reason)
+				if time.Since(began) < resumePause {
+					c.wait(changed, time.After(resumePause)) // whatever it is, not in a tight loop
+				}
+			}
 			continue
 		}
 		if errors.Is(err, queue.ErrNoQueue) {
@@ -144,18 +155,18 @@ func (c *consumer) wait(changed <-chan struct{}, pause <-chan time.Time) {
 // feed is one channel that consumes: its deliveries can be settled while it lives.
 type feed struct {
 	b       *Broker
-	sess    *session
 	ch      *amqp.Channel
 	sources []<-chan amqp.Delivery // the highest priority first
 	closes  <-chan *amqp.Error
 	cancels <-chan string
+	reason  error         // why pump ended, if the broker closed the channel
 	room    chan struct{} // with several sources: a slot per unsettled delivery; else nil
 	expect  []int         // per source: what was ready when it began and has not come yet
 	settled time.Time     // until then a lower priority waits for what expect says of higher ones
-	end     chan struct{} // closed by close
 
-	early chan *queue.Delivery // not due yet, see delayAgain; nil until the first one
-	wg    sync.WaitGroup
+	early     chan *queue.Delivery // not due yet, see delayAgain; nil until the first one
+	stopEarly context.CancelFunc
+	wg        sync.WaitGroup
 
 	settling
 }
@@ -165,7 +176,7 @@ func (c *consumer) subscribe(s *session) (*feed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open channel: %w", err)
 	}
-	f := &feed{b: c.b, sess: s, ch: ch, end: make(chan struct{})}
+	f := &feed{b: c.b, ch: ch}
 	f.idle.L = &f.mu
 	f.closes = ch.NotifyClose(make(chan *amqp.Error, 1))
 	f.cancels = ch.NotifyCancel(make(chan string, cancelNotice))
@@ -218,9 +229,12 @@ func (f *feed) pump(c *consumer) {
 			case f.room <- struct{}{}:
 			case <-c.stop:
 				return
-			case <-f.closes:
+			case e := <-f.closes:
+				f.ended(e)
 				return
 			case <-f.cancels:
+				return
+			case <-c.renew:
 				return
 			}
 		}
@@ -242,11 +256,21 @@ func (f *feed) pump(c *consumer) {
 		case c.out <- &t.Delivery:
 		case <-c.stop:
 			return
-		case <-f.closes:
+		case e := <-f.closes:
+			f.ended(e)
 			return
 		case <-f.cancels:
 			return
+		case <-c.renew:
+			return
 		}
+	}
+}
+
+// ended keeps the reason that the broker gave for closing the channel.
+func (f *feed) ended(e *amqp.Error) {
+	if e != nil {
+		f.reason = e
 	}
 }
 
@@ -283,16 +307,20 @@ func (f *feed) next(c *consumer) (amqp.Delivery, bool) {
 	case d, ok = <-s[2]:
 	case d, ok = <-s[3]:
 	case <-c.stop:
-	case <-f.closes:
+	case e := <-f.closes:
+		f.ended(e)
 	case <-f.cancels:
+	case <-c.renew:
 	}
 	return d, ok
 }
 
 // close gives back what is unsettled. Acknowledgements under way are sent first.
 func (f *feed) close() {
-	close(f.end)
-	f.wg.Wait()
+	if f.stopEarly != nil {
+		f.stopEarly()
+		f.wg.Wait()
+	}
 	f.shut()
 	// An error is that of a channel or connection which ended by itself: the broker has
 	// given everything back then.
@@ -302,16 +330,20 @@ func (f *feed) close() {
 // putEarly hands a message that is not due yet to delayAgain.
 func (f *feed) putEarly(c *consumer, t *tracked, due time.Time) bool {
 	if f.early == nil {
+		var ctx context.Context
+		ctx, f.stopEarly = context.WithCancel(context.Background())
 		f.early = make(chan *queue.Delivery)
-		f.wg.Go(f.delayAgain)
+		f.wg.Go(func() { f.delayAgain(ctx) })
 	}
 	t.due = due
 	select {
 	case f.early <- &t.Delivery:
 		return true
 	case <-c.stop:
-	case <-f.closes:
+	case e := <-f.closes:
+		f.ended(e)
 	case <-f.cancels:
+	case <-c.renew:
 	}
 	return false
 }
@@ -319,13 +351,13 @@ func (f *feed) putEarly(c *consumer, t *tracked, due time.Time) bool {
 // delayAgain puts messages that came out of a bucket before their time into the next one.
 // A repeat is harmless: a copy that is not acknowledged comes again, early or in time, as
 // any redelivery does.
-func (f *feed) delayAgain() {
+func (f *feed) delayAgain(ctx context.Context) {
 	for {
 		var batch []*queue.Delivery
 		select {
 		case d := <-f.early:
 			batch = append(batch, d)
-		case <-f.end:
+		case <-ctx.Done():
 			return
 		}
 		for more := true; more && len(batch) < maxBatch; {
@@ -337,16 +369,16 @@ func (f *feed) delayAgain() {
 			}
 		}
 		for {
-			err := f.b.sendAgain(batch)
+			err := f.b.sendAgain(ctx, batch)
 			if err == nil {
 				// Stale ones come again by themselves.
-				_ = f.b.Ack(context.Background(), batch...)
+				_ = f.b.Ack(ctx, batch...)
 				break
 			}
 			f.b.log.Debug("delay bucket takes nothing", "err", err)
 			select {
 			case <-time.After(delayRetry):
-			case <-f.end:
+			case <-ctx.Done():
 				return
 			}
 		}
@@ -356,7 +388,7 @@ func (f *feed) delayAgain() {
 const maxBatch = 256
 
 // sendAgain publishes copies that keep attempts and time due.
-func (b *Broker) sendAgain(ds []*queue.Delivery) error {
+func (b *Broker) sendAgain(ctx context.Context, ds []*queue.Delivery) error {
 	items := make([]*item, 0, len(ds))
 	for _, d := range ds {
 		due := d.Handle.(*tracked).due
@@ -364,5 +396,5 @@ func (b *Broker) sendAgain(ds []*queue.Delivery) error {
 		it.msg = encode(&d.Message, due.Add(-time.Millisecond)) // encode rounds up again
 		items = append(items, it)
 	}
-	return b.send(context.Background(), slices.Clip(items))
+	return b.send(ctx, items)
 }

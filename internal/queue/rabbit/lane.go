@@ -1,7 +1,6 @@
 package rabbit
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -124,11 +123,8 @@ func (l *lane) writeLoop(ch *amqp.Channel, dead <-chan struct{}) {
 		l.pending = append(l.pending, it)
 		l.mu.Unlock()
 		if err := ch.Publish(it.exchange, it.key, it.mandatory, false, it.msg); err != nil {
+			// What cannot be encoded was refused by check, so the connection is at fault.
 			if !l.unpublish(it) {
-				continue
-			}
-			if !ch.IsClosed() && !errors.Is(err, amqp.ErrClosed) {
-				it.finish(fmt.Errorf("publish to %s: %w", it.name, err)) // a header that cannot be encoded
 				continue
 			}
 			it.finish(fmt.Errorf("%w: publish to %s: %w", queue.ErrUnavailable, it.name, err))

@@ -1,6 +1,7 @@
 package rabbit
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +15,35 @@ import (
 // in milliseconds since the epoch. It is this driver's own and not seen by its callers.
 const headerDue = "due_at"
 
-const maxPriority = 3
+const (
+	maxPriority = 3
+	maxShort    = 255     // octets of a short string: message-id, content-type, names
+	maxHeaders  = 120_000 // octets: they are one frame, of 131072 octets at most by default
+)
+
+// check refuses what AMQP cannot carry; the library or the broker would end the connection.
+func check(name queue.Name, m *queue.Message) error {
+	switch {
+	case len(m.ID) > maxShort:
+		return fmt.Errorf("message-id %.20q... for %s has %d octets, AMQP allows %d", m.ID, name, len(m.ID), maxShort)
+	case len(m.ContentType) > maxShort:
+		return fmt.Errorf("content-type %.20q... of message %s has %d octets, AMQP allows %d", m.ContentType, m.ID, len(m.ContentType), maxShort)
+	case len(name)+len(lanePrefix)+1 > maxShort:
+		return fmt.Errorf("queue name %.20q... has %d octets, which is too long", name, len(name))
+	}
+	size := 0
+	for i := range m.Headers {
+		h := &m.Headers[i]
+		if len(h.Name) > maxShort {
+			return fmt.Errorf("header %.20q... of message %s has a name of %d octets, AMQP allows %d", h.Name, m.ID, len(h.Name), maxShort)
+		}
+		size += len(h.Name) + len(h.Str) + 16
+	}
+	if size > maxHeaders {
+		return fmt.Errorf("headers of message %s for %s have %d octets, at most %d fit", m.ID, name, size, maxHeaders)
+	}
+	return nil
+}
 
 // encode turns a message into a persistent AMQP one; due is zero for no delay.
 func encode(m *queue.Message, due time.Time) amqp.Publishing {

@@ -29,7 +29,8 @@ type call struct {
 //
 // Errors wrap queue.ErrNoQueue (unroutable; a queue that Declare made and somebody deleted
 // is declared again instead), queue.ErrUnavailable (connection down, broker blocked or
-// silent; what was sent before that may be stored nevertheless) or queue.ErrClosed.
+// silent; what was sent before that may be stored nevertheless) or queue.ErrClosed. Any
+// other error means that AMQP cannot carry a message, and nothing was sent.
 func (b *Broker) Publish(ctx context.Context, pubs ...queue.Publication) error {
 	return b.Send(ctx, pubs, nil)
 }
@@ -47,6 +48,15 @@ func (b *Broker) Send(ctx context.Context, pubs []queue.Publication, retries []q
 	items := make([]*item, 0, len(pubs)+len(retries))
 	for i := range pubs {
 		p := &pubs[i]
+		if err := check(p.Queue, &p.Message); err != nil {
+			return err
+		}
+		if p.After > 0 && !p.Observers && !b.topology.has(p.Queue) {
+			// A bucket takes it whatever becomes of it afterwards, so ask.
+			if _, err := b.Length(ctx, p.Queue); err != nil {
+				return err
+			}
+		}
 		items = append(items, b.newItem(p.Queue, &p.Message, p.After, now, !p.Observers))
 	}
 	for i := range retries {
@@ -55,6 +65,9 @@ func (b *Broker) Send(ctx context.Context, pubs []queue.Publication, retries []q
 			m.Headers = retries[i].Headers
 		}
 		m.Attempts++
+		if err := check(retries[i].Delivery.Queue, &m); err != nil {
+			return err
+		}
 		items = append(items, b.newItem(retries[i].Delivery.Queue, &m, retries[i].After, now, true))
 	}
 	return b.send(ctx, items)

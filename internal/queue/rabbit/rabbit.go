@@ -184,11 +184,13 @@ func (b *Broker) Close() error {
 			errs = append(errs, err)
 		}
 	}
+	var closing sync.WaitGroup
 	for _, l := range []*link{b.pub, b.con} {
 		if s := l.current(); s != nil {
-			s.close(ctx)
+			closing.Go(func() { s.close(ctx) })
 		}
 	}
+	closing.Wait()
 	b.cancel()
 	b.wg.Wait()
 	b.notify.Lock()

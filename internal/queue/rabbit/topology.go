@@ -364,10 +364,27 @@ func (b *Broker) redeclare(ctx context.Context, n queue.Name) error {
 		err := b.control(ctx, func(ch *amqp.Channel) error { return b.declareQueue(ch, n) })
 		if err == nil {
 			b.log.Warn("queue was gone and is declared again", "queue", string(n))
+			b.renewConsumers(n)
 		}
 		return nil, err
 	})
 	return err
+}
+
+// renewConsumers makes the consumers of a queue subscribe again. A broker that has not told
+// them yet that their queue was deleted may never do so once it exists again: seen with
+// quorum queues on RabbitMQ 3.10, which then delivers into nothing.
+func (b *Broker) renewConsumers(n queue.Name) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.consumers {
+		if c.name == n {
+			select {
+			case c.renew <- struct{}{}:
+			default: // it will already
+			}
+		}
+	}
 }
 
 // restoreExchanges makes exchanges and buckets again, best effort.

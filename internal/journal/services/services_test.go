@@ -1,0 +1,304 @@
+package services_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+
+	"jasmind/internal/journal"
+	"jasmind/internal/journal/services"
+	"jasmind/internal/queue"
+	"jasmind/internal/queue/rabbit"
+	"jasmind/internal/sms"
+	"jasmind/internal/store/redis"
+	"jasmind/internal/testenv"
+)
+
+// trace is broker and store at once, and writes down what is asked of it.
+type trace struct {
+	steps []string
+	fail  string // this step fails
+	err   error
+}
+
+func (t *trace) step(name string) error {
+	t.steps = append(t.steps, name)
+	if name == t.fail {
+		return t.err
+	}
+	return nil
+}
+
+func (t *trace) Send(_ context.Context, pubs []queue.Publication, rs []queue.Retry) error {
+	return t.step(fmt.Sprintf("send %d+%d", len(pubs), len(rs)))
+}
+func (t *trace) Ack(_ context.Context, ds ...*queue.Delivery) error {
+	return t.step(fmt.Sprintf("ack %d", len(ds)))
+}
+func (t *trace) WriteBefore(context.Context, *journal.Entry) error { return t.step("before") }
+func (t *trace) WriteAfter(context.Context, *journal.Entry) error  { return t.step("after") }
+func (t *trace) Apply(context.Context, *journal.Entry) error       { return t.step("apply") }
+func (t *trace) Settled(context.Context, []*queue.Delivery) ([]bool, error) {
+	return nil, t.step("settled")
+}
+
+func TestOrder(t *testing.T) {
+	d := &queue.Delivery{Queue: "q", Message: queue.Message{ID: "m"}}
+	full := journal.Entry{Receipts: []sms.ReceiptRequest{{MsgID: "m"}}, Publish: make([]queue.Publication, 2), Forget: []sms.MessageID{"m"},
+		Ack: []journal.Ack{{Delivery: d, Remember: true}}, Retry: []queue.Retry{{Delivery: d}}}
+	down := fmt.Errorf("%w: test", queue.ErrUnavailable)
+	for _, c := range []struct {
+		name  string
+		entry journal.Entry
+		fail  string
+		err   error
+		want  string // steps
+		gives error
+	}{
+		{"everything", full, "", nil, "before, send 2+1, after, ack 2", nil},
+		{"nothing to publish is one change of the store", journal.Entry{Forget: full.Forget, Ack: full.Ack}, "", nil, "apply, ack 1", nil},
+		{"a retry is a publication", journal.Entry{Retry: full.Retry}, "", nil, "before, send 0+1, after, ack 1", nil},
+		{"the store is down", full, "before", down, "before", queue.ErrUnavailable},
+		{"the broker is down", full, "send 2+1", down, "before, send 2+1", queue.ErrUnavailable},
+		{"the store goes down after the publications", full, "after", down, "before, send 2+1, after", queue.ErrUnavailable},
+		{"a stale delivery is no error", full, "ack 2", queue.ErrStale, "before, send 2+1, after, ack 2", nil},
+		{"a closed broker is", full, "ack 2", queue.ErrClosed, "before, send 2+1, after, ack 2", queue.ErrClosed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tr := &trace{fail: c.fail, err: c.err}
+			if err := services.New(tr, tr).Commit(t.Context(), &c.entry); !errors.Is(err, c.gives) {
+				t.Errorf("got %v, want %v", err, c.gives)
+			}
+			if got := strings.Join(tr.steps, ", "); got != c.want {
+				t.Errorf("steps %s; want %s", got, c.want)
+			}
+		})
+	}
+}
+
+const (
+	patience = 60 * time.Second
+	qMT      = queue.Name("submit.sm.smsc")
+)
+
+// throughProxy puts a toxiproxy before a service and gives its address.
+func throughProxy(t *testing.T, name, upstream string) *toxiproxy.Proxy {
+	t.Helper()
+	log := zerolog.Nop()
+	p := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), log), name, "127.0.0.1:0", upstream)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p
+}
+
+// publishOnly asks nothing of Redis: it is away, and the entry is carried out.
+func TestPublishOnlyNeedsNoRedis(t *testing.T) {
+	db := testenv.Redis(t)
+	p := throughProxy(t, "redis", db.Addr())
+	host, port, err := net.SplitHostPort(p.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, rabbit.Config{URL: testenv.RabbitMQ(t).URL()}, redis.Config{URL: fmt.Sprintf("redis://%s:%s/%d", host, port, db.DB)})
+	if err := s.broker.Declare(t.Context(), qMT); err != nil {
+		t.Fatal(err)
+	}
+	p.Stop()
+	pub := queue.Publication{Queue: qMT, Message: queue.Message{ID: "m-1"}}
+	if err := s.Commit(t.Context(), &journal.Entry{Publish: []queue.Publication{pub}}); err != nil {
+		t.Errorf("publish only: %v", err)
+	}
+	err = s.Commit(t.Context(), &journal.Entry{Receipts: []sms.ReceiptRequest{{MsgID: "m-2"}}, Publish: []queue.Publication{pub}})
+	if !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("with a receipt request: %v, want ErrUnavailable", err)
+	}
+	if n, err := s.broker.Length(t.Context(), qMT); err != nil || n != 1 {
+		t.Errorf("%d messages, %v; want the one without receipt request", n, err)
+	}
+}
+
+// Connections to the broker end at any moment while messages are settled. Acknowledgements
+// get lost by that: their messages come again and are recognised, so that each attempt has
+// its effect, and none is lost.
+func TestLostAcknowledgementsAreRecognised(t *testing.T) {
+	server := testenv.RabbitMQ(t)
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := throughProxy(t, "rabbit", u.Host)
+	u.Host = p.Listen
+	s := open(t, rabbit.Config{URL: u.String(), ReconnectMin: 10 * time.Millisecond, ReconnectMax: 50 * time.Millisecond},
+		redis.Config{URL: testenv.Redis(t).URL()})
+	if err := s.broker.Declare(t.Context(), qMT, queue.DLRSubmitSMResp); err != nil {
+		t.Fatal(err)
+	}
+	const total, window = 3000, 50
+	var ps []queue.Publication
+	for i := range total {
+		ps = append(ps, queue.Publication{Queue: qMT, Message: queue.Message{ID: fmt.Sprint(i)}})
+	}
+	if err := s.Commit(t.Context(), &journal.Entry{Publish: ps}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.broker.Consume(t.Context(), qMT, window)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	sent := make(map[string]int) // how often an attempt was made
+	recognised, cuts := 0, 0
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	// until repeats f while broker or store is away.
+	until := func(f func() error) {
+		for err := f(); err != nil; err = f() {
+			if ctx.Err() != nil || !errors.Is(err, queue.ErrUnavailable) {
+				t.Errorf("got %v", err)
+				return
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+	var wg sync.WaitGroup
+	for range window {
+		wg.Go(func() {
+			for d := range c.C() {
+				settled := false
+				if d.Redelivered {
+					until(func() error {
+						got, err := s.Settled(ctx, []*queue.Delivery{d})
+						settled = err == nil && got[0]
+						return err
+					})
+				}
+				mu.Lock()
+				if settled {
+					recognised++
+				} else {
+					sent[d.ID]++
+				}
+				mu.Unlock()
+				e := &journal.Entry{Ack: []journal.Ack{{Delivery: d, Remember: true}}}
+				if !settled {
+					e.Publish = []queue.Publication{{Queue: queue.DLRSubmitSMResp, Message: queue.Message{ID: d.ID}}}
+				}
+				until(func() error { return s.Commit(ctx, e) })
+			}
+		})
+	}
+	progress := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(sent)
+	}
+	for next := total / 10; next < total; next += total / 10 {
+		for progress() < next && ctx.Err() == nil {
+			<-time.After(time.Millisecond)
+		}
+		p.Stop()
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		cuts++
+	}
+	for ctx.Err() == nil {
+		n, err := s.broker.Length(ctx, qMT)
+		if progress() == total && err == nil && n == 0 {
+			break
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	if err := c.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	repeated := 0
+	for _, n := range sent {
+		repeated += n - 1
+	}
+	if len(sent) != total {
+		t.Errorf("%d of %d messages were handled", len(sent), total)
+	}
+	if limit := cuts * window; repeated > limit {
+		t.Errorf("%d attempts were made again, want at most %d (%d cuts, window %d)", repeated, limit, cuts, window)
+	}
+	// Everything that follows from an attempt is there.
+	out, err := s.broker.Consume(t.Context(), queue.DLRSubmitSMResp, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	for len(seen) < total {
+		select {
+		case d := <-out.C():
+			seen[d.ID] = true
+			if err := s.broker.Ack(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		case <-ctx.Done():
+			t.Fatalf("%d of %d effects came", len(seen), total)
+		}
+	}
+	t.Logf("%d cuts: %d attempts repeated, %d recognised as settled", cuts, repeated, recognised)
+}
+
+// The one window in which an acknowledgement is lost for certain: everything was carried
+// out and the connection ended before the acknowledgement.
+func TestRedeliveryAfterALostAcknowledgement(t *testing.T) {
+	server := testenv.RabbitMQ(t)
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := throughProxy(t, "rabbit", u.Host)
+	u.Host = p.Listen
+	s := open(t, rabbit.Config{URL: u.String(), ReconnectMin: 10 * time.Millisecond}, redis.Config{URL: testenv.Redis(t).URL()})
+	if err := s.broker.Declare(t.Context(), qMT); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), &journal.Entry{Publish: []queue.Publication{{Queue: qMT, Message: queue.Message{ID: "1"}}, {Queue: qMT, Message: queue.Message{ID: "2"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.broker.Consume(t.Context(), qMT, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := []*queue.Delivery{<-c.C(), <-c.C()}
+	p.Stop()
+	// Nothing to publish, so it is carried out while the broker is away; the ack is stale.
+	var again []*queue.Delivery
+	if err := s.Commit(t.Context(), &journal.Entry{Ack: []journal.Ack{{Delivery: first[0], Remember: true}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		d := <-c.C()
+		if !d.Redelivered {
+			t.Errorf("%s is not marked redelivered", d.ID)
+		}
+		again = append(again, d)
+	}
+	slices.SortFunc(again, func(a, b *queue.Delivery) int { return strings.Compare(a.ID, b.ID) })
+	got, err := s.Settled(t.Context(), again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, []bool{true, false}) {
+		t.Errorf("settled: %v, want the first only", got)
+	}
+}

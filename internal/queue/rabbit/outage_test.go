@@ -1,0 +1,352 @@
+package rabbit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"jasmind/internal/queue"
+	"jasmind/internal/queue/rabbit"
+	"jasmind/internal/testenv"
+)
+
+const (
+	patience = 60 * time.Second
+	qLoad    = queue.Name("submit.sm.load")
+)
+
+func text(id string) queue.Message {
+	return queue.Message{ID: id, ContentType: queue.ContentText, Body: []byte("body of " + id)}
+}
+
+// states remembers what OnStateChange said.
+type states struct {
+	mu   sync.Mutex
+	seen []rabbit.State
+	next chan struct{}
+}
+
+func newStates() *states { return &states{next: make(chan struct{}, 1)} }
+
+func (s *states) note(st rabbit.State) {
+	s.mu.Lock()
+	s.seen = append(s.seen, st)
+	s.mu.Unlock()
+	select {
+	case s.next <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until the newest state is want.
+func (s *states) await(t *testing.T, want rabbit.State) {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		s.mu.Lock()
+		ok := len(s.seen) > 0 && s.seen[len(s.seen)-1] == want
+		all := fmt.Sprint(s.seen)
+		s.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-s.next:
+		case <-deadline:
+			t.Fatalf("the state never became %s: %s", want, all)
+		}
+	}
+}
+
+// load publishes and consumes until done; the harm comes in between.
+type load struct {
+	b         *rabbit.Broker
+	published atomic.Int64
+	confirmed sync.Map // id to struct{}
+	got       sync.Map
+	received  atomic.Int64
+	wg        sync.WaitGroup
+	stop      chan struct{}
+	consumers []queue.Consumer
+}
+
+func startLoad(t *testing.T, b *rabbit.Broker, publishers, consumers int) *load {
+	t.Helper()
+	if err := b.Declare(t.Context(), qLoad); err != nil {
+		t.Fatal(err)
+	}
+	l := &load{b: b, stop: make(chan struct{})}
+	for p := range publishers {
+		l.wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-l.stop:
+					return
+				default:
+				}
+				id := fmt.Sprintf("%d-%d", p, i)
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				err := b.Publish(ctx, queue.Publication{Queue: qLoad, Message: text(id)})
+				cancel()
+				switch {
+				case err == nil:
+					l.confirmed.Store(id, struct{}{})
+					l.published.Add(1)
+				case errors.Is(err, queue.ErrUnavailable):
+					select {
+					case <-time.After(20 * time.Millisecond): // the broker is away, as a door would say
+					case <-l.stop:
+					}
+				default:
+					t.Errorf("publish %s: %v", id, err)
+					return
+				}
+			}
+		})
+	}
+	for range consumers {
+		c, err := b.Consume(t.Context(), qLoad, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.consumers = append(l.consumers, c)
+		l.wg.Go(func() {
+			for d := range c.C() {
+				l.got.Store(d.ID, struct{}{})
+				l.received.Add(1)
+				if err := b.Ack(context.Background(), d); err != nil && !errors.Is(err, queue.ErrStale) {
+					t.Errorf("ack: %v", err)
+				}
+			}
+		})
+	}
+	return l
+}
+
+// grow waits until n more messages were published and received.
+func (l *load) grow(t *testing.T, n int64) {
+	t.Helper()
+	p, r := l.published.Load()+n, l.received.Load()+n
+	eventually(t, "messages flow", func() bool { return l.published.Load() >= p && l.received.Load() >= r })
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !f() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never came true: %s", what)
+		}
+		<-time.After(5 * time.Millisecond) // between two looks
+	}
+}
+
+// finish stops the publishers and checks that every confirmed message came.
+func (l *load) finish(t *testing.T) {
+	t.Helper()
+	close(l.stop)
+	lost := func() (n int) {
+		l.confirmed.Range(func(id, _ any) bool {
+			if _, ok := l.got.Load(id); !ok {
+				n++
+			}
+			return true
+		})
+		return n
+	}
+	eventually(t, "every confirmed message is received", func() bool { return lost() == 0 })
+	for _, c := range l.consumers {
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	l.wg.Wait()
+	if n := lost(); n > 0 {
+		t.Errorf("%d confirmed messages were lost", n)
+	}
+	t.Logf("%d confirmed, %d received", l.published.Load(), l.received.Load())
+}
+
+func TestBrokerRestartUnderLoad(t *testing.T) {
+	server := testenv.DedicatedRabbitMQ(t)
+	for _, kind := range []rabbit.QueueType{rabbit.Classic, rabbit.Quorum} {
+		t.Run(string(kind), func(t *testing.T) {
+			st := newStates()
+			b := open(t, rabbit.Config{URL: server.URL(), QueueType: kind, OnStateChange: st.note, ReconnectMax: time.Second})
+			l := startLoad(t, b, 8, 3)
+			l.grow(t, 500)
+			for _, harm := range []struct {
+				name string
+				do   func(context.Context) error
+			}{{"stop", server.Stop}, {"kill -9", server.Kill}} {
+				if err := harm.do(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				st.await(t, rabbit.StateDown)
+				if err := b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("none")}); !errors.Is(err, queue.ErrUnavailable) {
+					t.Errorf("publish after %s: %v, want ErrUnavailable", harm.name, err)
+				}
+				if err := server.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				st.await(t, rabbit.StateUp)
+				l.grow(t, 500)
+			}
+			l.finish(t)
+			// The next type of queue cannot have the same names.
+			must(t, b.Delete(t.Context(), qLoad))
+			must(t, b.Delete(t.Context(), queue.DeadLetter))
+		})
+	}
+}
+
+func TestCutConnectionsUnderLoad(t *testing.T) {
+	p, url := newProxy(t, testenv.RabbitMQ(t).URL())
+	b := open(t, rabbit.Config{URL: url, ReconnectMin: 10 * time.Millisecond})
+	l := startLoad(t, b, 16, 2)
+	for range 8 {
+		l.grow(t, 200)
+		p.cut(false)
+	}
+	l.grow(t, 200)
+	l.finish(t)
+}
+
+func TestUnacknowledgedComesAgain(t *testing.T) {
+	p, url := newProxy(t, testenv.RabbitMQ(t).URL())
+	b := open(t, rabbit.Config{URL: url, ReconnectMin: 10 * time.Millisecond})
+	must(t, b.Declare(t.Context(), qLoad))
+	must(t, b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("1")}))
+	c, err := b.Consume(t.Context(), qLoad, 5)
+	must(t, err)
+	first := <-c.C()
+	p.cut(false)
+	again := <-c.C()
+	if again.ID != "1" || !again.Redelivered || again.Key() != first.Key() {
+		t.Errorf("got %q, redelivered %v, key %s; want 1, true, %s", again.ID, again.Redelivered, again.Key(), first.Key())
+	}
+	if err := b.Ack(t.Context(), first); !errors.Is(err, queue.ErrStale) {
+		t.Errorf("ack of the delivery before the cut: %v, want ErrStale", err)
+	}
+	must(t, b.Ack(t.Context(), again))
+}
+
+func TestDownIsToldAtOnce(t *testing.T) {
+	st := newStates()
+	p, url := newProxy(t, testenv.RabbitMQ(t).URL())
+	b := open(t, rabbit.Config{URL: url, ReconnectMin: 10 * time.Millisecond, OnStateChange: st.note, ConfirmTimeout: time.Hour})
+	must(t, b.Declare(t.Context(), qLoad))
+	c, err := b.Consume(t.Context(), qLoad, 5)
+	must(t, err)
+	p.cut(true)
+	st.await(t, rabbit.StateDown)
+	for what, err := range map[string]error{
+		"publish": b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("1")}),
+		"declare": b.Declare(t.Context(), "submit.sm.other"),
+		"healthy": b.Healthy(),
+	} {
+		if !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrUnavailable", what, err)
+		}
+	}
+	// A consumer may be asked for meanwhile, of a queue that is known.
+	c2, err := b.Consume(t.Context(), qLoad, 5)
+	must(t, err)
+	must(t, c.Close(t.Context()))
+	p.cut(false)
+	st.await(t, rabbit.StateUp)
+	must(t, b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("1")}))
+	if d := <-c2.C(); d.ID != "1" {
+		t.Errorf("got %q, want 1", d.ID)
+	}
+}
+
+func TestBlockedBroker(t *testing.T) {
+	st := newStates()
+	p, url := newProxy(t, testenv.RabbitMQ(t).URL())
+	b := open(t, rabbit.Config{URL: url, OnStateChange: st.note, ConfirmTimeout: time.Hour})
+	must(t, b.Declare(t.Context(), qLoad))
+	p.stall(true)
+	// Under way when the alarm comes: more than the sockets take, so that writing is stuck too.
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			m := text(fmt.Sprint(i))
+			m.Body = make([]byte, 500_000)
+			if err := b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: m}); !errors.Is(err, queue.ErrUnavailable) {
+				t.Errorf("publish under way: %v, want ErrUnavailable", err)
+			}
+		})
+	}
+	p.block()
+	st.await(t, rabbit.StateBlocked)
+	if err := b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("refused")}); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("publish: %v, want ErrUnavailable", err)
+	}
+	wg.Wait()
+	p.unblock()
+	st.await(t, rabbit.StateUp)
+	must(t, b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("again")}))
+}
+
+func TestSilentBroker(t *testing.T) {
+	p, url := newProxy(t, testenv.RabbitMQ(t).URL())
+	b := open(t, rabbit.Config{URL: url, ConfirmTimeout: 100 * time.Millisecond})
+	must(t, b.Declare(t.Context(), qLoad))
+	p.stall(true)
+	defer p.stall(false)
+	if err := b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("1")}); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("publish: %v, want ErrUnavailable", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := b.Declare(ctx, "submit.sm.other"); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("declare: %v, want ErrUnavailable", err)
+	}
+}
+
+func TestCloseWhileWritingIsStuck(t *testing.T) {
+	p, url := newProxy(t, testenv.RabbitMQ(t).URL())
+	b := open(t, rabbit.Config{URL: url, ConfirmTimeout: time.Hour})
+	must(t, b.Declare(t.Context(), qLoad))
+	p.stall(true)
+	var wg sync.WaitGroup
+	var started atomic.Int32
+	for i := range 64 {
+		wg.Go(func() {
+			m := text(fmt.Sprint(i))
+			m.Body = make([]byte, 500_000)
+			started.Add(1)
+			if err := b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: m}); err == nil {
+				t.Error("publish: no error")
+			}
+		})
+	}
+	eventually(t, "publishers run", func() bool { return started.Load() == 64 })
+	must(t, b.Close())
+	wg.Wait()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// raw is a plain connection to the same virtual host, as an operator's.
+func raw(t testing.TB, url string) *amqp.Channel {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() }) // some tests end with it closed
+	ch, err := conn.Channel()
+	must(t, err)
+	return ch
+}
