@@ -125,6 +125,40 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A database that cannot be opened leaves no lock behind.
+func TestOpenFails(t *testing.T) {
+	for _, f := range []*fault{
+		{kind: errorfs.OpCreate, ext: ".log"},
+		{kind: errorfs.OpLock, ext: ""},
+		{kind: errorfs.OpMkdirAll, ext: ""},
+		{kind: errorfs.OpGetDiskUsage, ext: ""},
+	} {
+		mem := vfs.NewMem()
+		f.on.Store(true)
+		if db, err := Open("db", Config{FS: errorfs.Wrap(mem, f)}); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("open with %v of %q failing: %v, want ENOSPC", f.kind, f.ext, err)
+			if db != nil {
+				must(t, db.Close())
+			}
+			continue
+		}
+		f.on.Store(false)
+		db := open(t, "db", Config{FS: errorfs.Wrap(mem, f)})
+		set(t, db, "a", "1")
+		must(t, db.Close())
+	}
+}
+
+// A disk that is full when the database is opened is an error of Open, nothing else.
+func TestOpenDiskFull(t *testing.T) {
+	f := &fault{kind: errorfs.OpFileWrite}
+	f.on.Store(true)
+	_, err := Open("db", Config{FS: errorfs.Wrap(vfs.NewMem(), f), OnFatal: func(err error) { t.Errorf("told of %v", err) }})
+	if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("open: %v, want ErrFailed and no space left", err)
+	}
+}
+
 // A flush that fails for a moment is repeated and harms nobody.
 func TestShortFault(t *testing.T) {
 	var left atomic.Int32

@@ -123,7 +123,8 @@ const maxBackgroundFailures = 16
 
 // Open opens the database in dir, which is made when it does not exist.
 //
-// Errors: ErrLocked when another process holds it, else what the file system or Pebble says.
+// Errors: ErrLocked when another process holds it, else what the file system or Pebble says. After one
+// that wraps ErrFailed this process still holds the lock: it is to end.
 func Open(dir string, cfg Config) (*DB, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -145,7 +146,7 @@ func Open(dir string, cfg Config) (*DB, error) {
 
 	cache := pebble.NewCache(cfg.CacheSize)
 	defer cache.Unref()
-	d.pdb, err = pebble.Open(dir, &pebble.Options{
+	options := &pebble.Options{
 		FS:                          logFS{cfg.FS, d},
 		Lock:                        lock,
 		Cache:                       cache,
@@ -158,7 +159,19 @@ func Open(dir string, cfg Config) (*DB, error) {
 		L0StopWritesThreshold:       32,
 		MaxOpenFiles:                512,
 		MaxManifestFileSize:         4 << 20,
-	})
+	}
+	// Errors of some files reach pebbleLog.Fatalf only, which does not return.
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		d.pdb, err = pebble.Open(dir, options)
+		opened <- err
+	}()
+	select {
+	case err = <-opened:
+	case <-d.failed:
+		return nil, fmt.Errorf("localdb: open %s: %w", dir, d.Err())
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("localdb: open %s: %w", dir, err), lock.Close())
 	}
@@ -228,7 +241,7 @@ func (d *DB) fail(err error) {
 	close(d.failed)
 	d.cfg.Log.Error("database failed", "dir", d.dir, "err", err)
 	d.commits.abandon(err)
-	if d.cfg.OnFatal != nil {
+	if d.cfg.OnFatal != nil && d.opened.Load() { // before, Open reports it
 		d.cfg.OnFatal(err)
 	}
 }
@@ -237,7 +250,9 @@ func (d *DB) fail(err error) {
 func (d *DB) events() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			d.cfg.Log.Warn("database background error", "err", err)
+			if d.Err() == nil { // Pebble goes on trying after the end
+				d.cfg.Log.Warn("database background error", "err", err)
+			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			d.fail(fmt.Errorf("corrupt file %s: %w", info.Path, info.Details))
@@ -251,9 +266,6 @@ func (d *DB) events() *pebble.EventListener {
 		WALCreated: d.logCreated,
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			d.cfg.Log.Debug("database writes wait", "reason", info.Reason)
-		},
-		DiskSlow: func(info pebble.DiskSlowInfo) {
-			d.cfg.Log.Warn("disk is slow", "file", info.Path, "dur", info.Duration)
 		},
 	}
 }
@@ -279,7 +291,9 @@ func (l pebbleLog) Infof(format string, args ...any) {
 }
 
 func (l pebbleLog) Errorf(format string, args ...any) {
-	l.d.cfg.Log.Warn("pebble", "text", fmt.Sprintf(format, args...))
+	if l.d.Err() == nil {
+		l.d.cfg.Log.Warn("pebble", "text", fmt.Sprintf(format, args...))
+	}
 }
 
 func (l pebbleLog) Fatalf(format string, args ...any) {

@@ -83,7 +83,7 @@ func New(db *localdb.DB, cfg Config) (*Driver, error) {
 	d := &Driver{db: db, cfg: cfg, lines: make(map[queue.Name]*line)}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 
-	names, err := d.names()
+	names, err := names(db)
 	if err != nil {
 		return nil, err
 	}
@@ -101,10 +101,11 @@ func New(db *localdb.DB, cfg Config) (*Driver, error) {
 	return d, nil
 }
 
-func (d *Driver) names() (map[queue.Name]uint32, error) {
+// names reads the declared queues and their numbers.
+func names(db *localdb.DB) (map[queue.Name]uint32, error) {
 	names := make(map[queue.Name]uint32)
 	var bad error
-	err := d.db.Scan(nsName.Prefix(), localdb.PrefixEnd(nsName.Prefix()), func(key, value []byte) bool {
+	err := db.Scan(nsName.Prefix(), localdb.PrefixEnd(nsName.Prefix()), func(key, value []byte) bool {
 		name, rest, ok := localdb.CutText(key[1:])
 		if !ok || len(rest) != 0 || len(value) != 4 {
 			bad = fmt.Errorf("queue: the list of queues has a bad entry %x = %x", key, value)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -247,6 +248,28 @@ func TestPurgeDelayed(t *testing.T) {
 	must(t, d.Publish(t.Context(), p))
 	if dl := next(t, consume(t, d, 10)); dl.ID != "last" {
 		t.Errorf("got %q, want only the last", dl.ID)
+	}
+}
+
+func TestWaiting(t *testing.T) {
+	db := openDB(t, t.TempDir())
+	d := openDriver(t, db, pebble.Config{})
+	const empty, other = queue.Name("submit.sm.empty"), queue.Name("submit.sm.other")
+	must(t, d.Declare(t.Context(), qTest, empty, other))
+	for i := range 5 {
+		must(t, d.Publish(t.Context(), publication(fmt.Sprint(i), uint8(i%4))))
+	}
+	p := publication("delayed", 0)
+	p.After = time.Hour
+	must(t, d.Publish(t.Context(), p))
+	p.Queue = other
+	must(t, d.Publish(t.Context(), p))
+	c := consume(t, d, 2) // what is delivered waits all the same
+	must(t, d.Ack(t.Context(), next(t, c)))
+	got, err := pebble.Waiting(db)
+	must(t, err)
+	if want := map[queue.Name]int{qTest: 5, other: 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
