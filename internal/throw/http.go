@@ -33,7 +33,7 @@ type Config struct {
 	RetryDelay  time.Duration // retry_delay, default 30 s
 	MaxRetries  int           // max_retries after the first try, default 3; 0: none
 	PerHost     int           // calls under way to one host, default 16
-	WaitPerHost int           // DLRs that wait here for a busy host, default 64; more go back to the queue
+	WaitPerHost int           // DLRs that wait here for a busy host at most, default: as many as leave room for other hosts; more go back to the queue
 	Prefetch    int           // DLRs taken from the queue and not settled, default 1024
 	TLS         *tls.Config   // for https; nil: the system's roots
 	UserAgent   string        // default "Jasmin gateway/1.0 DLRThrower"
@@ -52,8 +52,8 @@ func (c *Config) defaults() {
 		c.RetryDelay = 30 * time.Second
 	}
 	def(&c.PerHost, 16)
-	def(&c.WaitPerHost, 64)
 	def(&c.Prefetch, 1024)
+	def(&c.WaitPerHost, c.Prefetch)
 	if c.UserAgent == "" {
 		c.UserAgent = "Jasmin gateway/1.0 DLRThrower"
 	}
@@ -79,8 +79,8 @@ type HTTP struct {
 	journal journal.Journal
 	log     *slog.Logger
 	client  *http.Client
+	grace   time.Duration
 	Metrics Metrics
-	done    chan outcome
 }
 
 // outcome is what became of one delivery.
@@ -104,11 +104,10 @@ const (
 func NewHTTP(cfg Config, broker consumer, j journal.Journal, log *slog.Logger) *HTTP {
 	cfg.defaults()
 	return &HTTP{
-		cfg: cfg, broker: broker, journal: j, log: log,
-		done: make(chan outcome, cfg.Prefetch),
+		cfg: cfg, broker: broker, journal: j, log: log, grace: settleGrace,
 		client: &http.Client{
 			Timeout: cfg.Timeout,
-			// An acknowledgement is the endpoint's own: a redirect is none.
+			// A redirect is not followed: an acknowledgement is the endpoint's own.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
 				Proxy:                  http.ProxyFromEnvironment,
@@ -116,7 +115,6 @@ func NewHTTP(cfg Config, broker consumer, j journal.Journal, log *slog.Logger) *
 				TLSClientConfig:        cfg.TLS,
 				MaxIdleConns:           1024,
 				MaxIdleConnsPerHost:    cfg.PerHost,
-				MaxConnsPerHost:        cfg.PerHost,
 				IdleConnTimeout:        90 * time.Second,
 				ResponseHeaderTimeout:  cfg.Timeout,
 				MaxResponseHeaderBytes: 64 << 10,
@@ -126,126 +124,195 @@ func NewHTTP(cfg Config, broker consumer, j journal.Journal, log *slog.Logger) *
 	}
 }
 
+// settleGrace is how long, after Run's context ended, what the calls brought may take to become
+// durable.
+const settleGrace = 5 * time.Second
+
+// errEnded is what becomes of a thrower whose queue was deleted.
+var errEnded = errors.New("the subscription ended")
+
 // Run throws until ctx ends. Calls under way then are cut off; their DLRs go back to the queue.
+// An error is that the queue cannot be consumed, or not any more.
 func (t *HTTP) Run(ctx context.Context) error {
 	c, err := t.broker.Consume(ctx, queue.DLRThrowerHTTP, t.cfg.Prefetch)
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", queue.DLRThrowerHTTP, err)
 	}
 	defer t.client.CloseIdleConnections()
-	defer c.Close(context.WithoutCancel(ctx))
-	var wg sync.WaitGroup
-	wg.Go(func() { t.settleLoop(ctx) })
-	hosts := &hosts{byName: make(map[string]*host), perHost: t.cfg.PerHost, wait: t.cfg.WaitPerHost}
+	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	settling, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(t.grace):
+			giveUp()
+		case <-settling.Done():
+		}
+	})
+	defer stop()
+	r := &run{HTTP: t, hosts: newHosts(&t.cfg), done: make(chan outcome, t.cfg.Prefetch)}
+	var settler sync.WaitGroup
+	settler.Go(func() { r.settleLoop(settling) })
+	err = r.consume(ctx, c)
+	cancel()
+	r.callers.Wait()
+	close(r.done)
+	settler.Wait()
+	return err
+}
+
+// run is the state of one Run. What is done goes to one goroutine that settles it; it
+// takes all, whether the journal does or not, so that nobody waits for ever to hand over.
+type run struct {
+	*HTTP
+	hosts   *hosts
+	callers sync.WaitGroup
+	done    chan outcome
+}
+
+func (r *run) consume(ctx context.Context, c queue.Consumer) error {
 	for {
 		select {
 		case <-ctx.Done():
-			wg.Wait()
 			return nil
 		case d, ok := <-c.C():
-			if !ok {
-				<-ctx.Done()
-				wg.Wait()
-				return nil
+			if ok {
+				r.dispatch(ctx, d)
+			} else if ctx.Err() == nil {
+				return fmt.Errorf("consume %s: %w", queue.DLRThrowerHTTP, errEnded)
 			}
-			t.dispatch(ctx, &wg, hosts, d)
 		}
 	}
 }
 
 // job is a DLR that was decoded.
 type job struct {
-	d   *queue.Delivery
-	dlr *queue.HTTPDLR
-	url *url.URL
+	d    *queue.Delivery
+	dlr  *queue.HTTPDLR
+	url  *url.URL
+	host string
 }
 
-func (t *HTTP) dispatch(ctx context.Context, wg *sync.WaitGroup, hs *hosts, d *queue.Delivery) {
+func newJob(d *queue.Delivery) (job, error) {
 	dlr, err := queue.DecodeHTTPDLR(&d.Message)
 	if err != nil {
-		t.finish(outcome{d: d, kind: dead, why: err.Error()})
-		return
+		return job{}, err
 	}
 	u, err := url.Parse(dlr.URL)
-	if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		err = fmt.Errorf("dlr-url %q is no http or https URL", dlr.URL)
-	}
 	if err != nil {
-		t.finish(outcome{d: d, kind: dead, why: err.Error()})
+		return job{}, fmt.Errorf("dlr-url: %w", withoutURL(err))
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return job{}, fmt.Errorf("dlr-url %q is no http or https URL", loggedURL(u))
+	}
+	return job{d, dlr, u, hostOf(u)}, nil
+}
+
+func (r *run) dispatch(ctx context.Context, d *queue.Delivery) {
+	j, err := newJob(d)
+	if err != nil {
+		r.done <- outcome{d: d, kind: dead, why: err.Error()}
 		return
 	}
-	j := job{d, dlr, u}
-	switch v, after := hs.take(u.Host, j, int64(d.Attempts) > d.Headers.Int(queue.HeaderThrows)); v {
-	case start:
-		wg.Go(func() { t.serve(ctx, hs, j) })
-	case full:
-		t.finish(outcome{d: d, kind: deferred, after: after})
+	v, back := r.hosts.take(j, time.Now())
+	if v == start {
+		r.callers.Go(func() { r.serve(ctx, j) })
+	}
+	for _, b := range back {
+		r.done <- outcome{d: b.j.d, kind: deferred, after: b.after}
 	}
 }
 
 // serve calls the endpoint for j and for what waits for the same host meanwhile.
-func (t *HTTP) serve(ctx context.Context, hs *hosts, j job) {
+func (r *run) serve(ctx context.Context, j job) {
 	for ok := true; ok && ctx.Err() == nil; {
 		began := time.Now()
-		t.finish(t.call(ctx, j))
-		j, ok = hs.next(j.url.Host, time.Since(began))
+		o := r.call(ctx, j)
+		if o.kind != delivered && ctx.Err() != nil {
+			return // cut off: it says nothing of the endpoint
+		}
+		r.done <- o
+		j, ok = r.hosts.next(j.host, time.Since(began))
 	}
 }
 
-// finish hands an outcome to the settle loop. The channel has room for all deliveries that
-// can be out, so it never blocks.
-func (t *HTTP) finish(o outcome) { t.done <- o }
-
+// settleMax is the number of outcomes that one journal entry settles at most.
 const settleMax = 256
 
-func (t *HTTP) settleLoop(ctx context.Context) {
-	for {
-		var e journal.Entry
-		select {
-		case <-ctx.Done():
-			return
-		case o := <-t.done:
-			t.account(&e, o)
-		}
+func (r *run) settleLoop(ctx context.Context) {
+	batch := make([]outcome, 0, settleMax)
+	for o := range r.done {
+		batch = append(batch[:0], o)
 	fill:
-		for range settleMax {
+		for len(batch) < settleMax {
 			select {
-			case o := <-t.done:
-				t.account(&e, o)
+			case o, ok := <-r.done:
+				if !ok {
+					break fill
+				}
+				batch = append(batch, o)
 			default:
 				break fill
 			}
 		}
-		for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-			err := t.journal.Commit(ctx, &e)
-			if err == nil || ctx.Err() != nil {
-				break
-			}
-			t.log.Warn("settling DLRs will be retried", "count", len(e.Ack)+len(e.Retry), "in", wait, "err", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(wait):
-			}
-		}
+		r.settle(ctx, batch)
 	}
 }
 
-func (t *HTTP) account(e *journal.Entry, o outcome) {
+// settle makes outcomes durable, again and again until ctx ends; then they are forgotten and
+// their DLRs come again.
+func (r *run) settle(ctx context.Context, batch []outcome) {
+	var e journal.Entry
+	for i := range batch {
+		batch[i].addTo(&e)
+	}
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := r.journal.Commit(ctx, &e)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			r.log.Warn("DLRs could not be settled, they will come again", "count", len(batch), "err", err)
+			return
+		}
+		r.log.Warn("settling DLRs will be retried", "count", len(batch), "in", wait, "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+	for i := range batch {
+		r.account(&batch[i])
+	}
+}
+
+func (o *outcome) addTo(e *journal.Entry) {
 	switch o.kind {
 	case delivered:
-		t.Metrics.Delivered.Add(1)
 		e.Ack = append(e.Ack, journal.Ack{Delivery: o.d})
 	case deferred:
-		t.Metrics.Deferred.Add(1)
 		e.Retry = append(e.Retry, queue.Retry{Delivery: o.d, After: o.after})
 	case retry:
 		h := o.d.Headers.Clone().WithInt(queue.HeaderThrows, o.d.Headers.Int(queue.HeaderThrows)+1)
 		e.Retry = append(e.Retry, queue.Retry{Delivery: o.d, After: o.after, Headers: h})
 	case dead:
-		t.Metrics.Dead.Add(1)
-		t.log.Error("DLR given up, moved to the dead-letter queue", "msgid", o.d.ID, "url", o.d.Headers.Str(queue.HeaderURL), "err", o.why)
 		e.Publish = append(e.Publish, queue.Bury(o.d, o.why))
 		e.Ack = append(e.Ack, journal.Ack{Delivery: o.d})
+	}
+}
+
+func (t *HTTP) account(o *outcome) {
+	switch o.kind {
+	case delivered:
+		t.Metrics.Delivered.Add(1)
+	case deferred:
+		t.Metrics.Deferred.Add(1)
+	case dead:
+		t.Metrics.Dead.Add(1)
+		t.log.Error("DLR given up, moved to the dead-letter queue", "msgid", o.d.ID, "err", o.why)
 	}
 }
 
@@ -263,33 +330,45 @@ func (t *HTTP) call(ctx context.Context, j job) outcome {
 	}
 	resp, err := t.client.Do(req)
 	if err != nil {
-		return t.failed(j, err, false)
+		return t.failed(ctx, j, withoutURL(err), false)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
 	switch {
 	case err != nil:
-		return t.failed(j, fmt.Errorf("read answer: %w", err), false)
+		return t.failed(ctx, j, fmt.Errorf("read answer: %w", err), false)
 	case resp.StatusCode == http.StatusNotFound:
-		return t.failed(j, errors.New("HTTP 404, which is final"), true)
-	case resp.StatusCode >= 300:
-		return t.failed(j, fmt.Errorf("HTTP %d", resp.StatusCode), false)
+		return t.failed(ctx, j, errors.New("HTTP 404, which is final"), true)
+	case resp.StatusCode >= 400:
+		return t.failed(ctx, j, fmt.Errorf("HTTP %d", resp.StatusCode), false)
 	case !bytes.Equal(bytes.TrimSpace(body), []byte(Acknowledgement)):
-		return t.failed(j, fmt.Errorf("HTTP %d, but the body is %.40q instead of %s", resp.StatusCode, body, Acknowledgement), false)
+		return t.failed(ctx, j, fmt.Errorf("HTTP %d, but the body is %.40q instead of %s", resp.StatusCode, body, Acknowledgement), false)
 	}
 	t.log.Info("DLR-HTTP [msgid:" + string(j.dlr.MsgID) + "] [status:" + j.dlr.Status + "] [level:" + strconv.Itoa(j.dlr.Level) + "] [url:" + loggedURL(j.url) + "]")
 	return outcome{d: j.d, kind: delivered}
 }
 
-func (t *HTTP) failed(j job, err error, final bool) outcome {
+func (t *HTTP) failed(ctx context.Context, j job, err error, final bool) outcome {
+	if ctx.Err() != nil {
+		return outcome{d: j.d, kind: retry}
+	}
 	t.Metrics.Failed.Add(1)
 	throws := int(j.d.Headers.Int(queue.HeaderThrows)) + 1
 	if final || throws > t.cfg.MaxRetries {
-		return outcome{d: j.d, kind: dead, why: fmt.Sprintf("try %d: %v", throws, err)}
+		return outcome{d: j.d, kind: dead, why: fmt.Sprintf("try %d of %s: %v", throws, loggedURL(j.url), err)}
 	}
 	t.log.Warn("DLR was not acknowledged, will be retried", "msgid", string(j.dlr.MsgID), "status", j.dlr.Status, "level", j.dlr.Level,
 		"url", loggedURL(j.url), "try", throws, "in", t.cfg.RetryDelay, "err", err)
 	return outcome{d: j.d, kind: retry, after: t.cfg.RetryDelay}
+}
+
+// withoutURL takes the URL out of an error, since it may hold secrets.
+func withoutURL(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
 }
 
 // loggedURL is the URL without credentials and query, either of which may hold secrets.
@@ -317,7 +396,7 @@ func (t *HTTP) request(ctx context.Context, j job) (*http.Request, error) {
 	u.Fragment = ""
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
-		return nil, fmt.Errorf("dlr-url %q: %w", loggedURL(j.url), err)
+		return nil, fmt.Errorf("dlr-url %q: %w", loggedURL(j.url), withoutURL(err))
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
