@@ -57,9 +57,7 @@ func (l *ledger) note(m *pdu.Message) {
 	r := l.runs[string(name)]
 	if r == nil {
 		if len(l.order) == maxRuns {
-			l.chunks -= len(l.runs[l.order[0]].chunks)
-			delete(l.runs, l.order[0])
-			l.order = slices.Delete(l.order, 0, 1)
+			l.forgetOldest()
 		}
 		r = &run{lowest: number, highest: number, chunks: make(map[uint64]*[chunkBits / 64]uint64)}
 		l.runs[string(name)] = r
@@ -67,6 +65,9 @@ func (l *ledger) note(m *pdu.Message) {
 	}
 	chunk := r.chunks[number/chunkBits]
 	if chunk == nil {
+		if l.chunks == maxChunks && l.order[0] != string(name) {
+			l.forgetOldest()
+		}
 		if l.chunks == maxChunks {
 			l.lost++
 			return
@@ -84,6 +85,13 @@ func (l *ledger) note(m *pdu.Message) {
 	chunk[word] |= bit
 	r.distinct++
 	r.lowest, r.highest = min(r.lowest, number), max(r.highest, number)
+}
+
+// forgetOldest makes room. l.mu is held.
+func (l *ledger) forgetOldest() {
+	l.chunks -= len(l.runs[l.order[0]].chunks)
+	delete(l.runs, l.order[0])
+	l.order = slices.Delete(l.order, 0, 1)
 }
 
 // tagOctets is the start of a message's text, one octet per character, in room. It is

@@ -1,9 +1,12 @@
 package smscsim
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -138,7 +141,7 @@ func (t *traffic) tick(now time.Time, s, before *Stats) {
 }
 
 // maxShown is how much of a text a line shows.
-const maxShown = 60
+const maxShown = 160
 
 // describe says what a PDU is about. Passwords are not shown.
 func describe(h pdu.Header, body pdu.PDU) string {
@@ -164,7 +167,7 @@ func describe(h pdu.Header, body pdu.PDU) string {
 		}
 		for _, t := range m.TLVs {
 			if t.Tag != pdu.TagMessagePayload {
-				fmt.Fprintf(&b, " %s=%x", t.Tag, t.Value[:min(len(t.Value), maxShown)])
+				fmt.Fprintf(&b, " %s=%s", t.Tag, showValue(t.Value))
 			}
 		}
 		fmt.Fprintf(&b, " %q", shorten(text))
@@ -207,6 +210,19 @@ func describe(h pdu.Header, body pdu.PDU) string {
 		id(p.MessageID)
 	}
 	return b.String()
+}
+
+// showValue is the value of a TLV: text in quotes where it is a C-octet string, else hex.
+func showValue(v []byte) string {
+	v = v[:min(len(v), maxShown)]
+	text, isString := bytes.CutSuffix(v, []byte{0})
+	for _, c := range text {
+		isString = isString && c >= ' ' && c <= '~'
+	}
+	if isString && len(text) > 0 {
+		return strconv.Quote(string(text))
+	}
+	return hex.EncodeToString(v)
 }
 
 func shorten(text string) string {

@@ -145,6 +145,12 @@ func (e *esme) none(t testing.TB) {
 	}
 }
 
+// barrier returns when the simulator has dealt with all that was sent before.
+func (e *esme) barrier(t testing.TB) {
+	t.Helper()
+	e.do(t, &pdu.EnquireLink{})
+}
+
 func hello(to string) pdu.Message {
 	return pdu.Message{Source: pdu.Address{TON: 5, Addr: "shop"}, Dest: pdu.Address{TON: 1, NPI: 1, Addr: to}, ShortMessage: []byte("hello")}
 }
