@@ -107,6 +107,9 @@ func TestDiskFull(t *testing.T) {
 			if err := <-asked; !errors.Is(err, ErrFailed) {
 				t.Errorf("a later commit: %v, want ErrFailed", err)
 			}
+			if _, _, err := db.Get(key("late")); !errors.Is(err, ErrFailed) {
+				t.Errorf("a later read: %v, want ErrFailed", err)
+			}
 			if err := db.Close(); !errors.Is(err, ErrFailed) {
 				t.Errorf("close: %v, want ErrFailed", err)
 			}

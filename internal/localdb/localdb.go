@@ -250,9 +250,10 @@ func (d *DB) fail(err error) {
 func (d *DB) events() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			if d.Err() == nil { // Pebble goes on trying after the end
-				d.cfg.Log.Warn("database background error", "err", err)
+			if d.Err() != nil {
+				select {} // or Pebble would try again without a pause
 			}
+			d.cfg.Log.Warn("database background error", "err", err)
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			d.fail(fmt.Errorf("corrupt file %s: %w", info.Path, info.Details))

@@ -25,7 +25,7 @@ func (d *DB) Metrics() Metrics {
 		Swept:   d.expiry.swept.Load(),
 		Space:   d.Space(),
 	}
-	if d.Err() != nil || !d.reads.enter() {
+	if d.enter() != nil {
 		return m
 	}
 	defer d.reads.leave()

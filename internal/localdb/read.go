@@ -20,10 +20,21 @@ type Reader interface {
 
 var _ Reader = (*DB)(nil)
 
+// enter lets a reader in; it is followed by reads.leave. A database that failed may hold a reader for ever.
+func (d *DB) enter() error {
+	if err := d.Err(); err != nil {
+		return err
+	}
+	if !d.reads.enter() {
+		return ErrClosed
+	}
+	return nil
+}
+
 // Get returns the value under key. It belongs to the caller.
 func (d *DB) Get(key []byte) (value []byte, ok bool, err error) {
-	if !d.reads.enter() {
-		return nil, false, ErrClosed
+	if err := d.enter(); err != nil {
+		return nil, false, err
 	}
 	defer d.reads.leave()
 	v, closer, err := d.pdb.Get(key)
@@ -40,8 +51,8 @@ func (d *DB) Get(key []byte) (value []byte, ok bool, err error) {
 // Scan calls f for the keys from start up to but without end, in order, until f returns false. key and
 // value are valid during the call only. What is committed during the scan is not seen.
 func (d *DB) Scan(start, end []byte, f func(key, value []byte) bool) error {
-	if !d.reads.enter() {
-		return ErrClosed
+	if err := d.enter(); err != nil {
+		return err
 	}
 	defer d.reads.leave()
 	it, err := d.pdb.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
@@ -65,8 +76,8 @@ func (d *DB) Scan(start, end []byte, f func(key, value []byte) bool) error {
 
 // Last returns the last key from start up to but without end. It belongs to the caller.
 func (d *DB) Last(start, end []byte) (key []byte, ok bool, err error) {
-	if !d.reads.enter() {
-		return nil, false, ErrClosed
+	if err := d.enter(); err != nil {
+		return nil, false, err
 	}
 	defer d.reads.leave()
 	it, err := d.pdb.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
