@@ -76,6 +76,7 @@ PUT    /behaviour                replace them
 DELETE /behaviour                return to those of the configuration
 POST   /behaviour/rules          put one rule before the others
 GET    /sessions                 list
+DELETE /sessions                 drop all connections (?account=)
 DELETE /sessions/{id}            drop the connection
 POST   /sessions/{id}/unbind     unbind politely
 POST   /reset                    forget messages, counters, receipts and rules
@@ -116,6 +117,7 @@ func (sim *Simulator) Handler() http.Handler {
 	})
 	handle("POST /behaviour/rules", sim.postRule)
 	handle("GET /sessions", func(*http.Request) (any, int, error) { return map[string]any{"sessions": sim.Sessions()}, 0, nil })
+	handle("DELETE /sessions", sim.deleteSessions)
 	handle("DELETE /sessions/{id}", sim.sessionAction(func(p *peer) { p.session.Close(errDropped) }, "dropped"))
 	handle("POST /sessions/{id}/unbind", sim.sessionAction((*peer).unbind, "unbinding"))
 	handle("POST /reset", func(*http.Request) (any, int, error) {
@@ -245,6 +247,15 @@ func (sim *Simulator) Drop(account string) int {
 		p.session.Close(errDropped)
 	}
 	return len(peers)
+}
+
+func (sim *Simulator) deleteSessions(r *http.Request) (any, int, error) {
+	q := newQuery(r)
+	account := q.text("account")
+	if err := q.done(); err != nil {
+		return nil, 0, err
+	}
+	return map[string]int{"dropped": sim.Drop(account)}, http.StatusAccepted, nil
 }
 
 func (sim *Simulator) sessionAction(f func(*peer), done string) endpoint {

@@ -188,6 +188,14 @@ func TestAPISessions(t *testing.T) {
 	if err := <-b.ran; err == nil {
 		t.Error("the second session ended in order")
 	}
+	c := connect(t, sim, esmeOptions{})
+	var dropped struct{ Dropped int }
+	if code := call(t, sim, "DELETE", "/sessions?account=smppclient1", "", &dropped); code != 202 || dropped.Dropped != 1 {
+		t.Errorf("drop the account: %d %+v", code, dropped)
+	}
+	if err := <-c.ran; err == nil {
+		t.Error("the third session ended in order")
+	}
 	if code := call(t, sim, "DELETE", "/sessions/7", "", nil); code != 404 {
 		t.Errorf("none: %d", code)
 	}
