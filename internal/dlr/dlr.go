@@ -5,7 +5,10 @@
 //
 // Delivery is at least once. A repeated event is harmless: recording a part's final state
 // again changes nothing, and once the last DLR of a message was queued its request is
-// forgotten in the same journal entry, so that a repeat finds nobody to tell.
+// forgotten in the same journal entry, so that a repeat finds nobody to tell. Who asked for
+// level 3 has a second record (queue.LevelOne) as long as the answer to the submission was not
+// passed on: it makes a repeat of that harmless too, and keeps a receipt that comes first
+// from ending the request before both levels are told.
 package dlr
 
 import (
@@ -30,7 +33,7 @@ type Config struct {
 	// original does (dlr_parts = last). Default: the worst state of all parts, once all are final.
 	LastPartOnly bool
 	Workers      int  // batches in work at a time and queue, default 2
-	LogPrivacy   bool // log no message text
+	LogPrivacy   bool // log no message text, not even at level debug
 }
 
 // batchMax is the number of events that one journal entry settles at most.
@@ -44,10 +47,10 @@ var early = [...]time.Duration{50 * time.Millisecond, 200 * time.Millisecond, ti
 type Metrics struct {
 	Submissions atomic.Int64 // events of dlr.submit_sm_resp settled
 	Receipts    atomic.Int64 // events of dlr.deliver_sm settled
-	Parked      atomic.Int64 // receipts put back to wait for their mapping
+	Parked      atomic.Int64 // events put back, mostly receipts that wait for their mapping
 	Unmatched   atomic.Int64 // receipts given up
 	Forwarded   atomic.Int64 // DLRs queued for the throwers
-	Undecodable atomic.Int64 // events moved to the dead-letter queue
+	Undecodable atomic.Int64 // events moved to the dead-letter queue: undecodable, or their lookup fails
 }
 
 // consumer subscribes to a queue.
@@ -77,53 +80,96 @@ func New(cfg Config, broker consumer, j journal.Journal, store journal.Store, lo
 }
 
 // Run consumes both queues until ctx ends. What is in work then is either settled or
-// given back to its queue.
+// given back to its queue. An error is that a queue cannot be consumed, or not any more.
 func (l *Lookup) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	errs := make([]error, 2)
-	for i, q := range []struct {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	queues := []struct {
 		name   queue.Name
-		handle func(context.Context, *queue.Delivery, *effects) error
-	}{{queue.DLRSubmitSMResp, l.submission}, {queue.DLRDeliverSM, l.receipt}} {
+		handle handler
+	}{{queue.DLRSubmitSMResp, l.submission}, {queue.DLRDeliverSM, l.receipt}}
+	consumers := make([]queue.Consumer, len(queues))
+	for i, q := range queues {
 		c, err := l.broker.Consume(ctx, q.name, batchMax*l.cfg.Workers)
 		if err != nil {
-			errs[i] = fmt.Errorf("consume %s: %w", q.name, err)
-			break
+			return fmt.Errorf("consume %s: %w", q.name, err)
 		}
-		defer c.Close(context.WithoutCancel(ctx))
-		for range l.cfg.Workers {
-			wg.Go(func() { l.work(ctx, c, q.handle) })
-		}
+		defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
+		consumers[i] = c
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
+	var wg sync.WaitGroup
+	for i, q := range queues {
+		for range l.cfg.Workers {
+			wg.Go(func() {
+				if !l.work(ctx, consumers[i], q.handle) {
+					cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
+				}
+			})
+		}
 	}
 	wg.Wait()
+	if err := context.Cause(ctx); errors.Is(err, errEnded) {
+		return err
+	}
 	return nil
 }
 
-// effects is a journal entry that several events fill.
+// errEnded is what becomes of a lookup whose queue was deleted.
+var errEnded = errors.New("the subscription ended")
+
+// handler reads an event and adds what follows from it. An error that wraps
+// queue.ErrUnavailable is for a later time; any other is this event's own.
+type handler func(context.Context, *queue.Delivery, *effects) error
+
+// effects is what a batch of events comes to: a journal entry, and what is counted and logged
+// once that is durable.
 type effects struct {
 	mu    sync.Mutex
 	entry journal.Entry
+	ended map[sms.MessageID]bool // what entry forgets
+	after []func()
 }
 
-func (e *effects) add(f func(*journal.Entry)) {
+func (e *effects) add(f func(*journal.Entry), after ...func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f(&e.entry)
+	e.after = append(e.after, after...)
 }
 
-func (l *Lookup) work(ctx context.Context, c queue.Consumer, handle func(context.Context, *queue.Delivery, *effects) error) {
+// finish acks d, queues a DLR if there is one, and forgets requests, the one that the DLR
+// answers first. If another event of the same batch did that already this one is its repeat,
+// and d is acked only.
+func (e *effects) finish(d *queue.Delivery, dlr *queue.HTTPDLR, forget []sms.MessageID, after ...func()) {
+	e.add(func(entry *journal.Entry) {
+		entry.Ack = append(entry.Ack, journal.Ack{Delivery: d})
+		if len(forget) > 0 && e.ended[forget[0]] {
+			return
+		}
+		for _, id := range forget {
+			if e.ended == nil {
+				e.ended = make(map[sms.MessageID]bool)
+			}
+			e.ended[id] = true
+			entry.Forget = append(entry.Forget, id)
+		}
+		if dlr != nil {
+			entry.Publish = append(entry.Publish, queue.Publication{Queue: queue.DLRThrowerHTTP, Message: dlr.Message()})
+		}
+	}, after...)
+}
+
+// work settles batches until ctx ends; false if the subscription ended before that.
+func (l *Lookup) work(ctx context.Context, c queue.Consumer, handle handler) bool {
 	batch := make([]*queue.Delivery, 0, batchMax)
 	for {
 		batch = batch[:0]
 		select {
 		case <-ctx.Done():
-			return
+			return true
 		case d, ok := <-c.C():
 			if !ok {
-				return
+				return ctx.Err() != nil
 			}
 			batch = append(batch, d)
 		}
@@ -143,21 +189,39 @@ func (l *Lookup) work(ctx context.Context, c queue.Consumer, handle func(context
 	}
 }
 
-// lookups bounds the reads of one batch that are under way at a time.
-const lookups = 16
+// Between tries to settle a batch while broker or store is away.
+const (
+	firstWait = 100 * time.Millisecond
+	lastWait  = 10 * time.Second
+)
 
-// settle handles a batch and commits what follows from it, again and again until it is
-// durable or ctx ends; then the broker has its messages back.
-func (l *Lookup) settle(ctx context.Context, batch []*queue.Delivery, handle func(context.Context, *queue.Delivery, *effects) error) {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+// settle handles a batch and commits what follows from it, again and again until all of it is
+// durable or ctx ends; then the broker has its messages back. Events whose lookup fails do
+// not keep the others waiting.
+func (l *Lookup) settle(ctx context.Context, batch []*queue.Delivery, handle handler) {
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		var fx effects
-		err := each(ctx, batch, func(ctx context.Context, d *queue.Delivery) error { return handle(ctx, d, &fx) })
-		if err == nil {
-			err = l.journal.Commit(ctx, &fx.entry)
+		left, err := each(ctx, batch, func(ctx context.Context, d *queue.Delivery) error {
+			err := handle(ctx, d, &fx)
+			if err != nil && !errors.Is(err, queue.ErrUnavailable) && ctx.Err() == nil {
+				l.faulty(d, &fx, err)
+				return nil
+			}
+			return err
+		})
+		if len(left) < len(batch) {
+			if commitErr := l.journal.Commit(ctx, &fx.entry); commitErr != nil {
+				left, err = batch, commitErr
+			} else {
+				for _, f := range fx.after {
+					f()
+				}
+			}
 		}
-		if err == nil || ctx.Err() != nil {
+		if len(left) == 0 || ctx.Err() != nil {
 			return
 		}
+		batch = left
 		l.log.Warn("settling DLR events will be retried", "count", len(batch), "in", wait, "err", err)
 		select {
 		case <-ctx.Done():
@@ -167,47 +231,80 @@ func (l *Lookup) settle(ctx context.Context, batch []*queue.Delivery, handle fun
 	}
 }
 
-// each runs f over ds with bounded concurrency and joins the errors.
-func each(ctx context.Context, ds []*queue.Delivery, f func(context.Context, *queue.Delivery) error) error {
+// lookups bounds the reads of one batch that are under way at a time.
+const lookups = 16
+
+// each runs f over ds with bounded concurrency. It gives those that failed, or were not tried
+// because another one failed, and the first error.
+func each(ctx context.Context, ds []*queue.Delivery, f func(context.Context, *queue.Delivery) error) (left []*queue.Delivery, err error) {
 	if len(ds) == 1 {
-		return f(ctx, ds[0])
+		if err := f(ctx, ds[0]); err != nil {
+			return ds, err
+		}
+		return nil, nil
 	}
-	var next atomic.Int64
-	errs := make([]error, min(lookups, len(ds)))
-	var wg sync.WaitGroup
-	for w := range errs {
+	var (
+		next   atomic.Int64
+		failed atomic.Bool
+		wg     sync.WaitGroup
+		mu     sync.Mutex // guards left and err
+	)
+	keep := func(d *queue.Delivery, cause error) {
+		mu.Lock()
+		defer mu.Unlock()
+		left = append(left, d)
+		if err == nil {
+			err = cause
+		}
+	}
+	for range min(lookups, len(ds)) {
 		wg.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(ds) || errs[w] != nil {
-					return
+			for i := int(next.Add(1)) - 1; i < len(ds); i = int(next.Add(1)) - 1 {
+				if failed.Load() {
+					keep(ds[i], nil)
+				} else if cause := f(ctx, ds[i]); cause != nil {
+					failed.Store(true)
+					keep(ds[i], cause)
 				}
-				errs[w] = f(ctx, ds[i])
 			}
 		})
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return left, err
 }
 
-func (l *Lookup) undecodable(d *queue.Delivery, fx *effects, err error) {
-	l.log.Error("undecodable DLR event moved to the dead-letter queue", "queue", string(d.Queue), "message_id", d.ID, "err", err)
-	l.Metrics.Undecodable.Add(1)
+// bury moves an event to the dead-letter queue.
+func (l *Lookup) bury(d *queue.Delivery, fx *effects, err error) {
 	fx.add(func(e *journal.Entry) {
 		e.Publish = append(e.Publish, queue.Bury(d, err.Error()))
 		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
+	}, func() {
+		l.log.Error("DLR event moved to the dead-letter queue", "queue", string(d.Queue), "message_id", d.ID, "err", err)
+		l.Metrics.Undecodable.Add(1)
 	})
 }
 
-// finish acks d, queues a DLR if there is one, and forgets the request if it was the last.
-func finish(fx *effects, d *queue.Delivery, dlr *queue.HTTPDLR, forget sms.MessageID) {
-	fx.add(func(e *journal.Entry) {
-		if dlr != nil {
-			e.Publish = append(e.Publish, queue.Publication{Queue: queue.DLRThrowerHTTP, Message: dlr.Message()})
-		}
-		if forget != "" {
-			e.Forget = append(e.Forget, forget)
-		}
-		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
+// faulty puts an event back whose lookup fails by its own fault (a record that cannot be read,
+// say), and buries it when that does not pass.
+func (l *Lookup) faulty(d *queue.Delivery, fx *effects, err error) {
+	if !l.again(d, fx) {
+		l.bury(d, fx, err)
+		return
+	}
+	fx.add(func(*journal.Entry) {}, func() {
+		l.log.Warn("DLR event put back", "queue", string(d.Queue), "message_id", d.ID, "tries", d.Attempts+1, "err", err)
 	})
+}
+
+// again puts an event back to be looked up later; false when it was often enough.
+func (l *Lookup) again(d *queue.Delivery, fx *effects) bool {
+	after := l.cfg.RetryDelay
+	if d.Attempts < len(early) {
+		after = early[d.Attempts]
+	} else if d.Attempts >= len(early)+l.cfg.MaxRetries {
+		return false
+	}
+	fx.add(func(e *journal.Entry) { e.Retry = append(e.Retry, queue.Retry{Delivery: d, After: after}) },
+		func() { l.Metrics.Parked.Add(1) })
+	return true
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"jasmind/internal/journal"
+	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 	"jasmind/internal/sms"
 )
@@ -24,25 +24,31 @@ func final(state string) bool { return rank[state] > 0 }
 func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) error {
 	ev, err := queue.DecodeReceiptEvent(&d.Message)
 	if err != nil {
-		l.undecodable(d, fx, err)
+		l.bury(d, fx, err)
 		return nil
 	}
-	m, ok, err := l.mapping(ctx, ev)
+	m, ok, err := l.mapping(ctx, d, ev)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		l.park(d, ev, fx)
+		if !l.again(d, fx) {
+			fx.finish(d, nil, nil, func() {
+				l.log.Warn("Got a DLR for an unknown message id: "+ev.ID, "cid", string(ev.CID), "status", ev.State, "tries", d.Attempts+1)
+				l.Metrics.Unmatched.Add(1)
+			})
+		}
 		return nil
 	}
-	l.Metrics.Receipts.Add(1)
 	req, ok, err := l.store.Receipt(ctx, m.MsgID)
 	if err != nil {
 		return err
 	}
 	if !ok || req.Report&sms.ReportFinal == 0 {
-		l.log.Debug("nobody asks for this receipt any more", "msgid", string(m.MsgID), "smpp_msgid", ev.ID, "status", ev.State)
-		finish(fx, d, nil, "")
+		fx.finish(d, nil, nil, func() {
+			l.Metrics.Receipts.Add(1)
+			l.log.Debug("nobody asks for this receipt any more", "msgid", string(m.MsgID), "smpp_msgid", ev.ID, "status", ev.State)
+		})
 		return nil
 	}
 	dlr := &queue.HTTPDLR{MsgID: req.MsgID, URL: req.URL, Method: req.Method, Level: 2, Status: ev.State, CID: req.CID, IDSMSC: m.SMPPMsgID,
@@ -54,34 +60,55 @@ func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) er
 			return err
 		}
 	}
-	var forget sms.MessageID
+	var forget []sms.MessageID
 	if done {
-		forget = req.MsgID
+		forget = append(forget, req.MsgID)
 	}
-	if dlr != nil {
-		l.Metrics.Forwarded.Add(1)
+	if done && req.Report&sms.ReportSubmit != 0 {
+		open, err := l.levelOneOpen(ctx, req.MsgID)
+		if err != nil {
+			return err
+		}
+		// The answer to the submission is still in its queue: its DLR goes first, and needs
+		// the request. Should it never come, the request is left to expire.
+		if open {
+			if l.again(d, fx) {
+				return nil
+			}
+			forget = nil
+		}
 	}
-	finish(fx, d, dlr, forget)
+	fx.finish(d, dlr, forget, func() {
+		l.Metrics.Receipts.Add(1)
+		l.forwarded(dlr, ev.Text)
+	})
 	return nil
+}
+
+// forwarded counts and logs a DLR that was queued, if there is one.
+func (l *Lookup) forwarded(dlr *queue.HTTPDLR, text string) {
+	if dlr == nil {
+		return
+	}
+	l.Metrics.Forwarded.Add(1)
+	l.log.Debug("DLR queued", "msgid", string(dlr.MsgID), "status", dlr.Status, "level", dlr.Level,
+		"text", logging.Content{Text: text, Privacy: l.cfg.LogPrivacy})
 }
 
 // longMessage records the state of one part and gives the DLR of the whole message once
 // all parts are final: that of the part with the worst state. Intermediate states of parts
 // are not forwarded.
 func (l *Lookup) longMessage(ctx context.Context, dlr *queue.HTTPDLR, m sms.Mapping, ev *queue.ReceiptEvent, expiry time.Duration) (*queue.HTTPDLR, bool, error) {
-	if !final(ev.State) {
+	if !final(ev.State) || l.cfg.LastPartOnly && m.Part != m.Parts {
 		return nil, false, nil
+	}
+	if l.cfg.LastPartOnly {
+		return dlr, true, nil
 	}
 	all, err := l.store.RecordFinal(ctx, sms.PartOutcome{MsgID: m.MsgID, Part: m.Part, Parts: m.Parts, SMPPMsgID: m.SMPPMsgID, State: ev.State,
 		Err: ev.Err, SubmitDate: ev.SubmitDate, DoneDate: ev.DoneDate, Sub: ev.Sub, Dlvrd: ev.Dlvrd, Text: ev.Text, Expiry: expiry})
 	if err != nil {
 		return nil, false, err
-	}
-	if l.cfg.LastPartOnly {
-		if m.Part != m.Parts {
-			return nil, false, nil
-		}
-		return dlr, true, nil
 	}
 	if len(all) < m.Parts {
 		return nil, false, nil
@@ -96,7 +123,7 @@ func (l *Lookup) longMessage(ctx context.Context, dlr *queue.HTTPDLR, m sms.Mapp
 
 // mapping finds the message that one of the candidates belongs to: the first that has a
 // mapping, or with Unique (dlr_msgid auto) the only one.
-func (l *Lookup) mapping(ctx context.Context, ev *queue.ReceiptEvent) (sms.Mapping, bool, error) {
+func (l *Lookup) mapping(ctx context.Context, d *queue.Delivery, ev *queue.ReceiptEvent) (sms.Mapping, bool, error) {
 	var found []sms.Mapping
 	for _, id := range append([]string{ev.ID}, ev.IDs...) {
 		m, ok, err := l.store.Mapping(ctx, ev.CID, id)
@@ -116,26 +143,10 @@ func (l *Lookup) mapping(ctx context.Context, ev *queue.ReceiptEvent) (sms.Mappi
 	switch {
 	case len(found) == 1:
 		return found[0], true, nil
-	case len(found) > 1:
+	case len(found) > 1 && d.Attempts == 0:
 		l.log.Warn("receipt id is ambiguous under dlr_msgid auto", "cid", string(ev.CID), "smpp_msgid", ev.ID, "candidates", ev.IDs)
 	}
 	return sms.Mapping{}, false, nil
-}
-
-// park puts a receipt back to be looked up later, or gives it up.
-func (l *Lookup) park(d *queue.Delivery, ev *queue.ReceiptEvent, fx *effects) {
-	after := l.cfg.RetryDelay
-	switch n := d.Attempts; {
-	case n < len(early):
-		after = early[n]
-	case n >= len(early)+l.cfg.MaxRetries:
-		l.log.Warn("Got a DLR for an unknown message id: "+ev.ID, "cid", string(ev.CID), "status", ev.State, "tries", n+1)
-		l.Metrics.Unmatched.Add(1)
-		finish(fx, d, nil, "")
-		return
-	}
-	l.Metrics.Parked.Add(1)
-	fx.add(func(e *journal.Entry) { e.Retry = append(e.Retry, queue.Retry{Delivery: d, After: after}) })
 }
 
 func orMissing(s string) string {

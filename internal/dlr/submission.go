@@ -18,42 +18,60 @@ const statusROK = "ESME_ROK"
 func (l *Lookup) submission(ctx context.Context, d *queue.Delivery, fx *effects) error {
 	ev, err := queue.DecodeSubmitResult(&d.Message)
 	if err != nil {
-		l.undecodable(d, fx, err)
+		l.bury(d, fx, err)
 		return nil
 	}
 	req, ok, err := l.store.Receipt(ctx, ev.MsgID)
 	if err != nil {
 		return err
 	}
-	l.Metrics.Submissions.Add(1)
+	both := req.Report == sms.ReportSubmit|sms.ReportFinal
+	accepted := ev.State == "" && ev.Status == statusROK
+	if ok && both && accepted {
+		ok, err = l.levelOneOpen(ctx, ev.MsgID)
+		if err != nil {
+			return err
+		}
+	}
 	if !ok {
-		l.log.Debug("nobody asks for this submission any more", "msgid", string(ev.MsgID), "status", ev.Status)
-		finish(fx, d, nil, "")
+		fx.finish(d, nil, nil, func() {
+			l.Metrics.Submissions.Add(1)
+			l.log.Debug("nobody asks for this submission any more", "msgid", string(ev.MsgID), "status", ev.Status)
+		})
 		return nil
 	}
-	accepted := ev.State == "" && ev.Status == statusROK
 	var dlr *queue.HTTPDLR
 	switch {
 	case ev.State != "":
 		// The gateway itself ended the message: that is a final state, not an answer of
 		// the SMSC. Level 1 alone gets it as its only DLR.
-		dlr = l.httpFinal(&req, ev.State)
+		dlr = httpFinal(&req, ev.State)
 	case !accepted || req.Report&sms.ReportSubmit != 0:
 		dlr = &queue.HTTPDLR{MsgID: req.MsgID, URL: req.URL, Method: req.Method, Level: 1, Status: ev.Status, CID: req.CID, IDSMSC: sms.NormalID(ev.SMPPMsgID)}
 	}
-	var forget sms.MessageID
+	var forget []sms.MessageID
 	if !accepted || req.Report&sms.ReportFinal == 0 {
-		forget = req.MsgID
+		forget = append(forget, req.MsgID)
 	}
-	if dlr != nil {
-		l.Metrics.Forwarded.Add(1)
+	if both {
+		forget = append(forget, queue.LevelOne(req.MsgID))
 	}
-	finish(fx, d, dlr, forget)
+	fx.finish(d, dlr, forget, func() {
+		l.Metrics.Submissions.Add(1)
+		l.forwarded(dlr, "")
+	})
 	return nil
 }
 
+// levelOneOpen tells whether the answer to the submission of a message with level 3 was not
+// passed on yet.
+func (l *Lookup) levelOneOpen(ctx context.Context, id sms.MessageID) (bool, error) {
+	_, open, err := l.store.Receipt(ctx, queue.LevelOne(id))
+	return open, err
+}
+
 // httpFinal is the DLR for a state that no receipt gave.
-func (l *Lookup) httpFinal(req *sms.ReceiptRequest, state string) *queue.HTTPDLR {
+func httpFinal(req *sms.ReceiptRequest, state string) *queue.HTTPDLR {
 	level := 2
 	if req.Report&sms.ReportFinal == 0 {
 		level = 1

@@ -105,11 +105,10 @@ func New(cfg Config, r router, j journal.Journal, b backlog, log *slog.Logger) *
 	if cfg.MaxParts <= 0 {
 		cfg.MaxParts = 5
 	}
-	uuid.EnableRandPool()
 	return &Service{cfg: cfg, router: r, journal: j, limits: limits{backlog: b}, refs: smstext.NewReferences(), log: log}
 }
 
-// Submit makes a message ours. Errors are *sms.Error for what the sender may see;
+// Submit makes a message ours, and writes the defaults that it applies into m. Errors are *sms.Error for what the sender may see;
 // anything else is our own fault. Without an error the message, all its parts, and the
 // request for its receipts are durable.
 func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
@@ -117,7 +116,7 @@ func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
 	if err != nil {
 		return Accepted{}, err
 	}
-	now := time.Now()
+	now := time.UnixMilli(time.Now().UnixMilli()) // the precision of an envelope
 	env := &sms.Envelope{
 		ID:        sms.MessageID(uuid.NewString()),
 		CID:       cfg.CID,
@@ -157,6 +156,10 @@ func (s *Service) accept(ctx context.Context, m *Message, cfg *smppc.Config, env
 			URL: m.Report.URL, Method: m.Report.Method, SubmittedAt: env.CreatedAt,
 			Source: env.Parts[0].Source, Dest: env.Parts[0].Dest, RegisteredDelivery: m.PDU.RegisteredDelivery,
 		}}
+		if env.Report == sms.ReportSubmit|sms.ReportFinal {
+			e.Receipts = append(e.Receipts, sms.ReceiptRequest{MsgID: queue.LevelOne(env.ID), Origin: m.Origin, CID: env.CID,
+				Report: sms.ReportSubmit, Parts: len(env.Parts), Expiry: cfg.DLRExpiry, SubmittedAt: env.CreatedAt})
+		}
 	}
 	if !env.ExpiresAt.IsZero() {
 		e.Expiries = []sms.Expiry{{At: env.ExpiresAt, MsgID: env.ID, CID: env.CID, Report: env.Report}}
@@ -168,7 +171,7 @@ func (s *Service) accept(ctx context.Context, m *Message, cfg *smppc.Config, env
 		return nil
 	case errors.Is(err, queue.ErrNoQueue):
 		return &sms.Error{Reason: sms.ReasonConnector, Detail: fmt.Sprintf("connector %s does not exist", env.CID), Err: err}
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return &sms.Error{Reason: sms.ReasonUnavailable, Detail: "message store is unavailable, try again later", Err: err}
 	}
 	return fmt.Errorf("accept message %s for %s: %w", env.ID, env.CID, err)

@@ -31,7 +31,7 @@ func applyDefaults(m *Message, cfg *smppc.Config, env *sms.Envelope, now time.Ti
 	if m.Set&FieldSource == 0 && p.Source.Addr == "" && cfg.SourceAddr != "" {
 		p.Source.Addr = cfg.SourceAddr
 	}
-	if m.Set&FieldCoding == 0 && m.IsText {
+	if m.Set&FieldCoding == 0 && m.Origin == sms.OriginHTTP {
 		p.DataCoding = cfg.Coding
 	}
 	if m.Set&FieldPriority == 0 {

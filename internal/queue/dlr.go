@@ -39,6 +39,11 @@ func DecodeSubmitResult(m *Message) (*SubmitResult, error) {
 		SMPPMsgID: m.Headers.Str(HeaderSMPPMsgID), Status: string(m.Body), State: m.Headers.Str(HeaderDLRStat)}, nil
 }
 
+// LevelOne is the id of a second receipt request that stands beside that of a message with
+// level 3 from its acceptance until the DLR of level 1 is queued: <msgid>/1. The lookup forgets it
+// then, and so knows what was told already. Its Report is ReportSubmit; nothing else of it matters.
+func LevelOne(id sms.MessageID) sms.MessageID { return id + "/1" }
+
 // ReceiptEvent is an entry of dlr.deliver_sm: a delivery receipt as an SMSC sent it.
 // Message-id is the SMSC's id, coded as the connector's dlr_msgid says, the body the state.
 // The coding is done by the connector, so that the lookup needs no configuration.
