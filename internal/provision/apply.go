@@ -41,7 +41,7 @@ func (s *Store) ApplyDocument(doc *Document) error {
 				d.dirty = true
 			}
 		}
-		for _, key := range slices.SortedFunc(maps.Keys(doc.lines), compareKeys) {
+		for _, key := range doc.keys() {
 			if d.declared[key] != doc.path {
 				d.declared[key] = doc.path
 				d.dirty = true
@@ -58,6 +58,50 @@ func (s *Store) ApplyDocument(doc *Document) error {
 	}
 	s.document = doc
 	return nil
+}
+
+// keys lists what the document declares in the order of its lines.
+func (doc *Document) keys() []Key {
+	return slices.SortedFunc(maps.Keys(doc.lines), func(a, b Key) int {
+		return cmp.Or(cmp.Compare(doc.lines[a], doc.lines[b]), compareKeys(a, b))
+	})
+}
+
+// Load makes everything that no provisioning file declares what doc says, in one change:
+// what doc does not have is removed, what is there alike stays untouched, and what a
+// provisioning file declares is left alone. Errors: Faults; then nothing has changed.
+func (s *Store) Load(doc *Document) error {
+	return s.change(func(d *Draft) error {
+		for _, key := range slices.Collect(maps.Keys(d.added)) {
+			_, declared := d.declared[key]
+			if _, ok := doc.lines[key]; !ok && !declared {
+				d.remove(key)
+				d.dirty = true
+			}
+		}
+		for _, key := range doc.keys() {
+			if _, declared := d.declared[key]; declared {
+				continue
+			}
+			if d.has(key) && d.alike(doc, key) {
+				d.last++
+				d.added[key] = d.last // the order of the document holds
+				continue
+			}
+			delete(d.added, key)
+			d.take(doc, &Document{}, key)
+			d.dirty = true
+		}
+		return doc.conflicts(d)
+	})
+}
+
+// alike tells whether a thing is configured just as a document has it.
+func (d *Draft) alike(doc *Document, k Key) bool {
+	if k.Kind == KindUser && d.users[sms.UserID(k.ID)].Password != doc.users[sms.UserID(k.ID)].Password {
+		return false
+	}
+	return (&Document{state: d.state, passwords: doc.passwords}).declaresAlike(doc, k)
 }
 
 // conflicts lists what stands against a document after it was worked into a draft. The
@@ -94,7 +138,7 @@ func (doc *Document) declaresAlike(other *Document, k Key) bool {
 		return a.Username == b.Username && a.GID == b.GID && a.Enabled == b.Enabled && a.Equal(&b.Credentials) && doc.passwords[uid] == other.passwords[uid]
 	case KindFilter:
 		a, b := doc.filters[k.ID], other.filters[k.ID]
-		return a.Type() == b.Type() && a.Value() == b.Value()
+		return sameFilter(a, b)
 	case KindSMPPConnector:
 		return *doc.smppcs[sms.ConnectorID(k.ID)] == *other.smppcs[sms.ConnectorID(k.ID)]
 	case KindHTTPConnector:
@@ -103,12 +147,17 @@ func (doc *Document) declaresAlike(other *Document, k Key) bool {
 		return doc.mt[order].equal(*other.mt[order])
 	case KindMORoute:
 		return doc.mo[order].equal(*other.mo[order])
+	case KindMTInterceptor:
+		return doc.mti[order].equal(*other.mti[order])
+	case KindMOInterceptor:
+		return doc.moi[order].equal(*other.moi[order])
 	}
 	return false
 }
 
 // take puts what a document says of one thing into the draft.
 func (d *Draft) take(doc, last *Document, k Key) {
+	d.note(k)
 	switch k.Kind {
 	case KindGroup:
 		d.groups[sms.GroupID(k.ID)] = doc.groups[sms.GroupID(k.ID)]
@@ -134,5 +183,21 @@ func (d *Draft) take(doc, last *Document, k Key) {
 		to, _ := d.routes(dir)
 		from, _ := doc.routes(dir)
 		to[order] = from[order]
+	case KindMTInterceptor, KindMOInterceptor:
+		dir := routing.MT
+		if k.Kind == KindMOInterceptor {
+			dir = routing.MO
+		}
+		order, _ := strconv.Atoi(k.ID)
+		to, _ := d.interceptors(dir)
+		from, _ := doc.interceptors(dir)
+		to[order] = from[order]
 	}
+}
+
+func sameFilter(a, b *routing.Filter) bool {
+	if a.Type() != b.Type() || a.Value() != b.Value() {
+		return false
+	}
+	return a.Script() == nil && b.Script() == nil || a.Script() != nil && b.Script() != nil && *a.Script() == *b.Script()
 }

@@ -2,6 +2,8 @@ package provision
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"jasmind/internal/account"
@@ -45,7 +47,24 @@ func (d *Draft) AddGroup(g account.Group) error {
 	if err := d.absent(Key{KindGroup, string(g.GID)}); err != nil {
 		return err
 	}
+	return d.storeGroup(g)
+}
+
+// PutGroup adds a group, or replaces the one with the same gid (Jasmin: adding a gid that
+// is taken replaces).
+func (d *Draft) PutGroup(g account.Group) error {
+	if !d.has(Key{KindGroup, string(g.GID)}) {
+		return d.AddGroup(g)
+	}
+	if err := d.changeable(Key{KindGroup, string(g.GID)}); err != nil {
+		return err
+	}
+	return d.storeGroup(g)
+}
+
+func (d *Draft) storeGroup(g account.Group) error {
 	d.groups[g.GID] = &g
+	d.note(Key{KindGroup, string(g.GID)})
 	d.dirty = true
 	return nil
 }
@@ -118,13 +137,15 @@ func (d *Draft) storeUser(u account.User) {
 	d.userVersion++
 	u.Version = d.userVersion
 	d.users[u.UID] = &u
+	d.note(Key{KindUser, string(u.UID)})
 	d.dirty = true
 }
 
 // RemoveUser removes a user.
 func (d *Draft) RemoveUser(uid sms.UserID) error { return d.removeUnused(Key{KindUser, string(uid)}) }
 
-// PutFilter adds a filter, or replaces the one with the same fid in every route that has it.
+// PutFilter adds a filter, or replaces the one with the same fid in every route and
+// interceptor that has it.
 func (d *Draft) PutFilter(f *routing.Filter) error {
 	key := Key{KindFilter, f.FID()}
 	if d.filters[f.FID()] != nil {
@@ -132,17 +153,22 @@ func (d *Draft) PutFilter(f *routing.Filter) error {
 			return err
 		}
 		for _, user := range d.usedBy(key) {
-			if user.Kind == KindMTRoute && f.Type().UsedFor()&routing.MT == 0 || user.Kind == KindMORoute && f.Type().UsedFor()&routing.MO == 0 {
+			dir := routing.MT
+			if user.Kind == KindMORoute || user.Kind == KindMOInterceptor {
+				dir = routing.MO
+			}
+			if f.Type().UsedFor()&dir == 0 {
 				return fmt.Errorf("%s: %s cannot be used in %s", key, f.Type(), user)
 			}
 		}
 	}
 	d.filters[f.FID()] = f
+	d.note(key)
 	d.dirty = true
 	return nil
 }
 
-// RemoveFilter removes a filter that no route uses.
+// RemoveFilter removes a filter that no route and no interceptor uses.
 func (d *Draft) RemoveFilter(fid string) error { return d.removeUnused(Key{KindFilter, fid}) }
 
 // AddSMPPConnector adds an SMPP client connector.
@@ -154,6 +180,7 @@ func (d *Draft) AddSMPPConnector(c SMPPConnector) error {
 		return err
 	}
 	d.smppcs[c.CID] = &c
+	d.note(Key{KindSMPPConnector, string(c.CID)})
 	d.dirty = true
 	return nil
 }
@@ -202,7 +229,26 @@ func (d *Draft) AddHTTPConnector(c HTTPConnector) error {
 	if err := d.absent(Key{KindHTTPConnector, string(c.CID)}); err != nil {
 		return err
 	}
+	return d.storeHTTPConnector(c)
+}
+
+// PutHTTPConnector adds an HTTP client connector, or replaces the one with the same cid
+// (Jasmin: adding a cid that is taken replaces).
+func (d *Draft) PutHTTPConnector(c HTTPConnector) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if k := (Key{KindHTTPConnector, string(c.CID)}); d.has(k) {
+		if err := d.changeable(k); err != nil {
+			return err
+		}
+	}
+	return d.storeHTTPConnector(c)
+}
+
+func (d *Draft) storeHTTPConnector(c HTTPConnector) error {
 	d.httpcs[c.CID] = &c
+	d.note(Key{KindHTTPConnector, string(c.CID)})
 	d.dirty = true
 	return nil
 }
@@ -232,8 +278,46 @@ func (d *Draft) PutRoute(dir routing.Direction, r Route) error {
 	}
 	r = r.clone()
 	routes[r.Order] = &r
+	d.note(key)
 	d.dirty = true
 	return nil
+}
+
+// PutInterceptor adds an interceptor, or replaces the one of the same order.
+func (d *Draft) PutInterceptor(dir routing.Direction, i Interceptor) error {
+	interceptors, kind := d.interceptors(dir)
+	key := Key{kind, strconv.Itoa(i.Order)}
+	if interceptors[i.Order] != nil {
+		if err := d.changeable(key); err != nil {
+			return err
+		}
+	}
+	for _, fid := range i.Filters {
+		if ref := (Key{KindFilter, fid}); !d.has(ref) {
+			return &RefusedError{Key: ref, Why: ErrNotFound}
+		}
+	}
+	if err := d.resolveInterceptor(&i).Validate(dir); err != nil {
+		return err
+	}
+	i = i.clone()
+	interceptors[i.Order] = &i
+	d.note(key)
+	d.dirty = true
+	return nil
+}
+
+// RemoveInterceptor removes the interceptor of an order.
+func (d *Draft) RemoveInterceptor(dir routing.Direction, order int) error {
+	_, kind := d.interceptors(dir)
+	return d.removeUnused(Key{kind, strconv.Itoa(order)})
+}
+
+// FlushInterceptors removes every interceptor of a direction that the provisioning file
+// does not declare, and tells how many.
+func (d *Draft) FlushInterceptors(dir routing.Direction) int {
+	interceptors, kind := d.interceptors(dir)
+	return d.flush(kind, slices.Collect(maps.Keys(interceptors)))
 }
 
 // RemoveRoute removes the route of an order.
@@ -246,10 +330,15 @@ func (d *Draft) RemoveRoute(dir routing.Direction, order int) error {
 // declare, and tells how many.
 func (d *Draft) FlushRoutes(dir routing.Direction) int {
 	routes, kind := d.routes(dir)
+	return d.flush(kind, slices.Collect(maps.Keys(routes)))
+}
+
+func (d *Draft) flush(kind Kind, orders []int) int {
 	n := 0
-	for order := range routes {
-		if _, ok := d.declared[Key{kind, strconv.Itoa(order)}]; !ok {
-			delete(routes, order)
+	for _, order := range orders {
+		key := Key{kind, strconv.Itoa(order)}
+		if _, ok := d.declared[key]; !ok {
+			d.remove(key)
 			n++
 		}
 	}

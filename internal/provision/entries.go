@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -226,6 +228,8 @@ func (r *reader) user(e *entry) {
 		}
 		u.Password = p
 	}
+	e.credentials(account.MTMessagingCred, &u.Credentials)
+	e.credentials(account.SMPPSCred, &u.Credentials)
 	for _, err := range flatten(validateUser(&u)) {
 		// What is missing was noted.
 		switch field := fieldOf(err); {
@@ -250,17 +254,13 @@ func (r *reader) filter(e *entry) {
 	}
 	name, okType := e.required("type")
 	if !okType {
-		for _, t := range routing.FilterTypes() { // no faults for keys of a type we do not know
-			e.used[t.Parameter()] = true
-		}
+		e.anyFilter()
 		return
 	}
 	typ, err := routing.ParseFilterType(name)
 	if err != nil {
 		e.fault(e.lineOf("type"), "type: %v", err)
-		for _, t := range routing.FilterTypes() {
-			e.used[t.Parameter()] = true
-		}
+		e.anyFilter()
 		return
 	}
 	value := ""
@@ -274,12 +274,78 @@ func (r *reader) filter(e *entry) {
 	if !okFID {
 		fid = "f" // the other parameters are looked at all the same
 	}
-	f, err := routing.NewFilter(fid, typ, value)
+	var f *routing.Filter
+	if typ == routing.EvalPyFilter {
+		f, err = e.scriptFilter(fid, value)
+	} else {
+		f, err = routing.NewFilter(fid, typ, value)
+	}
 	if err != nil {
 		e.faultOf(err)
 	}
 	if e.complete() {
 		r.doc.filters[fid] = f
+	}
+}
+
+// anyFilter keeps the keys of filters from being faults: the type is not known.
+func (e *entry) anyFilter() {
+	e.used["code"] = true
+	for _, t := range routing.FilterTypes() {
+		e.used[t.Parameter()] = true
+	}
+}
+
+func (e *entry) scriptFilter(fid, path string) (*routing.Filter, error) {
+	script, err := e.script(path)
+	if err != nil {
+		return nil, fmt.Errorf("pyCode: %w", err)
+	}
+	return routing.NewScriptFilter(fid, script)
+}
+
+// script is the script of a path: its code stands beside it, or else is read.
+func (e *entry) script(path string) (routing.Script, error) {
+	if e.nodes["code"] == nil {
+		return ReadScript(context.Background(), path)
+	}
+	code, ok := e.text("code")
+	if !ok {
+		return routing.Script{}, errors.New("the code cannot be read")
+	}
+	return routing.Script{Path: path, Code: code}, nil
+}
+
+// credentials reads one set of credentials: sections, each with keys.
+func (e *entry) credentials(cred string, c *account.Credentials) {
+	e.used[cred] = true
+	node := e.nodes[cred]
+	if node == nil {
+		return
+	}
+	if node.Kind != yaml.MappingNode {
+		e.fault(node.Line, "%s: must be a mapping of sections, not %s", cred, describe(node))
+		return
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		section, keys := node.Content[i], node.Content[i+1]
+		if keys.Kind != yaml.MappingNode {
+			e.fault(keys.Line, "%s %s: must be a mapping, not %s", cred, section.Value, describe(keys))
+			continue
+		}
+		for j := 0; j+1 < len(keys.Content); j += 2 {
+			name, n := keys.Content[j], keys.Content[j+1]
+			key := account.LookupCredential(cred, section.Value, name.Value)
+			if key == nil {
+				e.fault(name.Line, "unknown credential %q", cred+" "+section.Value+" "+name.Value)
+				continue
+			}
+			if value, ok := e.scalar(key.String(), n); ok {
+				if err := key.Parse(value, c); err != nil {
+					e.fault(n.Line, "%s", err)
+				}
+			}
+		}
 	}
 }
 
@@ -343,20 +409,9 @@ func (r *reader) route(e *entry, d routing.Direction) {
 		}
 		route.Type = typ
 	}
-	order, ok := "0", true
-	if route.Type == routing.DefaultRoute && e.nodes["order"] == nil {
-		e.used["order"] = true
-	} else {
-		order, ok = e.required("order")
-	}
-	if ok {
-		n, err := strconv.ParseUint(order, 10, 31)
-		if err != nil || n > math.MaxInt32 {
-			e.fault(e.lineOf("order"), "order: invalid value %q, must be a whole number from 0 to %d", order, math.MaxInt32)
-		} else {
-			route.Order = int(n) //nolint:gosec // 31 bits
-			e.is(kind, strconv.Itoa(route.Order))
-		}
+	if order, ok := e.orderOf(route.Type == routing.DefaultRoute); ok {
+		route.Order = order
+		e.is(kind, strconv.Itoa(order))
 	}
 	route.Filters, _ = e.list("filters")
 	e.connectors(&route, d)
@@ -372,6 +427,55 @@ func (r *reader) route(e *entry, d routing.Direction) {
 	if e.complete() {
 		routes[route.Order] = &route
 	}
+}
+
+func (r *reader) mtInterceptor(e *entry) { r.interceptor(e, routing.MT) }
+func (r *reader) moInterceptor(e *entry) { r.interceptor(e, routing.MO) }
+
+func (r *reader) interceptor(e *entry, d routing.Direction) {
+	interceptors, kind := r.doc.interceptors(d)
+	var i Interceptor
+	if name, ok := e.required("type"); ok {
+		typ, err := routing.ParseInterceptorType(d, name)
+		if err != nil {
+			e.fault(e.lineOf("type"), "type: %v", err)
+		}
+		i.Type = typ
+	}
+	if order, ok := e.orderOf(i.Type == routing.DefaultInterceptor); ok {
+		i.Order = order
+		e.is(kind, strconv.Itoa(order))
+	}
+	i.Filters, _ = e.list("filters")
+	if text, ok := e.required("script"); ok {
+		path, err := routing.ParseScript(text)
+		if err == nil {
+			i.Script, err = e.script(path)
+		}
+		if err != nil {
+			e.fault(e.lineOf("script"), "script: %v", err)
+		}
+	}
+	if e.complete() {
+		interceptors[i.Order] = &i
+	}
+}
+
+// orderOf reads the order, which that of a default may leave out.
+func (e *entry) orderOf(isDefault bool) (order int, ok bool) {
+	if isDefault && e.nodes["order"] == nil {
+		return 0, true
+	}
+	text, ok := e.required("order")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		e.fault(e.lineOf("order"), "order: invalid value %q, must be a whole number from 0 to %d", text, math.MaxInt32)
+		return 0, false
+	}
+	return int(n), true //nolint:gosec // 31 bits
 }
 
 // connectors reads connector or connectors, whichever the type of the route wants.

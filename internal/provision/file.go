@@ -84,14 +84,27 @@ func ParseFile(path string) (*Document, error) {
 }
 
 // Parse reads and validates the content of a provisioning file; path names it in faults.
-func Parse(path string, content []byte) (*Document, error) {
+func Parse(path string, content []byte) (*Document, error) { return parse(path, content, nil) }
+
+// ParseSaved reads what Encode wrote, which may refer to what a provisioning file declares:
+// Load looks at that. The top-level keys of header are the caller's and are skipped.
+func ParseSaved(path string, content []byte, header ...string) (*Document, error) {
+	return parse(path, content, append([]string{}, header...))
+}
+
+// parse reads a provisioning file, or a saved one if header is not nil.
+func parse(path string, content []byte, header []string) (*Document, error) {
 	r := reader{
 		doc:        &Document{path: path, state: newState(), passwords: map[sms.UserID]string{}, lines: map[Key]int{}},
-		fieldLines: map[Key]map[string]int{},
+		fieldLines: map[Key]map[string]int{}, header: header,
 	}
 	if root, ok := r.root(content); ok {
 		r.sections(root)
-		for _, f := range r.doc.check(r.declares) {
+		known := r.declares
+		if header != nil {
+			known = func(Key) bool { return true }
+		}
+		for _, f := range r.doc.check(known) {
 			line, ok := r.fieldLines[f.key][f.field]
 			if !ok && f.field == "connector" {
 				line, ok = r.fieldLines[f.key]["connectors"]
@@ -115,6 +128,7 @@ type reader struct {
 	doc        *Document
 	faults     Faults
 	fieldLines map[Key]map[string]int
+	header     []string // top-level keys that are no sections
 }
 
 func (r *reader) fault(line int, format string, args ...any) {
@@ -182,6 +196,8 @@ var sectionTable = []section{
 	{"http_connectors", (*reader).httpConnector},
 	{"mt_routes", (*reader).mtRoute},
 	{"mo_routes", (*reader).moRoute},
+	{"mt_interceptors", (*reader).mtInterceptor},
+	{"mo_interceptors", (*reader).moInterceptor},
 }
 
 func (r *reader) sections(root *yaml.Node) {
@@ -193,6 +209,7 @@ func (r *reader) sections(root *yaml.Node) {
 		key, value := root.Content[i], root.Content[i+1]
 		known := slices.ContainsFunc(sectionTable, func(s section) bool { return s.name == key.Value })
 		switch {
+		case key.Kind == yaml.ScalarNode && slices.Contains(r.header, key.Value):
 		case key.Kind != yaml.ScalarNode || !known:
 			r.fault(key.Line, "unknown section %s, must be one of %s", quote(key), sectionNames())
 		case nodes[key.Value] != nil:
@@ -267,8 +284,9 @@ func (d *Document) count(k Kind) int {
 
 // String tells what the document declares, for a log line.
 func (d *Document) String() string {
-	return fmt.Sprintf("%d groups, %d users, %d filters, %d SMPP connectors, %d HTTP connectors, %d MT routes, %d MO routes",
-		d.count(KindGroup), d.count(KindUser), d.count(KindFilter), d.count(KindSMPPConnector), d.count(KindHTTPConnector), d.count(KindMTRoute), d.count(KindMORoute))
+	return fmt.Sprintf("%d groups, %d users, %d filters, %d SMPP connectors, %d HTTP connectors, %d MT routes, %d MO routes, %d MT interceptors, %d MO interceptors",
+		d.count(KindGroup), d.count(KindUser), d.count(KindFilter), d.count(KindSMPPConnector), d.count(KindHTTPConnector), d.count(KindMTRoute), d.count(KindMORoute),
+		d.count(KindMTInterceptor), d.count(KindMOInterceptor))
 }
 
 // password keeps a password of the file: a hash as it is, anything else as in the clear.

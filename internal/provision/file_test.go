@@ -161,7 +161,7 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 			}
 		}
 	}
-	if got := doc.String(); got != "3 groups, 4 users, 10 filters, 2 SMPP connectors, 2 HTTP connectors, 4 MT routes, 4 MO routes" {
+	if got := doc.String(); got != "3 groups, 4 users, 10 filters, 2 SMPP connectors, 2 HTTP connectors, 4 MT routes, 4 MO routes, 0 MT interceptors, 0 MO interceptors" {
 		t.Errorf("got %s", got)
 	}
 }

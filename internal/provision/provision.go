@@ -1,5 +1,5 @@
-// Package provision owns what operators configure: groups, users, filters, connectors and
-// routes. It validates a change as a whole and publishes one immutable Snapshot, which a
+// Package provision owns what operators configure: groups, users, filters, connectors,
+// routes and interceptors. It validates a change as a whole and publishes one immutable Snapshot, which a
 // message loads once and uses to its end. Balances and counters are not configuration
 // and are not here.
 //
@@ -38,11 +38,13 @@ const (
 	KindHTTPConnector
 	KindMTRoute
 	KindMORoute
+	KindMTInterceptor
+	KindMOInterceptor
 )
 
 // String is the kind in words, such as MT route.
 func (k Kind) String() string {
-	names := [...]string{"", "group", "user", "filter", "SMPP connector", "HTTP connector", "MT route", "MO route"}
+	names := [...]string{"", "group", "user", "filter", "SMPP connector", "HTTP connector", "MT route", "MO route", "MT interceptor", "MO interceptor"}
 	if int(k) >= len(names) {
 		return fmt.Sprintf("Kind(%d)", uint8(k))
 	}
@@ -52,7 +54,7 @@ func (k Kind) String() string {
 // Key names one configured thing.
 type Key struct {
 	Kind Kind
-	ID   string // gid, uid, fid, cid, or the order of a route
+	ID   string // gid, uid, fid, cid, or the order of a route or interceptor
 }
 
 // String is the kind and the id, such as user u1.
@@ -114,6 +116,23 @@ func (r Route) equal(o Route) bool {
 func (r Route) clone() Route {
 	r.Filters, r.Connectors = slices.Clone(r.Filters), slices.Clone(r.Connectors)
 	return r
+}
+
+// Interceptor is an interceptor as operators write it: its filters by their fid.
+type Interceptor struct {
+	Order   int
+	Type    routing.InterceptorType
+	Filters []string
+	Script  routing.Script
+}
+
+func (i Interceptor) equal(o Interceptor) bool {
+	return i.Order == o.Order && i.Type == o.Type && i.Script == o.Script && slices.Equal(i.Filters, o.Filters)
+}
+
+func (i Interceptor) clone() Interceptor {
+	i.Filters = slices.Clone(i.Filters)
+	return i
 }
 
 func validateGroup(g account.Group) error {

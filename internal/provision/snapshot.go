@@ -20,12 +20,17 @@ type state struct {
 	smppcs  map[sms.ConnectorID]*SMPPConnector
 	httpcs  map[sms.ConnectorID]*HTTPConnector
 	mt, mo  map[int]*Route
+	mti     map[int]*Interceptor
+	moi     map[int]*Interceptor
+	added   map[Key]uint64 // grows from what was added first to what was added last
+	last    uint64         // the greatest of added
 }
 
 func newState() state {
 	return state{
 		groups: map[sms.GroupID]*account.Group{}, users: map[sms.UserID]*account.User{}, filters: map[string]*routing.Filter{},
 		smppcs: map[sms.ConnectorID]*SMPPConnector{}, httpcs: map[sms.ConnectorID]*HTTPConnector{}, mt: map[int]*Route{}, mo: map[int]*Route{},
+		mti: map[int]*Interceptor{}, moi: map[int]*Interceptor{}, added: map[Key]uint64{},
 	}
 }
 
@@ -33,6 +38,7 @@ func (s *state) clone() state {
 	return state{
 		groups: maps.Clone(s.groups), users: maps.Clone(s.users), filters: maps.Clone(s.filters),
 		smppcs: maps.Clone(s.smppcs), httpcs: maps.Clone(s.httpcs), mt: maps.Clone(s.mt), mo: maps.Clone(s.mo),
+		mti: maps.Clone(s.mti), moi: maps.Clone(s.moi), added: maps.Clone(s.added), last: s.last,
 	}
 }
 
@@ -42,6 +48,22 @@ func (s *state) routes(d routing.Direction) (map[int]*Route, Kind) {
 		return s.mo, KindMORoute
 	}
 	return s.mt, KindMTRoute
+}
+
+// interceptors gives the interceptors of one direction, and the kind of their keys.
+func (s *state) interceptors(d routing.Direction) (map[int]*Interceptor, Kind) {
+	if d == routing.MO {
+		return s.moi, KindMOInterceptor
+	}
+	return s.mti, KindMTInterceptor
+}
+
+// note remembers when a thing was added.
+func (s *state) note(k Key) {
+	if _, ok := s.added[k]; !ok {
+		s.last++
+		s.added[k] = s.last
+	}
 }
 
 // has tells whether a thing is configured.
@@ -57,15 +79,27 @@ func (s *state) has(k Key) bool {
 		return s.smppcs[sms.ConnectorID(k.ID)] != nil
 	case KindHTTPConnector:
 		return s.httpcs[sms.ConnectorID(k.ID)] != nil
-	case KindMTRoute, KindMORoute:
-		order, err := strconv.Atoi(k.ID)
-		return err == nil && (k.Kind == KindMTRoute && s.mt[order] != nil || k.Kind == KindMORoute && s.mo[order] != nil)
+	}
+	order, err := strconv.Atoi(k.ID)
+	if err != nil {
+		return false
+	}
+	switch k.Kind {
+	case KindMTRoute:
+		return s.mt[order] != nil
+	case KindMORoute:
+		return s.mo[order] != nil
+	case KindMTInterceptor:
+		return s.mti[order] != nil
+	case KindMOInterceptor:
+		return s.moi[order] != nil
 	}
 	return false
 }
 
 // remove takes a thing out, whatever uses it.
 func (s *state) remove(k Key) {
+	delete(s.added, k)
 	order, _ := strconv.Atoi(k.ID)
 	switch k.Kind {
 	case KindGroup:
@@ -82,6 +116,10 @@ func (s *state) remove(k Key) {
 		delete(s.mt, order)
 	case KindMORoute:
 		delete(s.mo, order)
+	case KindMTInterceptor:
+		delete(s.mti, order)
+	case KindMOInterceptor:
+		delete(s.moi, order)
 	}
 }
 
@@ -103,6 +141,15 @@ func (s *state) usedBy(k Key) []Key {
 					out = append(out, Key{kind, strconv.Itoa(order)})
 					break
 				}
+			}
+		}
+		if k.Kind != KindFilter {
+			continue
+		}
+		interceptors, kind := s.interceptors(d)
+		for order, i := range interceptors {
+			if slices.Contains(i.Filters, k.ID) {
+				out = append(out, Key{kind, strconv.Itoa(order)})
 			}
 		}
 	}
@@ -131,10 +178,19 @@ func (r *Route) references() []Key {
 
 // resolve turns a route into one that can be matched; filters that do not exist are left out.
 func (s *state) resolve(r *Route) *routing.Route {
-	out := &routing.Route{Order: r.Order, Type: r.Type, Connectors: r.Connectors, Rate: r.Rate}
-	for _, fid := range r.Filters {
+	return &routing.Route{Order: r.Order, Type: r.Type, Connectors: r.Connectors, Rate: r.Rate, Filters: s.resolveFilters(r.Filters)}
+}
+
+// resolveInterceptor is what resolve is for routes.
+func (s *state) resolveInterceptor(i *Interceptor) *routing.Interceptor {
+	return &routing.Interceptor{Order: i.Order, Type: i.Type, Script: i.Script, Filters: s.resolveFilters(i.Filters)}
+}
+
+func (s *state) resolveFilters(fids []string) []*routing.Filter {
+	var out []*routing.Filter
+	for _, fid := range fids {
 		if f := s.filters[fid]; f != nil {
-			out.Filters = append(out.Filters, f)
+			out = append(out, f)
 		}
 	}
 	return out
@@ -192,6 +248,24 @@ func (s *state) check(known func(Key) bool) []fault {
 				}
 			}
 		}
+		interceptors, kind := s.interceptors(d)
+		for _, order := range slices.Sorted(maps.Keys(interceptors)) {
+			i := interceptors[order]
+			key := Key{kind, strconv.Itoa(order)}
+			complete := true
+			for _, fid := range i.Filters {
+				ref := Key{KindFilter, fid}
+				complete = complete && s.has(ref)
+				if missing(ref) {
+					out = append(out, fault{key, "filters", "filters: " + ref.String() + " does not exist"})
+				}
+			}
+			if complete {
+				for _, err := range flatten(s.resolveInterceptor(i).Validate(d)) {
+					out = append(out, fault{key, fieldOf(err), err.Error()})
+				}
+			}
+		}
 	}
 	return out
 }
@@ -218,6 +292,8 @@ type Snapshot struct {
 	byName   map[string]*account.User
 	tableMT  *routing.Table
 	tableMO  *routing.Table
+	tableMTI *routing.InterceptorTable
+	tableMOI *routing.InterceptorTable
 	declared map[Key]string // to the path of the file
 }
 
@@ -238,7 +314,18 @@ func (s *state) build(version uint64, declared map[Key]string) (*Snapshot, error
 	var errMT, errMO error
 	out.tableMT, errMT = table(routing.MT)
 	out.tableMO, errMO = table(routing.MO)
-	return out, errors.Join(errMT, errMO)
+	interceptors := func(d routing.Direction) (*routing.InterceptorTable, error) {
+		specs, _ := s.interceptors(d)
+		all := make([]*routing.Interceptor, 0, len(specs))
+		for _, i := range specs {
+			all = append(all, s.resolveInterceptor(i))
+		}
+		return routing.NewInterceptorTable(d, all)
+	}
+	var errMTI, errMOI error
+	out.tableMTI, errMTI = interceptors(routing.MT)
+	out.tableMOI, errMOI = interceptors(routing.MO)
+	return out, errors.Join(errMT, errMO, errMTI, errMOI)
 }
 
 // Version grows with every change.
@@ -276,6 +363,26 @@ func (s *Snapshot) Table(d routing.Direction) *routing.Table {
 	return s.tableMT
 }
 
+// InterceptorTable gives the interceptors of one direction, for the flow.
+func (s *Snapshot) InterceptorTable(d routing.Direction) *routing.InterceptorTable {
+	if d == routing.MO {
+		return s.tableMOI
+	}
+	return s.tableMTI
+}
+
+// Interceptors lists the interceptors of one direction as operators wrote them, in
+// descending order.
+func (s *Snapshot) Interceptors(d routing.Direction) []Interceptor {
+	all, _ := s.interceptors(d)
+	out := make([]Interceptor, 0, len(all))
+	for _, i := range all {
+		out = append(out, i.clone())
+	}
+	slices.SortFunc(out, func(a, b Interceptor) int { return cmp.Compare(b.Order, a.Order) })
+	return out
+}
+
 // Routes lists the routes of one direction as operators wrote them, in descending order.
 func (s *Snapshot) Routes(d routing.Direction) []Route {
 	routes, _ := s.routes(d)
@@ -301,6 +408,10 @@ func (s *Snapshot) SMPPConnectors() []*SMPPConnector { return sorted(s.smppcs) }
 
 // HTTPConnectors lists the HTTP client connectors by cid.
 func (s *Snapshot) HTTPConnectors() []*HTTPConnector { return sorted(s.httpcs) }
+
+// Added tells when a thing was added: what was added later has the greater number; 0 if
+// it does not exist.
+func (s *Snapshot) Added(k Key) uint64 { return s.added[k] }
 
 // DeclaredIn tells which provisioning file a thing belongs to, if any.
 func (s *Snapshot) DeclaredIn(k Key) (file string, ok bool) {

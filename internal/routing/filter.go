@@ -27,6 +27,7 @@ const (
 	DateIntervalFilter                          // dateInterval: YYYY-MM-DD;YYYY-MM-DD, both included
 	TimeIntervalFilter                          // timeInterval: HH:MM:SS;HH:MM:SS, both included; may cross midnight
 	TagFilter                                   // tag: one of the message's tags
+	EvalPyFilter                                // pyCode: path of a script, which is copied
 	filterTypeEnd
 )
 
@@ -44,6 +45,7 @@ var filterTypes = [filterTypeEnd]struct {
 	DateIntervalFilter:    {"DateIntervalFilter", "dateInterval", MT | MO},
 	TimeIntervalFilter:    {"TimeIntervalFilter", "timeInterval", MT | MO},
 	TagFilter:             {"TagFilter", "tag", MT | MO},
+	EvalPyFilter:          {"EvalPyFilter", "pyCode", MT | MO},
 }
 
 // FilterTypes lists every filter type in the order of the documentation.
@@ -100,6 +102,7 @@ type Filter struct {
 	pattern account.Pattern
 	low     int // of an interval: yyyymmdd, or the seconds since midnight
 	high    int
+	script  *Script // of EvalPyFilter
 }
 
 // ValidFID tells whether s can identify a filter: 1 to 16 printable ASCII characters, none
@@ -108,13 +111,29 @@ func ValidFID(s string) bool {
 	return s != "" && len(s) <= 16 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7F || r == ';' || r == ',' })
 }
 
-// NewFilter makes a filter. value is that of the type's parameter, "" if it has none.
+// NewScriptFilter makes an EvalPyFilter of a script that was read.
+func NewScriptFilter(fid string, script Script) (*Filter, error) {
+	if !ValidFID(fid) {
+		return nil, invalidFID(fid)
+	}
+	if err := script.Validate(); err != nil {
+		return nil, fmt.Errorf("pyCode: %w", err)
+	}
+	return &Filter{fid: fid, typ: EvalPyFilter, value: script.Path, script: &script}, nil
+}
+
+func invalidFID(fid string) error {
+	return fmt.Errorf("fid: invalid value %q, must be 1 to 16 printable characters without space, comma and semicolon", fid)
+}
+
+// NewFilter makes a filter. value is that of the type's parameter, "" if it has none; an
+// EvalPyFilter is made by NewScriptFilter.
 //
 // Patterns are anchored at the start of what they look at, not at its end (see
 // account.Pattern).
 func NewFilter(fid string, typ FilterType, value string) (*Filter, error) {
 	if !ValidFID(fid) {
-		return nil, fmt.Errorf("fid: invalid value %q, must be 1 to 16 printable characters without space, comma and semicolon", fid)
+		return nil, invalidFID(fid)
 	}
 	if typ < TransparentFilter || typ >= filterTypeEnd {
 		return nil, fmt.Errorf("type: %s is no filter type", typ)
@@ -161,6 +180,8 @@ func (f *Filter) compile() (err error) {
 		}) {
 			return invalid(f.value, "1 to 64 characters of A-Z, a-z, 0-9, _ and -")
 		}
+	case EvalPyFilter:
+		return errors.New("the script was not read")
 	}
 	return err
 }
@@ -198,7 +219,11 @@ func (f *Filter) Type() FilterType { return f.typ }
 // Value is the value of the type's one parameter, as it was written.
 func (f *Filter) Value() string { return f.value }
 
-// Match tells whether a message passes the filter. It allocates nothing.
+// Script is the script of an EvalPyFilter; nil for every other type.
+func (f *Filter) Script() *Script { return f.script }
+
+// Match tells whether a message passes the filter. It allocates nothing, unless it runs a
+// script.
 func (f *Filter) Match(m *Message) bool {
 	switch f.typ {
 	case TransparentFilter:
@@ -222,6 +247,8 @@ func (f *Filter) Match(m *Message) bool {
 		return f.matchTime(m.Time)
 	case TagFilter:
 		return slices.Contains(m.Tags, f.value)
+	case EvalPyFilter:
+		return m.Eval != nil && m.Eval(f.script)
 	}
 	return false
 }

@@ -100,6 +100,7 @@ func TestUsedFor(t *testing.T) {
 	want := map[string]string{
 		"TransparentFilter": "MO MT", "ConnectorFilter": "MO", "UserFilter": "MT", "GroupFilter": "MT", "SourceAddrFilter": "MO MT",
 		"DestinationAddrFilter": "MO MT", "ShortMessageFilter": "MO MT", "DateIntervalFilter": "MO MT", "TimeIntervalFilter": "MO MT", "TagFilter": "MO MT",
+		"EvalPyFilter": "MO MT",
 	}
 	for _, typ := range FilterTypes() {
 		if got := typ.UsedFor().String(); got != want[typ.String()] {

@@ -50,4 +50,7 @@ type Message struct {
 	// clock in its location: give local time, as the operator writes his intervals in it.
 	Time time.Time
 	Tags []string
+	// Eval runs the script of an EvalPyFilter on the message and gives its result. While it
+	// is nil, such filters match nothing (Jasmin: result is False unless the script sets it).
+	Eval func(*Script) bool
 }
