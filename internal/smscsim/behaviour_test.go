@@ -198,12 +198,25 @@ func TestMalformedAnswers(t *testing.T) {
 	}
 }
 
-func TestDelaysReorderResponses(t *testing.T) {
-	sim := rules(t, smscsim.Rule{To: "44", Answer: &smscsim.Answer{Delay: smscsim.Span{Min: 100 * time.Millisecond, Max: 200 * time.Millisecond}}})
+func TestDelay(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	sim := rules(t,
+		smscsim.Rule{To: "44", Answer: &smscsim.Answer{Delay: smscsim.Exactly(time.Hour)}},
+		smscsim.Rule{To: "55", Answer: &smscsim.Answer{Delay: smscsim.Span{Min: delay, Max: 2 * delay}}})
 	e := connect(t, sim, esmeOptions{})
-	order := answers(t, e, "44", "33")
-	if order != "33 44" {
-		t.Errorf("responses came as %s", order)
+	slow := make(chan struct{})
+	if err := e.Send(t.Context(), &pdu.SubmitSM{Message: hello("44")}, func(smpp.Response, error) { close(slow) }); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	e.submit(t, hello("55"))
+	if took := time.Since(begin); took < delay {
+		t.Errorf("answered after %s", took)
+	}
+	select {
+	case <-slow:
+		t.Error("the response was not delayed")
+	default:
 	}
 }
 
@@ -280,41 +293,54 @@ func TestThroughput(t *testing.T) {
 }
 
 func TestWindow(t *testing.T) {
-	config := func(mode string) smscsim.Config {
-		return smscsim.Config{
+	// Nothing is answered before the simulator stops, so that the window stays full.
+	prepare := func(t *testing.T, mode string, n int) (*smscsim.Simulator, chan smpp.Response) {
+		sim := start(t, smscsim.Config{
 			Accounts:  []smscsim.Account{{SystemID: "smppclient1", Password: "password", Window: 2, WindowMode: mode}},
-			Behaviour: smscsim.Behaviour{Rules: []smscsim.Rule{{Answer: &smscsim.Answer{Delay: smscsim.Exactly(50 * time.Millisecond)}}}},
-		}
-	}
-	submit := func(t *testing.T, e *esme, n int) (ok, refused int) {
+			Behaviour: smscsim.Behaviour{Rules: []smscsim.Rule{{Answer: &smscsim.Answer{Delay: smscsim.Exactly(time.Hour)}}}},
+		})
+		e := connect(t, sim, esmeOptions{})
 		results := make(chan smpp.Response, n)
 		for i := range n {
 			if err := e.Send(t.Context(), &pdu.SubmitSM{Message: hello(fmt.Sprint(i))}, func(r smpp.Response, _ error) { results <- r }); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for range n {
-			if r := <-results; r.Header.Status == pdu.StatusOK {
-				ok++
-			} else if r.Header.Status == pdu.StatusThrottled {
-				refused++
-			}
+		e.barrier(t)
+		if n := sim.Count(smscsim.Filter{}); n != 2 {
+			t.Errorf("%d messages taken, want 2", n)
 		}
-		return ok, refused
+		return sim, results
+	}
+	stop := func(t *testing.T, sim *smscsim.Simulator) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := sim.Stop(ctx); err != nil {
+			t.Error(err)
+		}
 	}
 	t.Run("throttle", func(t *testing.T) {
-		sim := start(t, config(smscsim.WindowThrottle))
-		e := connect(t, sim, esmeOptions{})
-		if ok, refused := submit(t, e, 5); ok < 2 || refused == 0 || ok+refused != 5 {
-			t.Errorf("%d accepted, %d throttled", ok, refused)
+		sim, results := prepare(t, smscsim.WindowThrottle, 5)
+		for range 3 {
+			if r := <-results; r.Header.Status != pdu.StatusThrottled {
+				t.Errorf("above the window: %s", r.Header.Status)
+			}
 		}
-		e.submit(t, hello("9"))
+		stop(t, sim)
+		for range 2 {
+			if r := <-results; r.Header.Status != pdu.StatusOK {
+				t.Errorf("within the window: %s", r.Header.Status)
+			}
+		}
 	})
 	t.Run("hold", func(t *testing.T) {
-		sim := start(t, config(smscsim.WindowHold))
-		e := connect(t, sim, esmeOptions{})
-		if ok, refused := submit(t, e, 7); ok != 7 || refused != 0 {
-			t.Errorf("%d accepted, %d throttled", ok, refused)
+		sim, results := prepare(t, smscsim.WindowHold, 7)
+		stop(t, sim)
+		for range 7 {
+			if r := <-results; r.Header.Status != pdu.StatusOK {
+				t.Errorf("held: %s", r.Header.Status)
+			}
 		}
 		var to []string
 		for _, m := range sim.Messages(smscsim.Filter{}) {
@@ -368,6 +394,20 @@ func TestBinds(t *testing.T) {
 	rx := pdu.Bind{SystemID: "rx", Password: "pw", Type: pdu.Receiver}
 	if a, b := refusal(rx), refusal(rx); a != "ESME_RSYSERR" || b != "<nil>" {
 		t.Errorf("by rule: %s, then %s", a, b)
+	}
+}
+
+func TestBindResponse(t *testing.T) {
+	for version, want := range map[string]uint8{"": 0x34, "5.0": 0x50, "none": 0} {
+		sim := start(t, smscsim.Config{InterfaceVersion: version, SystemID: "smsc"})
+		s, resp, err := smpp.Dial(t.Context(), "tcp", sim.Addr(), smpp.DialConfig{Bind: clientBind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, _ := resp.TLVs.Uint8(pdu.TagSCInterfaceVersion); v != want || resp.SystemID != "smsc" {
+			t.Errorf("%q: %+v", version, resp)
+		}
+		s.Close(nil)
 	}
 }
 

@@ -276,6 +276,27 @@ func TestStopEndsWaits(t *testing.T) {
 	}
 }
 
+func TestContextEndsEverything(t *testing.T) {
+	sim := smscsim.New(smscsim.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := sim.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	e := connect(t, sim, esmeOptions{})
+	e.submit(t, hello("44"))
+	cancel()
+	<-sim.Done()
+	if err := <-e.ran; err == nil {
+		t.Error("the session ended in order")
+	}
+	if err := sim.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+	if n := sim.Count(smscsim.Filter{}); n != 1 {
+		t.Errorf("%d messages can be read afterwards", n)
+	}
+}
+
 func TestStopAnswersWhatIsDelayed(t *testing.T) {
 	sim := smscsim.New(smscsim.Config{Behaviour: smscsim.Behaviour{Reorder: 5, ReorderWait: 3600e9,
 		Rules: []smscsim.Rule{{To: "44", Answer: &smscsim.Answer{Delay: smscsim.Exactly(3600e9)}}}}})

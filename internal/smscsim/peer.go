@@ -198,7 +198,7 @@ func (p *peer) ServeSMPP(_ *smpp.Session, r *smpp.Request) {
 	}
 	p.mu.Lock()
 	switch {
-	case p.active < a.cfg.Window:
+	case p.active < a.cfg.Window && len(p.held) == 0: // those held come first
 		p.active++
 		p.mu.Unlock()
 		p.process(r, p.frame)

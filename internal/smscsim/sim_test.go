@@ -188,3 +188,31 @@ func BenchmarkSubmit(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "msg/s")
 }
+
+func BenchmarkSubmitWithReceipt(b *testing.B) {
+	sim := start(b, smscsim.Config{})
+	e := connect(b, sim, esmeOptions{config: smpp.Config{Window: 100}})
+	go func() {
+		for {
+			select {
+			case <-e.delivered:
+			case <-e.Done():
+				return
+			}
+		}
+	}()
+	m := pdu.SubmitSM{Message: asking(hello("4479"))}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		if err := e.Send(b.Context(), &m, func(smpp.Response, error) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for s := sim.Stats().Receipts; s.Acked+s.Dropped < uint64(n); s = sim.Stats().Receipts {
+		time.Sleep(time.Millisecond)
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "msg/s")
+	b.ReportMetric(float64(sim.Stats().Receipts.Dropped), "dropped")
+}

@@ -100,7 +100,8 @@ func New(cfg Config) *Simulator {
 	return sim
 }
 
-// Start listens and serves until Stop, or until ctx ends, which ends everything at once.
+// Start listens and serves until Stop. The end of ctx ends everything at once; Stop, which is
+// to be called all the same, then waits until nothing runs any more.
 func (sim *Simulator) Start(ctx context.Context) error {
 	if sim.invalid != nil {
 		return sim.invalid
