@@ -125,8 +125,9 @@ func isFatal(err error) bool {
 
 // session is one connection from its handshake to its end.
 type session struct {
-	conn *amqp.Connection
-	sock *socket
+	conn   *amqp.Connection
+	sock   *socket
+	unhook func() bool // releases what cuts the connection when the link's context ends
 
 	closed chan struct{} // closed when the connection has ended
 	reason error         // why, readable after closed
@@ -157,6 +158,7 @@ func (s *session) end() {
 	s.ended = true
 	s.mu.Unlock()
 	s.wg.Wait()
+	s.unhook()
 }
 
 func (l *link) dial(ctx context.Context) (*session, error) {
@@ -186,9 +188,7 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 		}
 		return nil, fmt.Errorf("connect to %s: %w", l.target.shown, err)
 	}
-	// From here on the end is orderly: Close closes the session, then cancels ctx.
-	stop()
-	s := &session{conn: conn, sock: sock, closed: make(chan struct{}), blocked: make(chan struct{})}
+	s := &session{conn: conn, sock: sock, unhook: stop, closed: make(chan struct{}), blocked: make(chan struct{})}
 	closes := conn.NotifyClose(make(chan *amqp.Error, 1))
 	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 8))
 	s.start(func() { s.watch(l.b, closes, blocks) })
