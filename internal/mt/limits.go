@@ -12,9 +12,10 @@ import (
 )
 
 // limits keeps the number of waiting messages of each connector under its max_queue. The
-// broker is asked at most every sampleEvery; messages accepted since are counted here.
+// broker is asked at most every so often; messages accepted since are counted here.
 type limits struct {
 	backlog backlog
+	every   time.Duration
 	byCID   sync.Map // sms.ConnectorID to *depth
 }
 
@@ -35,7 +36,7 @@ func (l *limits) check(ctx context.Context, cfg *smppc.Config) error {
 	}
 	v, _ := l.byCID.LoadOrStore(cfg.CID, &depth{})
 	d := v.(*depth)
-	if now := time.Now().UnixNano(); now-d.at.Load() > int64(sampleEvery) && d.mu.TryLock() {
+	if now := time.Now().UnixNano(); now-d.at.Load() > int64(l.every) && d.mu.TryLock() {
 		if n, err := l.backlog.Length(ctx, queue.SubmitSM(cfg.CID)); err == nil {
 			d.since.Store(0)
 			d.sampled.Store(int64(n))

@@ -105,7 +105,7 @@ func New(cfg Config, r router, j journal.Journal, b backlog, log *slog.Logger) *
 	if cfg.MaxParts <= 0 {
 		cfg.MaxParts = 5
 	}
-	return &Service{cfg: cfg, router: r, journal: j, limits: limits{backlog: b}, refs: smstext.NewReferences(), log: log}
+	return &Service{cfg: cfg, router: r, journal: j, limits: limits{backlog: b, every: sampleEvery}, refs: smstext.NewReferences(), log: log}
 }
 
 // Submit makes a message ours, and writes the defaults that it applies into m. Errors are *sms.Error for what the sender may see;

@@ -11,9 +11,6 @@ import (
 	"jasmind/internal/smstext"
 )
 
-// alphanumeric is the type of number of a source address that is a name (SMPP v3.4 §5.2.5).
-const alphanumeric = 5
-
 // applyDefaults fills what the sender left unset from the connector's configuration.
 //
 // TON, NPI, protocol_id, replace_if_present_flag and sm_default_msg_id of messages that
