@@ -117,7 +117,7 @@ func (c Command) load(ctx context.Context, cfg Config, o options) int {
 	if o.json == "-" {
 		out = c.Stderr
 	}
-	rep.write(out)
+	rep.WriteText(out)
 	if err := c.writeJSON(o.json, rep); err != nil {
 		return c.fail(ExitFailed, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -82,7 +83,11 @@ type goSession struct {
 }
 
 func (g *goSession) newClient() goClient {
-	c := &g.run.cfg
+	c := g.run.cfg
+	if c.TLS != nil && c.TLS.ServerName == "" { // the library wants it
+		c.TLS = c.TLS.Clone()
+		c.TLS.ServerName, _, _ = net.SplitHostPort(c.Addr) //nolint:errcheck // Validate has looked at it
+	}
 	if c.Bind == "trx" {
 		return &gosmpp.Transceiver{Addr: c.Addr, User: c.Username, Passwd: c.Password, SystemType: c.SystemType,
 			RespTimeout: c.Timeout, TLS: c.TLS, WindowSize: uint(c.Window), BindInterval: time.Second, Handler: g.handle}

@@ -19,8 +19,8 @@ func (t *table) heading(s string) { fmt.Fprintf(&t.b, "%s\n", s) }
 
 func (t *table) write(w io.Writer) { io.WriteString(w, t.b.String()) } //nolint:errcheck // nobody is there to be told
 
-// write writes the report as a table.
-func (r *Report) write(w io.Writer) {
+// WriteText writes the report as a table for people.
+func (r *Report) WriteText(w io.Writer) {
 	t := &table{}
 	what := r.Protocol
 	if r.Protocol == SMPP {

@@ -170,6 +170,9 @@ func readStatus(r *bufio.Reader) (answer, headers, int, error) {
 		return answer{}, headers{}, 0, malformed(fmt.Sprintf("status line %.40q", line))
 	}
 	h, err := readHeaders(r)
+	if err == nil && minor == 0 && h.chunked {
+		err = malformed("Transfer-Encoding in HTTP/1.0") // its framing is in doubt (RFC 9112 §6.1)
+	}
 	return answer{status: status}, h, minor, err
 }
 
