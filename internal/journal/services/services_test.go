@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
 
 	"jasmind/internal/journal"
 	"jasmind/internal/journal/services"
@@ -91,36 +87,20 @@ const (
 	qMT      = queue.Name("submit.sm.smsc")
 )
 
-// throughProxy puts a toxiproxy before a service and gives its address.
-func throughProxy(t *testing.T, name, upstream string) *toxiproxy.Proxy {
-	t.Helper()
-	log := zerolog.Nop()
-	p := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), log), name, "127.0.0.1:0", upstream)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
-	return p
-}
-
-// publishOnly asks nothing of Redis: it is away, and the entry is carried out.
+// An entry that only publishes asks nothing of Redis: it is away, and the entry is carried out.
 func TestPublishOnlyNeedsNoRedis(t *testing.T) {
 	db := testenv.Redis(t)
-	p := throughProxy(t, "redis", db.Addr())
-	host, port, err := net.SplitHostPort(p.Listen)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := open(t, rabbit.Config{URL: testenv.RabbitMQ(t).URL()}, redis.Config{URL: fmt.Sprintf("redis://%s:%s/%d", host, port, db.DB)})
+	p := newRelay(t, db.Addr())
+	s := open(t, rabbit.Config{URL: testenv.RabbitMQ(t).URL()}, redis.Config{URL: fmt.Sprintf("redis://%s/%d", p.addr, db.DB)})
 	if err := s.broker.Declare(t.Context(), qMT); err != nil {
 		t.Fatal(err)
 	}
-	p.Stop()
+	p.stop()
 	pub := queue.Publication{Queue: qMT, Message: queue.Message{ID: "m-1"}}
 	if err := s.Commit(t.Context(), &journal.Entry{Publish: []queue.Publication{pub}}); err != nil {
 		t.Errorf("publish only: %v", err)
 	}
-	err = s.Commit(t.Context(), &journal.Entry{Receipts: []sms.ReceiptRequest{{MsgID: "m-2"}}, Publish: []queue.Publication{pub}})
+	err := s.Commit(t.Context(), &journal.Entry{Receipts: []sms.ReceiptRequest{{MsgID: "m-2"}}, Publish: []queue.Publication{pub}})
 	if !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("with a receipt request: %v, want ErrUnavailable", err)
 	}
@@ -138,8 +118,8 @@ func TestLostAcknowledgementsAreRecognised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := throughProxy(t, "rabbit", u.Host)
-	u.Host = p.Listen
+	p := newRelay(t, u.Host)
+	u.Host = p.addr
 	s := open(t, rabbit.Config{URL: u.String(), ReconnectMin: 10 * time.Millisecond, ReconnectMax: 50 * time.Millisecond},
 		redis.Config{URL: testenv.Redis(t).URL()})
 	if err := s.broker.Declare(t.Context(), qMT, queue.DLRSubmitSMResp); err != nil {
@@ -208,10 +188,8 @@ func TestLostAcknowledgementsAreRecognised(t *testing.T) {
 		for progress() < next && ctx.Err() == nil {
 			<-time.After(time.Millisecond)
 		}
-		p.Stop()
-		if err := p.Start(); err != nil {
-			t.Fatal(err)
-		}
+		p.stop()
+		p.start()
 		cuts++
 	}
 	for ctx.Err() == nil {
@@ -263,8 +241,8 @@ func TestRedeliveryAfterALostAcknowledgement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := throughProxy(t, "rabbit", u.Host)
-	u.Host = p.Listen
+	p := newRelay(t, u.Host)
+	u.Host = p.addr
 	s := open(t, rabbit.Config{URL: u.String(), ReconnectMin: 10 * time.Millisecond}, redis.Config{URL: testenv.Redis(t).URL()})
 	if err := s.broker.Declare(t.Context(), qMT); err != nil {
 		t.Fatal(err)
@@ -277,15 +255,13 @@ func TestRedeliveryAfterALostAcknowledgement(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := []*queue.Delivery{<-c.C(), <-c.C()}
-	p.Stop()
+	p.stop()
 	// Nothing to publish, so it is carried out while the broker is away; the ack is stale.
 	var again []*queue.Delivery
 	if err := s.Commit(t.Context(), &journal.Entry{Ack: []journal.Ack{{Delivery: first[0], Remember: true}}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p.start()
 	for range 2 {
 		d := <-c.C()
 		if !d.Redelivered {
