@@ -2,7 +2,6 @@ package queue
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"jasmind/internal/sms"
@@ -120,11 +119,18 @@ func (d *HTTPDLR) Message() Message {
 // DecodeHTTPDLR is the inverse of Message.
 func DecodeHTTPDLR(m *Message) (*HTTPDLR, error) {
 	h := m.Headers
-	d := &HTTPDLR{MsgID: sms.MessageID(m.ID), URL: h.Str(HeaderURL), Method: h.Str(HeaderMethod), Level: int(h.Int(HeaderLevel)),
+	level, err := h.integer(HeaderLevel)
+	if err != nil {
+		return nil, fmt.Errorf("DLR of message %q: %w", m.ID, err)
+	}
+	d := &HTTPDLR{MsgID: sms.MessageID(m.ID), URL: h.Str(HeaderURL), Method: h.Str(HeaderMethod), Level: int(level),
 		Status: h.Str(HeaderMessageStatus), CID: sms.ConnectorID(h.Str(HeaderConnector)), IDSMSC: h.Str(HeaderIDSMSC), Sub: h.Str(HeaderSub),
 		Dlvrd: h.Str(HeaderDlvrd), SubDate: h.Str(HeaderSubDate), DoneDate: h.Str(HeaderDoneDate), Err: h.Str(HeaderErr), Text: h.Str(HeaderText)}
-	if d.URL == "" || d.Level < 1 || d.Level > 3 {
-		return nil, fmt.Errorf("DLR of message %q: url %q, level %s", m.ID, d.URL, strconv.Itoa(d.Level))
+	switch {
+	case d.URL == "":
+		return nil, fmt.Errorf("DLR of message %q has no url", m.ID)
+	case level < 1 || level > 3:
+		return nil, fmt.Errorf("DLR of message %q: header %s is %d, want 1, 2 or 3", m.ID, HeaderLevel, level)
 	}
 	return d, nil
 }

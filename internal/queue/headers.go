@@ -1,5 +1,7 @@
 package queue
 
+import "fmt"
+
 // Header is one named value: text, or an integer when IsInt.
 type Header struct {
 	Name  string
@@ -30,6 +32,22 @@ func (h Headers) Int(name string) int64 {
 		}
 	}
 	return 0
+}
+
+// integer is Int for headers that mean something else if they are no integer, or negative.
+func (h Headers) integer(name string) (int64, error) {
+	for i := range h {
+		switch {
+		case h[i].Name != name:
+			continue
+		case !h[i].IsInt:
+			return 0, fmt.Errorf("header %s is the text %.40q, not an integer", name, h[i].Str)
+		case h[i].Int < 0:
+			return 0, fmt.Errorf("header %s is negative: %d", name, h[i].Int)
+		}
+		return h[i].Int, nil
+	}
+	return 0, nil
 }
 
 // Has tells whether a name is there.

@@ -31,7 +31,7 @@ func SubmitSM(cid sms.ConnectorID) Name { return Name(submitPrefix + string(cid)
 // ConnectorOf is the inverse of SubmitSM.
 func ConnectorOf(n Name) (sms.ConnectorID, bool) {
 	rest, ok := strings.CutPrefix(string(n), submitPrefix)
-	if !ok || strings.HasPrefix(rest, "resp.") {
+	if !ok || rest == "" || strings.HasPrefix(rest, "resp.") {
 		return "", false
 	}
 	return sms.ConnectorID(rest), true

@@ -70,23 +70,15 @@ func DecodeEnvelope(d *Delivery) (*sms.Envelope, error) {
 		return nil, fmt.Errorf("queue %s is not a connector's", d.Queue)
 	}
 	e := &sms.Envelope{
-		ID:        sms.MessageID(d.ID),
-		CID:       cid,
-		UID:       sms.UserID(d.Headers.Str(HeaderUID)),
-		Origin:    sms.Origin(d.Headers.Str(HeaderSourceConnector)),
-		CreatedAt: time.UnixMilli(d.Headers.Int(HeaderCreatedAt)),
-		Priority:  d.Priority,
-		Report:    sms.ReportOf(int(d.Headers.Int(HeaderReport))),
-		Content:   d.Headers.Str(HeaderContent),
+		ID:       sms.MessageID(d.ID),
+		CID:      cid,
+		UID:      sms.UserID(d.Headers.Str(HeaderUID)),
+		Origin:   sms.Origin(d.Headers.Str(HeaderSourceConnector)),
+		Priority: d.Priority,
+		Content:  d.Headers.Str(HeaderContent),
 	}
-	if ms := d.Headers.Int(HeaderExpiresAt); ms != 0 {
-		e.ExpiresAt = time.UnixMilli(ms)
-	}
-	var err error
-	if s := d.Headers.Str(HeaderRefusals); s != "" {
-		if e.Refusals, err = parseRefusals(s); err != nil {
-			return nil, fmt.Errorf("message %s: header %s: %w", d.ID, HeaderRefusals, err)
-		}
+	if err := decodeNumbers(d.Headers, e); err != nil {
+		return nil, fmt.Errorf("message %s: %w", d.ID, err)
 	}
 	body := d.Body
 	for len(body) > 0 {
@@ -115,6 +107,36 @@ func DecodeEnvelope(d *Delivery) (*sms.Envelope, error) {
 		return nil, fmt.Errorf("message %s has no parts", d.ID)
 	}
 	return e, nil
+}
+
+// decodeNumbers reads the headers of an envelope that are not text.
+func decodeNumbers(h Headers, e *sms.Envelope) error {
+	created, err := h.integer(HeaderCreatedAt)
+	if err != nil {
+		return err
+	}
+	e.CreatedAt = time.UnixMilli(created)
+	expires, err := h.integer(HeaderExpiresAt)
+	if err != nil {
+		return err
+	}
+	if expires != 0 {
+		e.ExpiresAt = time.UnixMilli(expires)
+	}
+	level, err := h.integer(HeaderReport)
+	if err != nil {
+		return err
+	}
+	if level > 3 {
+		return fmt.Errorf("header %s is %d, want 1, 2 or 3", HeaderReport, level)
+	}
+	e.Report = sms.ReportOf(int(level))
+	if s := h.Str(HeaderRefusals); s != "" {
+		if e.Refusals, err = parseRefusals(s); err != nil {
+			return fmt.Errorf("header %s: %w", HeaderRefusals, err)
+		}
+	}
+	return nil
 }
 
 func formatRefusals(r map[pdu.Status]int) string {

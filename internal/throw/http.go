@@ -115,6 +115,7 @@ func NewHTTP(cfg Config, broker consumer, j journal.Journal, log *slog.Logger) *
 				TLSClientConfig:        cfg.TLS,
 				MaxIdleConns:           1024,
 				MaxIdleConnsPerHost:    cfg.PerHost,
+				MaxConnsPerHost:        cfg.PerHost, // rather wait for one that is about to be free than dial another
 				IdleConnTimeout:        90 * time.Second,
 				ResponseHeaderTimeout:  cfg.Timeout,
 				MaxResponseHeaderBytes: 64 << 10,

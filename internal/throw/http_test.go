@@ -280,8 +280,8 @@ func TestWhatIsNoDLRIsBuried(t *testing.T) {
 		change func(*queue.HTTPDLR)
 		why    string
 	}{
-		{func(d *queue.HTTPDLR) { d.URL = "" }, `DLR of message "m1": url "", level 1`},
-		{func(d *queue.HTTPDLR) { d.Level = 4 }, "level 4"},
+		{func(d *queue.HTTPDLR) { d.URL = "" }, `DLR of message "m1" has no url`},
+		{func(d *queue.HTTPDLR) { d.Level = 4 }, "header level is 4, want 1, 2 or 3"},
 		{func(d *queue.HTTPDLR) { d.URL = "ftp://host/x" }, `dlr-url "ftp://host/x" is no http or https URL`},
 		{func(d *queue.HTTPDLR) { d.URL = "http://:80/" }, "is no http or https URL"},
 		{func(d *queue.HTTPDLR) { d.URL = "http://a b/" }, "invalid character"},
