@@ -69,8 +69,8 @@ arch: ## which package imports which: internal/arch_test.go
 unit: ## tests that need no services, with the race detector
 	$(GOTEST) $(UNIT_PACKAGES)
 
-features: bin/testenv ## the scenarios of features/, embedded and on RabbitMQ and Redis
-	$(TESTENV) $(GOTEST) ./features/...
+features: bin/testenv ## the scenarios of features/, embedded and on RabbitMQ and Redis; ARGS="-feature receipts.feature" picks some
+	$(TESTENV) $(GOTEST) ./features $(if $(ARGS),-args $(ARGS))
 
 integration: bin/testenv ## the tests that need RabbitMQ and Redis
 	$(TESTENV) $(GOTEST) $(SERVICE_PACKAGES)
