@@ -19,11 +19,10 @@ const acceptedHeader = "# loadgen accepted run="
 
 // acceptedWriter writes the file. add is called under the tally's lock.
 type acceptedWriter struct {
-	mu    sync.Mutex
-	f     *os.File
-	w     *bufio.Writer
-	line  []byte
-	fault error
+	mu   sync.Mutex
+	f    *os.File
+	w    *bufio.Writer
+	line []byte
 }
 
 func createAccepted(path, run string) (*acceptedWriter, error) {

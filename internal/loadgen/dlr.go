@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -74,7 +75,8 @@ func (s *httpServer) serveConn(ctx context.Context, conn net.Conn) {
 			return err
 		})
 		if err != nil {
-			if _, bad := err.(malformed); bad {
+			var bad malformed
+			if errors.As(err, &bad) {
 				conn.Write([]byte(badRequest)) //nolint:errcheck // the peer has lost its way anyhow
 			}
 			return

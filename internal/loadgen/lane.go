@@ -33,15 +33,6 @@ func (s *schedule) take(now time.Time) (n uint64, due time.Time, ok bool) {
 	return s.first + i, due, true
 }
 
-// taken is how many messages were handed out.
-func (s *schedule) taken() uint64 {
-	n := s.handed.Load()
-	if s.count > 0 {
-		n = min(n, s.count)
-	}
-	return n
-}
-
 // unit is what is sent and answered at a time: a message, or, over SMPP, one part of it.
 type unit struct {
 	n      uint64
