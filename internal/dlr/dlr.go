@@ -99,12 +99,16 @@ func (l *Lookup) Run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	for i, q := range queues {
+		// What comes while batches are in work waits side by side, so that the next ones are full:
+		// a consumer hands its deliveries over one by one.
+		waiting := make(chan *queue.Delivery, batchMax*l.cfg.Workers)
+		wg.Go(func() {
+			if !relay(ctx, consumers[i].C(), waiting) {
+				cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
+			}
+		})
 		for range l.cfg.Workers {
-			wg.Go(func() {
-				if !l.work(ctx, consumers[i], q.handle) {
-					cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
-				}
-			})
+			wg.Go(func() { l.work(ctx, waiting, q.handle) })
 		}
 	}
 	wg.Wait()
@@ -159,27 +163,40 @@ func (e *effects) finish(d *queue.Delivery, dlr *queue.HTTPDLR, forget []sms.Mes
 	}, after...)
 }
 
-// work settles batches until ctx ends; false if the subscription ended before that.
-func (l *Lookup) work(ctx context.Context, c queue.Consumer, handle handler) bool {
+// relay passes deliveries on until ctx ends; false if the subscription ended before that.
+func relay(ctx context.Context, from <-chan *queue.Delivery, to chan<- *queue.Delivery) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return true
+		case d, ok := <-from:
+			if !ok {
+				return ctx.Err() != nil
+			}
+			select {
+			case to <- d:
+			case <-ctx.Done():
+				return true
+			}
+		}
+	}
+}
+
+// work settles batches of what waits until ctx ends.
+func (l *Lookup) work(ctx context.Context, waiting <-chan *queue.Delivery, handle handler) {
 	batch := make([]*queue.Delivery, 0, batchMax)
 	for {
 		batch = batch[:0]
 		select {
 		case <-ctx.Done():
-			return true
-		case d, ok := <-c.C():
-			if !ok {
-				return ctx.Err() != nil
-			}
+			return
+		case d := <-waiting:
 			batch = append(batch, d)
 		}
 	fill:
 		for len(batch) < batchMax {
 			select {
-			case d, ok := <-c.C():
-				if !ok {
-					break fill
-				}
+			case d := <-waiting:
 				batch = append(batch, d)
 			default:
 				break fill
@@ -232,7 +249,7 @@ func (l *Lookup) settle(ctx context.Context, batch []*queue.Delivery, handle han
 }
 
 // lookups bounds the reads of one batch that are under way at a time.
-const lookups = 16
+const lookups = 32
 
 // each runs f over ds with bounded concurrency. It gives those that failed, or were not tried
 // because another one failed, and the first error.
