@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -60,9 +61,8 @@ type options struct {
 // or does not have; they are accepted and change nothing.
 var compatible = []string{"enable-interceptor-client", "enable-dlr-thrower", "enable-dlr-lookup", "enable-deliver-thrower", "disable-smpp-server", "disable-jcli"}
 
-func flags(o *options, out io.Writer) *flag.FlagSet {
-	f := flag.NewFlagSet("jasmind", flag.ContinueOnError)
-	f.SetOutput(out)
+func flags(o *options) *flag.FlagSet {
+	f := quiet("jasmind")
 	both := func(short, long string) []string { return []string{short, long} }
 	for _, name := range both("c", "config") {
 		f.StringVar(&o.configFile, name, "", "configuration `file`; default $CONFIG_PATH/jasmin.cfg, if there is one")
@@ -82,12 +82,21 @@ func flags(o *options, out io.Writer) *flag.FlagSet {
 	for _, name := range compatible {
 		f.Bool(name, false, "accepted for the original's start scripts, without effect")
 	}
-	f.Usage = func() {
-		fmt.Fprint(out, usage)
-		printFlags(f, out)
-		fmt.Fprint(out, usageEnd)
-	}
 	return f
+}
+
+// quiet makes a set of flags that prints nothing by itself.
+func quiet(name string) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+	return f
+}
+
+func help(out io.Writer) {
+	fmt.Fprint(out, usage)
+	printFlags(flags(new(options)), out)
+	fmt.Fprint(out, usageEnd)
 }
 
 // printFlags lists the options, those without effect in one line.
@@ -127,19 +136,15 @@ func Main(args []string, version string, stdout, stderr io.Writer) int {
 		return configCommand(args[1:], stdout, stderr)
 	}
 	var o options
-	f := flags(&o, stderr)
-	for _, a := range args {
-		if a == "-h" || a == "--help" || a == "-help" {
-			f = flags(&o, stdout)
-		}
-	}
+	f := flags(&o)
 	switch err := f.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		help(stdout)
 		return ExitOK
 	case err != nil:
-		return ExitUsage
+		return complain(stderr, seeHelp(err))
 	case f.NArg() > 0:
-		return complain(stderr, fmt.Errorf("unexpected argument %q; see jasmind --help", f.Arg(0)))
+		return complain(stderr, seeHelp(fmt.Errorf("unexpected argument %q", f.Arg(0))))
 	case o.version:
 		fmt.Fprintf(stdout, "jasmind %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return ExitOK
@@ -148,6 +153,8 @@ func Main(args []string, version string, stdout, stderr io.Writer) int {
 	}
 	return run(&o, version, stdout, stderr)
 }
+
+func seeHelp(err error) error { return fmt.Errorf("%w; see jasmind --help", err) }
 
 func complain(stderr io.Writer, err error) int {
 	fmt.Fprintln(stderr, "jasmind:", strings.ReplaceAll(err.Error(), "\n", "\njasmind: "))
@@ -164,6 +171,10 @@ func run(o *options, version string, stdout, stderr io.Writer) int {
 		return complain(stderr, err)
 	}
 	cfg.HTTP.Disabled = o.noHTTP
+	stale, err := clearReady(o.readyFile)
+	if err != nil {
+		return complain(stderr, err)
+	}
 	g, err := gateway.New(gateway.Options{Config: cfg, Provision: o.provision, Version: version, Stdout: stdout, AbandonEmbedded: o.abandon})
 	if err != nil {
 		return complain(stderr, err)
@@ -172,23 +183,19 @@ func run(o *options, version string, stdout, stderr io.Writer) int {
 	defer cancel()
 	started := make(chan error, 1)
 	go func() { started <- g.Start(ctx) }()
-	if err := awaitStart(started, signals, cancel); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return ExitOK // asked to stop before it was up
-		}
-		fmt.Fprintln(stderr, "jasmind:", err)
-		var refused *gateway.ConfigurationError
-		if errors.As(err, &refused) {
-			return ExitUsage
-		}
-		return ExitRuntime
+	asked, err := awaitStart(started, signals, cancel)
+	switch {
+	case err != nil:
+		return notStarted(err, asked, o.readyFile, stale, stderr)
+	case asked:
+		return stop(g, cfg, signals, stderr, ExitOK)
 	}
 	if o.readyFile != "" {
-		if err := writeReady(o.readyFile, g.Addresses()); err != nil {
+		if err := writeReady(o.readyFile, readyContent(g.Addresses())); err != nil {
 			fmt.Fprintln(stderr, "jasmind:", err)
 			return stop(g, cfg, signals, stderr, ExitRuntime)
 		}
-		defer os.Remove(o.readyFile)
+		defer os.Remove(o.readyFile) //nolint:errcheck // gone is what it is to be
 	}
 	for {
 		select {
@@ -207,14 +214,38 @@ func run(o *options, version string, stdout, stderr io.Writer) int {
 	}
 }
 
-// awaitStart waits for the start; TERM and INT end it early.
-func awaitStart(started <-chan error, signals <-chan os.Signal, cancel func()) error {
+// notStarted tells why the start ended and gives the exit code: none is an error if the start
+// was told to end. A ready file is put back, since it may belong to the process that keeps this
+// one from starting.
+func notStarted(err error, asked bool, readyFile string, stale []byte, stderr io.Writer) int {
+	if !asked || !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(stderr, "jasmind:", err)
+	}
+	if stale != nil {
+		if err := writeReady(readyFile, stale); err != nil {
+			fmt.Fprintln(stderr, "jasmind:", err)
+		}
+	}
+	var refused *gateway.ConfigurationError
+	switch {
+	case asked:
+		return ExitOK
+	case errors.As(err, &refused):
+		return ExitUsage
+	}
+	return ExitRuntime
+}
+
+// awaitStart waits for the start. TERM and INT cut it short, if it can be; asked tells that
+// one came.
+func awaitStart(started <-chan error, signals <-chan os.Signal, cancel func()) (asked bool, err error) {
 	for {
 		select {
 		case err := <-started:
-			return err
+			return asked, err
 		case s := <-signals:
 			if s != syscall.SIGHUP {
+				asked = true
 				cancel()
 			}
 		}
@@ -242,22 +273,54 @@ func stop(g *gateway.Gateway, cfg *config.Config, signals <-chan os.Signal, stde
 	}
 }
 
-// writeReady writes the addresses in one step, so that a reader never sees half a file.
-func writeReady(path string, addresses map[string]string) error {
+// clearReady removes what an earlier process left, which somebody might take for ours, and gives
+// its content.
+func clearReady(path string) (stale []byte, err error) {
+	if path == "" {
+		return nil, nil
+	}
+	bad := func(err error) ([]byte, error) { return nil, fmt.Errorf("--ready-file %s: %w", path, err) }
+	switch fi, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return bad(err)
+		}
+		return nil, nil
+	case err != nil:
+		return bad(err)
+	case !fi.Mode().IsRegular():
+		return bad(errors.New("it exists and is no ordinary file"))
+	}
+	if stale, err = os.ReadFile(path); err != nil {
+		return bad(err)
+	}
+	if err := os.Remove(path); err != nil {
+		return bad(err)
+	}
+	return stale, nil
+}
+
+// readyContent is the JSON object of the addresses by service.
+func readyContent(addresses map[string]string) []byte {
 	b, err := json.Marshal(addresses)
 	if err != nil {
-		return err
+		panic(err) // a map of strings is JSON
 	}
+	return append(b, '\n')
+}
+
+// writeReady writes the file in one step, so that a reader never sees half of it.
+func writeReady(path string, content []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), ".ready-*")
 	if err != nil {
 		return fmt.Errorf("--ready-file %s: %w", path, err)
 	}
-	_, err = tmp.Write(append(b, '\n'))
-	if err = errors.Join(err, tmp.Close()); err == nil {
+	_, err = tmp.Write(content)
+	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		os.Remove(tmp.Name())
+		os.Remove(tmp.Name()) //nolint:errcheck // the first error says it
 		return fmt.Errorf("--ready-file %s: %w", path, err)
 	}
 	return nil
@@ -268,16 +331,19 @@ func configCommand(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		return bad("config: say print or check FILE")
 	}
+	for _, a := range args {
+		if a == "-h" || a == "-help" || a == "--help" {
+			help(stdout)
+			return ExitOK
+		}
+	}
 	switch args[0] {
 	case "print":
-		f := flag.NewFlagSet("jasmind config print", flag.ContinueOnError)
-		f.SetOutput(stderr)
+		f := quiet("jasmind config print")
 		mode := f.String("mode", string(config.Services), "mode to write: embedded or services")
 		switch err := f.Parse(args[1:]); {
-		case errors.Is(err, flag.ErrHelp):
-			return ExitOK
 		case err != nil:
-			return ExitUsage
+			return bad("config print: %w", err)
 		case f.NArg() > 0:
 			return bad("config print: unexpected argument %q", f.Arg(0))
 		}
