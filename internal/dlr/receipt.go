@@ -34,6 +34,7 @@ func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) er
 	if !ok {
 		if !l.again(d, fx) {
 			fx.finish(d, nil, nil, func() {
+				//nolint:sloglint // Jasmin: operators look for this line
 				l.log.Warn("Got a DLR for an unknown message id: "+ev.ID, "cid", string(ev.CID), "status", ev.State, "tries", d.Attempts+1)
 				l.Metrics.Unmatched.Add(1)
 			})

@@ -72,11 +72,11 @@ func (s *Set) Collect(ch chan<- prometheus.Metric) {
 func (s *Set) Handler() (http.Handler, error) {
 	seen := make(map[string]bool)
 	for i := range s.metrics {
-		if name := s.metrics[i].name; seen[name] {
+		name := s.metrics[i].name
+		if seen[name] {
 			return nil, fmt.Errorf("metric %s is defined twice", name)
-		} else {
-			seen[name] = true
 		}
+		seen[name] = true
 	}
 	r := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{s, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {

@@ -3,6 +3,7 @@ package metrics
 import (
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -43,4 +44,51 @@ func TestNameUsedTwiceIsAnError(t *testing.T) {
 	if _, err := s.Handler(); err == nil {
 		t.Error("no error")
 	}
+}
+
+func TestNameOfTheProcessOwnFiguresIsAnError(t *testing.T) {
+	var s Set
+	s.Gauge("go_goroutines", "x", func() float64 { return 0 })
+	if _, err := s.Handler(); err == nil {
+		t.Error("no error")
+	}
+}
+
+// A label value that comes twice is our fault: the scrape says so, instead of leaving a number out.
+func TestLabelValueThatComesTwiceFailsTheScrape(t *testing.T) {
+	var s Set
+	s.GaugeEach("x", "x", "cid", func(emit Emit) { emit("a", 1); emit("a", 2) })
+	h, err := s.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != 500 {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
+func TestScrapesWhileCounting(t *testing.T) {
+	var n atomic.Int64
+	var s Set
+	s.CounterEach("x", "x", "cid", func(emit Emit) { emit("a", float64(n.Load())) })
+	h, err := s.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 20 {
+				n.Add(1)
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+				if w.Code != 200 {
+					t.Errorf("status %d", w.Code)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -345,6 +345,7 @@ func (t *HTTP) call(ctx context.Context, j job) outcome {
 	case !bytes.Equal(bytes.TrimSpace(body), []byte(Acknowledgement)):
 		return t.failed(ctx, j, fmt.Errorf("HTTP %d, but the body is %.40q instead of %s", resp.StatusCode, body, Acknowledgement), false)
 	}
+	//nolint:sloglint // Jasmin: operators parse this line
 	t.log.Info("DLR-HTTP [msgid:" + string(j.dlr.MsgID) + "] [status:" + j.dlr.Status + "] [level:" + strconv.Itoa(j.dlr.Level) + "] [url:" + loggedURL(j.url) + "]")
 	return outcome{d: j.d, kind: delivered}
 }
