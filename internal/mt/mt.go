@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"jasmind/internal/account"
+	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
@@ -44,9 +46,12 @@ const (
 
 // Message is what a door hands in, authenticated and validated.
 type Message struct {
+	ID     sms.MessageID // given by the door; "": a new one
 	UID    sms.UserID
 	GID    sms.GroupID
 	Origin sms.Origin
+	// User is who sends: his throughput and his credit count. Nil: neither does.
+	User *account.User
 
 	// PDU holds the addresses, flags and, unless IsText, the user data in ShortMessage,
 	// which may be longer than one short message.
@@ -66,9 +71,10 @@ type Message struct {
 
 // Report is a request for delivery receipts.
 type Report struct {
-	What   sms.Report
-	URL    string
-	Method string // GET or POST
+	What     sms.Report
+	URL      string // for OriginHTTP
+	Method   string // GET or POST
+	SystemID string // for OriginSMPP: the ESME that is told, as PDU.RegisteredDelivery says
 }
 
 // Accepted tells what became of an accepted message.
@@ -78,11 +84,20 @@ type Accepted struct {
 	Parts int
 }
 
-// router picks the connector of a message.
+// Route is where a message leaves, and what each of its parts costs.
+type Route struct {
+	Connector *smppc.Config
+	Rate      billing.Amount // 0: not rated
+}
+
+// router picks the way of a message.
 type router interface {
-	// RouteMT gives the configuration of the connector to use. Errors: *sms.Error with
-	// ReasonNoRoute, ReasonNotBound or ReasonConnector.
-	RouteMT(m *Message) (*smppc.Config, error)
+	// RouteMT gives the route of a message. Errors: *sms.Error with ReasonNoRoute,
+	// ReasonNotBound or ReasonConnector.
+	RouteMT(m *Message) (Route, error)
+	// RateMT is RouteMT for a message that will not be sent: a failover route needs no bound
+	// connector.
+	RateMT(m *Message) (Route, error)
 }
 
 // backlog tells how many messages wait in a queue.
@@ -96,6 +111,7 @@ type Service struct {
 	router  router
 	journal journal.Journal
 	limits  limits
+	rates   throughput
 	refs    *smstext.References
 	log     *slog.Logger
 }
@@ -112,35 +128,117 @@ func New(cfg Config, r router, j journal.Journal, b backlog, log *slog.Logger) *
 // anything else is our own fault. Without an error the message, all its parts, and the
 // request for its receipts are durable.
 func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
-	cfg, err := s.router.RouteMT(m)
+	p, err := s.prepare(ctx, m)
 	if err != nil {
 		return Accepted{}, err
 	}
+	var e journal.Entry
+	if err := p.addTo(&e); err != nil {
+		return Accepted{}, err
+	}
+	if err := s.commit(ctx, &e, p.env); err != nil {
+		return Accepted{}, err
+	}
+	return p.accepted(), nil
+}
+
+// Result is what SubmitAll gives for one message.
+type Result struct {
+	Accepted
+	Err error
+}
+
+// SubmitAll is Submit for messages that keep their order: those that follow each other to
+// one connector become durable together, at the price of one.
+func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
+	results := make([]Result, len(ms))
+	var (
+		e     = new(journal.Entry)
+		batch []*prepared
+		of    []int // the messages of batch
+	)
+	flush := func() {
+		if len(batch) == 0 {
+			return
+		}
+		err := s.commit(ctx, e, batch[0].env)
+		for i, p := range batch {
+			if err != nil {
+				results[of[i]].Err = err
+				continue
+			}
+			results[of[i]].Accepted = p.accepted()
+		}
+		e, batch, of = new(journal.Entry), batch[:0], of[:0]
+	}
+	for i, m := range ms {
+		p, err := s.prepare(ctx, m)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		if len(batch) > 0 && batch[0].env.CID != p.env.CID {
+			flush()
+		}
+		if err := p.addTo(e); err != nil {
+			results[i].Err = err
+			continue
+		}
+		batch, of = append(batch, p), append(of, i)
+	}
+	flush()
+	return results
+}
+
+// prepared is a message on its way to the journal.
+type prepared struct {
+	m   *Message
+	cfg *smppc.Config
+	env *sms.Envelope
+}
+
+func (p *prepared) accepted() Accepted {
+	return Accepted{ID: p.env.ID, CID: p.env.CID, Parts: len(p.env.Parts)}
+}
+
+// prepare does what comes before a message is made durable.
+func (s *Service) prepare(ctx context.Context, m *Message) (*prepared, error) {
+	cfg, err := s.router.RouteMT(m)
+	if err != nil {
+		return nil, err
+	}
 	now := time.UnixMilli(time.Now().UnixMilli()) // the precision of an envelope
 	env := &sms.Envelope{
-		ID:        sms.MessageID(uuid.NewString()),
+		ID:        m.ID,
 		CID:       cfg.CID,
 		UID:       m.UID,
 		Origin:    m.Origin,
 		CreatedAt: now,
 		Report:    m.Report.What,
 	}
+	if env.ID == "" {
+		env.ID = sms.MessageID(uuid.NewString())
+	}
 	applyDefaults(m, cfg, env, now)
 	if env.Parts, err = s.parts(m, env); err != nil {
-		return Accepted{}, err
+		return nil, err
+	}
+	if len(env.Parts) > 1 && m.Origin == sms.OriginHTTP && m.User != nil {
+		// The door looked already, yet the connector's coding can make a message longer.
+		if err := m.User.AuthoriseLong(); err != nil {
+			return Accepted{}, err
+		}
 	}
 	if err := s.limits.check(ctx, cfg); err != nil {
-		return Accepted{}, err
+		return nil, err
 	}
-	if err := s.accept(ctx, m, cfg, env); err != nil {
-		return Accepted{}, err
-	}
-	return Accepted{ID: env.ID, CID: env.CID, Parts: len(env.Parts)}, nil
+	return &prepared{m, cfg, env}, nil
 }
 
-// accept commits what must be durable before the sender is answered: the request for
-// receipts, the index of the end of validity, and the message.
-func (s *Service) accept(ctx context.Context, m *Message, cfg *smppc.Config, env *sms.Envelope) error {
+// addTo adds what must be durable before the sender is answered: the request for receipts,
+// the index of the end of validity, and the message. With an error, e is as it was.
+func (p *prepared) addTo(e *journal.Entry) error {
+	m, cfg, env := p.m, p.cfg, p.env
 	msg, err := queue.EncodeEnvelope(env)
 	if err != nil {
 		var fe *pdu.FieldError
@@ -149,25 +247,33 @@ func (s *Service) accept(ctx context.Context, m *Message, cfg *smppc.Config, env
 		}
 		return err
 	}
-	e := journal.Entry{Publish: []queue.Publication{{Queue: queue.SubmitSM(env.CID), Message: msg}}}
+	e.Publish = append(e.Publish, queue.Publication{Queue: queue.SubmitSM(env.CID), Message: msg})
 	if env.Report != 0 {
-		e.Receipts = []sms.ReceiptRequest{{
+		e.Receipts = append(e.Receipts, sms.ReceiptRequest{
 			MsgID: env.ID, Origin: m.Origin, CID: env.CID, Report: env.Report, Parts: len(env.Parts), Expiry: cfg.DLRExpiry,
-			URL: m.Report.URL, Method: m.Report.Method, SubmittedAt: env.CreatedAt,
+			URL: m.Report.URL, Method: m.Report.Method, SystemID: m.Report.SystemID, SubmittedAt: env.CreatedAt,
 			Source: env.Parts[0].Source, Dest: env.Parts[0].Dest, RegisteredDelivery: m.PDU.RegisteredDelivery,
-		}}
+		})
 		if env.Report == sms.ReportSubmit|sms.ReportFinal {
 			e.Receipts = append(e.Receipts, sms.ReceiptRequest{MsgID: queue.LevelOne(env.ID), Origin: m.Origin, CID: env.CID,
 				Report: sms.ReportSubmit, Parts: len(env.Parts), Expiry: cfg.DLRExpiry, SubmittedAt: env.CreatedAt})
 		}
 	}
 	if !env.ExpiresAt.IsZero() {
-		e.Expiries = []sms.Expiry{{At: env.ExpiresAt, MsgID: env.ID, CID: env.CID, Report: env.Report}}
+		e.Expiries = append(e.Expiries, sms.Expiry{At: env.ExpiresAt, MsgID: env.ID, CID: env.CID, Report: env.Report})
 	}
-	err = s.journal.Commit(ctx, &e)
+	return nil
+}
+
+// commit makes an entry durable. All its messages go to the connector of env, which names it
+// in errors.
+func (s *Service) commit(ctx context.Context, e *journal.Entry, env *sms.Envelope) error {
+	err := s.journal.Commit(ctx, e)
 	switch {
 	case err == nil:
-		s.limits.accepted(env.CID)
+		for range e.Publish {
+			s.limits.accepted(env.CID)
+		}
 		return nil
 	case errors.Is(err, queue.ErrNoQueue):
 		return &sms.Error{Reason: sms.ReasonConnector, Detail: fmt.Sprintf("connector %s does not exist", env.CID), Err: err}

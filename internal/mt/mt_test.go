@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/journal/embedded"
 	"jasmind/internal/localdb"
@@ -34,6 +35,7 @@ const cid = sms.ConnectorID("smsc1")
 // fake is a router to one connector, a journal that keeps what is committed, and a backlog.
 type fake struct {
 	cfg    smppc.Config
+	rate   billing.Amount
 	routes error
 	commit error
 	length func() (int, error)
@@ -45,7 +47,8 @@ type fake struct {
 
 func newFake() *fake { return &fake{cfg: smppc.Default(cid)} }
 
-func (f *fake) RouteMT(*Message) (*smppc.Config, error) { return &f.cfg, f.routes }
+func (f *fake) RouteMT(*Message) (Route, error) { return Route{Connector: &f.cfg, Rate: f.rate}, f.routes }
+func (f *fake) RateMT(*Message) (Route, error)  { return Route{Connector: &f.cfg, Rate: f.rate}, f.routes }
 
 func (f *fake) Length(context.Context, queue.Name) (int, error) {
 	f.asked.Add(1)

@@ -51,21 +51,16 @@ func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
 		// What an ESME submits passes through untouched.
 		return []pdu.SubmitSM{{Message: p}}, nil
 	}
-	if m.IsText {
-		data, err := smstext.Encode(m.Text, p.DataCoding, smstext.Replace)
-		if err != nil {
-			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: fmt.Sprintf("content cannot be encoded with coding %d: %v", p.DataCoding, err)}
-		}
-		p.ShortMessage = data
+	if err := encode(m, &p); err != nil {
+		return nil, err
 	}
-	opts := smstext.Options{Method: s.cfg.Split, Wide: s.cfg.WideRef, MaxParts: s.cfg.MaxParts, Overflow: s.cfg.Overflow}
+	opts := s.split()
 	if opts.Count(p.ShortMessage, p.DataCoding) > 1 {
 		opts.Reference = s.refs.Next(p.Dest.Addr)
 	}
 	cut, err := smstext.Split(p.ShortMessage, p.DataCoding, opts)
 	if errors.Is(err, smstext.ErrTooManyParts) {
-		return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "content",
-			Detail: fmt.Sprintf("content needs %d parts, long_content_max_parts is %d", opts.Count(p.ShortMessage, p.DataCoding), s.cfg.MaxParts)}
+		return nil, s.tooMany(opts.Count(p.ShortMessage, p.DataCoding))
 	} else if err != nil {
 		return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: err.Error()}
 	}
@@ -87,6 +82,45 @@ func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
 		out[i] = pdu.SubmitSM{Message: q}
 	}
 	return out, nil
+}
+
+// encode gives p the user data of a message: of text, in p's coding.
+func encode(m *Message, p *pdu.Message) error {
+	if !m.IsText {
+		return nil
+	}
+	data, err := smstext.Encode(m.Text, p.DataCoding, smstext.Replace)
+	if err != nil {
+		return &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: fmt.Sprintf("content cannot be encoded with coding %d: %v", p.DataCoding, err)}
+	}
+	p.ShortMessage = data
+	return nil
+}
+
+func (s *Service) split() smstext.Options {
+	return smstext.Options{Method: s.cfg.Split, Wide: s.cfg.WideRef, MaxParts: s.cfg.MaxParts, Overflow: s.cfg.Overflow}
+}
+
+func (s *Service) tooMany(parts int) error {
+	return &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: fmt.Sprintf("content needs %d parts, long_content_max_parts is %d", parts, s.cfg.MaxParts)}
+}
+
+// Count tells into how many parts Submit would cut a message that came over HTTP, as it is
+// now. Errors are those of Submit.
+func (s *Service) Count(m *Message) (int, error) {
+	p := m.PDU
+	if err := encode(m, &p); err != nil {
+		return 0, err
+	}
+	opts := s.split()
+	n := max(1, opts.Count(p.ShortMessage, p.DataCoding))
+	if n > s.cfg.MaxParts {
+		if s.cfg.Overflow == smstext.Reject {
+			return 0, s.tooMany(n)
+		}
+		n = s.cfg.MaxParts
+	}
+	return n, nil
 }
 
 // esmClass is that of the original: store and forward for a single message and for SAR
