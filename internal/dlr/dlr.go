@@ -32,8 +32,11 @@ type Config struct {
 	// LastPartOnly makes the receipt of the last part the DLR of a long message, as the
 	// original does (dlr_parts = last). Default: the worst state of all parts, once all are final.
 	LastPartOnly bool
-	Workers      int  // batches in work at a time and queue, default 2
-	LogPrivacy   bool // log no message text, not even at level debug
+	// Accepted tells an ESME that asked for a receipt already when the SMSC has taken its message,
+	// by the state ACCEPTD (smpp_receipt_on_success_submit_sm_resp).
+	Accepted   bool
+	Workers    int  // batches in work at a time and queue, default 2
+	LogPrivacy bool // log no message text, not even at level debug
 }
 
 // batchMax is the number of events that one journal entry settles at most.
@@ -144,7 +147,7 @@ func (e *effects) add(f func(*journal.Entry), after ...func()) {
 // finish acks d, queues a DLR if there is one, and forgets requests, the one that the DLR
 // answers first. If another event of the same batch did that already this one is its repeat,
 // and d is acked only.
-func (e *effects) finish(d *queue.Delivery, dlr *queue.HTTPDLR, forget []sms.MessageID, after ...func()) {
+func (e *effects) finish(d *queue.Delivery, dlr *queue.Publication, forget []sms.MessageID, after ...func()) {
 	e.add(func(entry *journal.Entry) {
 		entry.Ack = append(entry.Ack, journal.Ack{Delivery: d})
 		if len(forget) > 0 && e.ended[forget[0]] {
@@ -158,7 +161,7 @@ func (e *effects) finish(d *queue.Delivery, dlr *queue.HTTPDLR, forget []sms.Mes
 			entry.Forget = append(entry.Forget, id)
 		}
 		if dlr != nil {
-			entry.Publish = append(entry.Publish, queue.Publication{Queue: queue.DLRThrowerHTTP, Message: dlr.Message()})
+			entry.Publish = append(entry.Publish, *dlr)
 		}
 	}, after...)
 }

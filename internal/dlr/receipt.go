@@ -57,7 +57,7 @@ func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) er
 		Err: orMissing(ev.Err), Text: ev.Text}
 	done := final(ev.State)
 	if m.Parts > 1 {
-		if dlr, done, err = l.longMessage(ctx, dlr, m, ev, req.Expiry); err != nil {
+		if dlr, done, err = l.longMessage(ctx, dlr, m, ev, req.Expiry-sms.QueueStay); err != nil {
 			return err
 		}
 	}
@@ -79,18 +79,18 @@ func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) er
 			forget = nil
 		}
 	}
-	fx.finish(d, dlr, forget, func() {
+	pub := l.publication(&req, dlr, false)
+	fx.finish(d, pub, forget, func() {
 		l.Metrics.Receipts.Add(1)
-		l.forwarded(dlr, ev.Text)
+		if pub != nil {
+			l.forwarded(dlr, ev.Text)
+		}
 	})
 	return nil
 }
 
-// forwarded counts and logs a DLR that was queued, if there is one.
+// forwarded counts and logs a DLR that was queued.
 func (l *Lookup) forwarded(dlr *queue.HTTPDLR, text string) {
-	if dlr == nil {
-		return
-	}
 	l.Metrics.Forwarded.Add(1)
 	l.log.Debug("DLR queued", "msgid", string(dlr.MsgID), "status", dlr.Status, "level", dlr.Level,
 		"text", logging.Content{Text: text, Privacy: l.cfg.LogPrivacy})

@@ -56,9 +56,12 @@ func (l *Lookup) submission(ctx context.Context, d *queue.Delivery, fx *effects)
 	if both {
 		forget = append(forget, queue.LevelOne(req.MsgID))
 	}
-	fx.finish(d, dlr, forget, func() {
+	pub := l.publication(&req, dlr, true)
+	fx.finish(d, pub, forget, func() {
 		l.Metrics.Submissions.Add(1)
-		l.forwarded(dlr, "")
+		if pub != nil {
+			l.forwarded(dlr, "")
+		}
 	})
 	return nil
 }
