@@ -91,7 +91,7 @@ type ReceiptRequest struct {
 	CID    ConnectorID
 	Report Report
 	Parts  int           // number of parts, at least 1
-	Expiry time.Duration // how long a receipt is waited for (dlr_expiry of the connector)
+	Expiry time.Duration // QueueStay, then dlr_expiry of the connector, which a Mapping starts anew
 
 	// For OriginHTTP.
 	URL    string
@@ -103,6 +103,11 @@ type ReceiptRequest struct {
 	RegisteredDelivery uint8
 	SubmittedAt        time.Time
 }
+
+// QueueStay is how long a message may wait in its queue, behind a connector that does not
+// run, before the request for its receipts is dropped: the time in the queue is no part of
+// dlr_expiry.
+const QueueStay = 90 * 24 * time.Hour
 
 // Mapping leads from the SMSC's identifier of one part to our message: the
 // queue-msgid:<cid>:<smpp_msgid> record.
