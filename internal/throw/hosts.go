@@ -1,21 +1,24 @@
 package throw
 
 import (
+	"maps"
 	"net"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
+
+	"jasmind/internal/queue"
 )
 
 // hosts bounds what is under way to each host, so that one dead endpoint never delays another:
 // at most perHost calls at a time, and a number of DLRs that wait here in order; the rest goes
 // back to its queue until about the time when its turn comes.
 //
-// How many may wait depends on the room that is left: a host has no more of them here than there
-// is room for others, and when that gets scarce those with the most give theirs back. So
-// a burst for the only busy host waits here and not in the queue, while many dead hosts,
-// however many DLRs they have, leave room for the next one.
+// A host that answers so fast that who waits will not wait long may use all the room there is:
+// sending back what is called in a moment only costs. Any other has no more DLRs here than
+// there is room for others, and when that gets scarce the one with the most gives the
+// last of them back. So many dead hosts, however many DLRs they have, leave room for the next one.
 type hosts struct {
 	perHost, wait int
 	room          int // DLRs that can be here at all
@@ -28,9 +31,13 @@ type hosts struct {
 type host struct {
 	active  int
 	waiting []job
-	typical time.Duration // moving average of a call
+	typical time.Duration // moving average of a call, 0: none ended yet
+	last    time.Time     // when a call ended, or the first one began
 	turn    time.Time     // when the last DLR that was sent back comes again
 }
+
+// idleHosts is how many hosts are remembered that nothing is called of.
+const idleHosts = 4096
 
 func newHosts(cfg *Config) *hosts {
 	return &hosts{perHost: cfg.PerHost, wait: cfg.WaitPerHost, room: cfg.Prefetch, byName: make(map[string]*host)}
@@ -44,7 +51,7 @@ const (
 	full                  // back to the queue
 )
 
-// Bounds of the time for which a DLR is sent back.
+// Bounds of the time for which a DLR is sent back. A shorter wait than the lower one is spent here.
 const (
 	deferMin = time.Second
 	deferMax = 10 * time.Minute
@@ -57,83 +64,122 @@ type sentBack struct {
 }
 
 // take finds a place for a DLR. back are those that go to their queue for that: j itself, when the
-// verdict is full, or another one.
+// verdict is full, or others.
 func (hs *hosts) take(j job, now time.Time) (v verdict, back []sentBack) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	h := hs.byName[j.host]
-	if h == nil {
-		h = &host{}
-		hs.byName[j.host] = h
-	}
+	h := hs.host(j.host)
 	free := hs.room - hs.held
+	fast := !hs.slow(h, now)
 	switch {
-	case h.active == 0 || h.active < min(hs.perHost, free/8):
+	case h.active == 0 || h.active < hs.perHost && (fast && h.typical > 0 || h.active < free/8):
+		if h.active == 0 {
+			h.last = now
+		}
 		h.active++
 		v = start
-	case len(h.waiting) < min(hs.wait, free):
+	case len(h.waiting) < hs.wait && (len(h.waiting) < free || fast && free > 0):
 		h.waiting = append(h.waiting, j)
 		v = queued
 	default:
-		return full, []sentBack{{j, hs.untilTurn(h, now)}}
+		return full, []sentBack{{j, hs.untilTurn(h, j, now)}}
 	}
 	hs.held++
-	if free <= hs.room/8 {
-		back = hs.shed(now)
-	}
-	return v, back
+	return v, hs.shed(now)
 }
 
-// shed sends back the last DLR that waits for the host with the most of them.
-func (hs *hosts) shed(now time.Time) []sentBack {
-	var most *host
-	for _, h := range hs.byName {
-		if most == nil || len(h.waiting) > len(most.waiting) {
-			most = h
+func (hs *hosts) host(name string) *host {
+	h := hs.byName[name]
+	if h == nil {
+		if len(hs.byName) >= idleHosts {
+			maps.DeleteFunc(hs.byName, func(_ string, h *host) bool { return h.active == 0 })
 		}
+		h = &host{}
+		hs.byName[name] = h
 	}
-	last := len(most.waiting) - 1
-	if last < 0 {
-		return nil // all are being called
-	}
-	j := most.waiting[last]
-	most.waiting[last] = job{}
-	most.waiting = most.waiting[:last]
-	hs.held--
-	return []sentBack{{j, hs.untilTurn(most, now)}}
+	return h
 }
 
-// untilTurn says for how long a DLR is sent back: one call ends every so often, and before this DLR
-// it is the turn of those that wait here and of those that were sent back already.
-func (hs *hosts) untilTurn(h *host, now time.Time) time.Duration {
-	every := h.typical / time.Duration(hs.perHost)
-	turn := now.Add(every * time.Duration(len(h.waiting)))
+// delay is how long the next DLR of a host would wait here, going by the calls so far.
+func (hs *hosts) delay(h *host) time.Duration {
+	return h.typical * time.Duration(len(h.waiting)) / time.Duration(hs.perHost)
+}
+
+// hangs tells that a host is called and did not answer for a while.
+func (h *host) hangs(now time.Time) bool { return h.active > 0 && now.Sub(h.last) >= deferMin }
+
+func (hs *hosts) slow(h *host, now time.Time) bool { return h.hangs(now) || hs.delay(h) >= deferMin }
+
+// relieve sends back what waits here longer than it should, when room is scarce. It is called
+// from time to time, since a host that has all the room and stops answering keeps anything
+// else from happening.
+func (hs *hosts) relieve(now time.Time) []sentBack {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return hs.shed(now)
+}
+
+// shed sends back the last DLRs of the hosts with the most of them, until an eighth of the room
+// is free; only of hosts where they wait long.
+func (hs *hosts) shed(now time.Time) (back []sentBack) {
+	for hs.room-hs.held < hs.room/8 {
+		var most *host
+		for _, h := range hs.byName {
+			if hs.slow(h, now) && (most == nil || len(h.waiting) > len(most.waiting)) {
+				most = h
+			}
+		}
+		if most == nil || len(most.waiting) == 0 {
+			break
+		}
+		last := len(most.waiting) - 1
+		j := most.waiting[last]
+		most.waiting[last] = job{}
+		most.waiting = most.waiting[:last]
+		hs.held--
+		back = append(back, sentBack{j, hs.untilTurn(most, j, now)})
+	}
+	return back
+}
+
+// untilTurn says for how long a DLR is sent back: before it is the turn of those that wait
+// here and of those that were sent back already. That is a guess from the past; lest a wrong one
+// lets a host idle that has recovered, it is at most twice as long as the last time.
+func (hs *hosts) untilTurn(h *host, j job, now time.Time) time.Duration {
+	turn := now.Add(hs.delay(h))
 	if h.turn.After(turn) {
 		turn = h.turn
 	}
-	h.turn = turn.Add(every)
+	h.turn = turn.Add(h.typical / time.Duration(hs.perHost))
 	if last := now.Add(deferMax); h.turn.After(last) {
 		h.turn = last
 	}
-	return max(h.turn.Sub(now), deferMin)
+	before := j.d.Attempts - int(j.d.Headers.Int(queue.HeaderThrows)) // how often it was sent back
+	most := deferMax
+	if before < 9 {
+		most = deferMin << max(before, 0)
+	}
+	if h.hangs(now) {
+		return most
+	}
+	return min(max(h.turn.Sub(now), deferMin), most)
 }
 
-// next takes note of how long the last call took and gives the caller of a host its next
+// next takes note of how long the call took that ended now, and gives the caller of a host its next
 // job; false ends its turn.
-func (hs *hosts) next(name string, took time.Duration) (job, bool) {
+func (hs *hosts) next(name string, took time.Duration, now time.Time) (job, bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	h := hs.byName[name]
+	h.last = now
 	hs.held--
 	if h.typical == 0 {
-		h.typical = took
+		h.typical = max(took, 1)
 	} else {
 		h.typical += (took - h.typical) / 8
 	}
 	if len(h.waiting) == 0 {
-		if h.active--; h.active == 0 {
-			delete(hs.byName, name)
-		}
+		h.active--
 		return job{}, false
 	}
 	j := h.waiting[0]

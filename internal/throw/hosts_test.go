@@ -37,18 +37,24 @@ func TestHostsBoundCallsAndWaiting(t *testing.T) {
 	}
 }
 
-func TestOneBusyHostMayUseHalfOfTheRoom(t *testing.T) {
+func TestHostThatDoesNotAnswerMayUseHalfOfTheRoom(t *testing.T) {
+	now := time.Unix(1e9, 0)
 	hs := testHosts(16, 1024, 1024)
-	got, _ := takeMany(hs, "a", 2000, time.Now())
-	if held := got[start] + got[queued]; got[start] != 16 || held < 500 || held > 530 {
-		t.Errorf("started %d, waiting %d; want 16 and about half of 1024 altogether", got[start], got[queued])
+	hs.take(testJob("a"), now)
+	got, _ := takeMany(hs, "a", 2000, now.Add(2*time.Second))
+	if held := 1 + got[start] + got[queued]; got[start] != 15 || held < 500 || held > 530 {
+		t.Errorf("started %d, waiting %d; want 15 more and about half of 1024 altogether", got[start], got[queued])
 	}
 }
 
 func TestManyDeadHostsLeaveRoomForTheNext(t *testing.T) {
 	hs := testHosts(16, 1024, 1024)
+	now := time.Unix(1e9, 0)
 	for i := range 80 {
-		takeMany(hs, fmt.Sprint("dead", i), 5000, time.Now())
+		takeMany(hs, fmt.Sprint("dead", i), 500, now)
+		now = now.Add(2 * time.Second)
+		hs.relieve(now)
+		takeMany(hs, fmt.Sprint("dead", i), 500, now)
 	}
 	if hs.held >= hs.room {
 		t.Fatalf("80 dead hosts hold %d of %d places", hs.held, hs.room)
@@ -70,15 +76,15 @@ func TestWaitingJobsLeaveInOrder(t *testing.T) {
 		}
 	}
 	for i := range want {
-		if j, ok := hs.next("a", time.Millisecond); !ok || j.d != want[i] {
+		if j, ok := hs.next("a", time.Millisecond, time.Now()); !ok || j.d != want[i] {
 			t.Fatalf("job %d is another one (%v)", i, ok)
 		}
 	}
-	if _, ok := hs.next("a", time.Millisecond); ok {
+	if _, ok := hs.next("a", time.Millisecond, time.Now()); ok {
 		t.Error("a job nobody gave")
 	}
-	if len(hs.byName) != 0 || hs.held != 0 {
-		t.Errorf("an idle host is remembered: %d hosts, %d held", len(hs.byName), hs.held)
+	if h := hs.byName["a"]; h.active != 0 || hs.held != 0 {
+		t.Errorf("%d active, %d held", h.active, hs.held)
 	}
 }
 
@@ -86,32 +92,97 @@ func TestDLRsAreSentBackUntilAboutTheirTurn(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	hs := testHosts(2, 1, 100)
 	hs.take(testJob("a"), now)
-	hs.next("a", 4*time.Second) // typical: 4 s, so that a call ends every 2 s
-	hs.take(testJob("a"), now)
-	h := hs.byName["a"]
-	h.typical = 4 * time.Second
-	takeMany(hs, "a", 2, now) // the second call, and one that waits
+	hs.next("a", 4*time.Second, now) // typical: 4 s, so that a call ends every 2 s
+	takeMany(hs, "a", 3, now)        // two calls, and one that waits
+	again := testJob("a")
+	again.d.Attempts = 20
 	for i, want := range []time.Duration{4 * time.Second, 6 * time.Second, 8 * time.Second} {
-		if got, after := takeMany(hs, "a", 1, now); got[full] != 1 || after != want {
-			t.Errorf("DLR %d: verdicts %v after %v, want full after %v", i, got, after, want)
+		if v, back := hs.take(again, now); v != full || len(back) != 1 || back[0].after != want {
+			t.Errorf("DLR %d: verdict %v, %v, want full after %v", i, v, back, want)
 		}
 	}
 	// What was promised is over after its time: nothing has to come back for that.
-	if _, after := takeMany(hs, "a", 1, now.Add(time.Hour)); after != 4*time.Second {
-		t.Errorf("an hour later it is %v, want 4s", after)
+	later := now.Add(time.Hour)
+	hs.next("a", 4*time.Second, later)
+	hs.take(testJob("a"), later)
+	if _, back := hs.take(again, later); back[0].after != 4*time.Second {
+		t.Errorf("an hour later it is %v, want 4s", back[0].after)
 	}
 }
 
-func TestDeferralIsBounded(t *testing.T) {
+func TestADLRIsSentBackForAtMostTwiceAsLongAsBefore(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	for name, hs := range map[string]*hosts{"slow": testHosts(1, 1, 100), "hangs": testHosts(1, 1, 100)} {
+		takeMany(hs, "a", 2, now)
+		if name == "slow" {
+			hs.byName["a"].typical, hs.byName["a"].turn = time.Hour, now.Add(time.Hour)
+		}
+		for attempts, want := range map[int]time.Duration{0: 1, 1: 2, 2: 4, 8: 256, 9: 600, 1000: 600} {
+			j := testJob("a")
+			j.d.Attempts = attempts + 3
+			j.d.Headers = j.d.Headers.WithInt(queue.HeaderThrows, 3) // failed calls are not counted
+			if _, back := hs.take(j, now.Add(2*time.Second)); len(back) != 1 || back[0].after != want*time.Second {
+				t.Errorf("%s, sent back %d times: %v, want %v", name, attempts, back, want*time.Second)
+			}
+		}
+	}
+}
+
+func TestHostOfWhichNothingIsKnownIsTriedAgainSoon(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	hs := testHosts(1, 1, 100)
 	takeMany(hs, "a", 2, now)
-	if _, after := takeMany(hs, "a", 1, now); after != deferMin {
-		t.Errorf("of a host that never ended a call: %v, want %v", after, deferMin)
+	if _, after := takeMany(hs, "a", 1000, now); after != deferMin {
+		t.Errorf("sent back for %v, want %v", after, deferMin)
 	}
-	hs.byName["a"].typical = 30 * time.Second
-	if _, after := takeMany(hs, "a", 100000, now); after != deferMax {
-		t.Errorf("behind 100000 others: %v, want %v", after, deferMax)
+}
+
+// A host that answers fast may use all the room; what comes then is the broker's to keep.
+func TestFastHostMayUseAllRoom(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	hs := testHosts(16, 1024, 1024)
+	hs.take(testJob("a"), now)
+	hs.next("a", time.Millisecond, now)
+	if got, _ := takeMany(hs, "a", 1024, now); got[full] != 0 || got[start] != 16 {
+		t.Errorf("%d started, %d of 1024 sent back", got[start], got[full])
+	}
+	if back := hs.relieve(now.Add(time.Millisecond)); back != nil {
+		t.Errorf("%d sent back soon after", len(back))
+	}
+}
+
+// A fast host that stops answering while it has all the room gives some of it back, the last that came first.
+func TestHostThatStopsAnsweringGivesRoomBack(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	hs := testHosts(16, 1024, 1024)
+	hs.take(testJob("a"), now)
+	hs.next("a", time.Millisecond, now)
+	takeMany(hs, "a", 1023, now)
+	last := testJob("a")
+	hs.take(last, now)
+	back := hs.relieve(now.Add(2 * time.Second))
+	if len(back) != 128 || back[0].j.d != last.d {
+		t.Fatalf("%d sent back, want 128 and the last one first", len(back))
+	}
+	for _, b := range back {
+		if b.after < deferMin || b.after > deferMax {
+			t.Fatalf("sent back for %v", b.after)
+		}
+	}
+	if v, _ := hs.take(testJob("b"), now.Add(2*time.Second)); v != start {
+		t.Errorf("another host got verdict %d, want start", v)
+	}
+}
+
+func TestIdleHostsAreForgottenWhenThereAreMany(t *testing.T) {
+	hs := testHosts(1, 10, 100)
+	for i := range 3 * idleHosts {
+		name := fmt.Sprint(i)
+		hs.take(testJob(name), time.Now())
+		hs.next(name, time.Millisecond, time.Now())
+	}
+	if n := len(hs.byName); n > idleHosts {
+		t.Errorf("%d hosts are remembered, want at most %d", n, idleHosts)
 	}
 }
 
@@ -119,34 +190,45 @@ func TestDeferralIsBounded(t *testing.T) {
 func TestHostsLoseNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		hs := testHosts(1+r.IntN(4), 1+r.IntN(8), 1+r.IntN(64))
+		hs := testHosts(1+r.IntN(4), 1+r.IntN(64), 1+r.IntN(64))
 		active := map[string]int{}
 		given, back, out := 0, 0, 0
+		now := time.Unix(1e9, 0)
 		finish := func(name string) {
 			out++
-			if _, ok := hs.next(name, time.Duration(r.IntN(1000))*time.Millisecond); !ok {
+			if _, ok := hs.next(name, time.Duration(r.IntN(1000))*time.Millisecond, now); !ok {
 				active[name]--
 			}
 		}
+		returned := func(sent []sentBack) {
+			back += len(sent)
+			for _, b := range sent {
+				if b.after < deferMin || b.after > deferMax {
+					t.Fatalf("sent back for %v", b.after)
+				}
+			}
+		}
 		for range 500 {
+			now = now.Add(time.Duration(r.IntN(1000)) * time.Millisecond)
 			name := fmt.Sprint(r.IntN(6))
-			if r.IntN(3) > 0 {
+			switch n := r.IntN(10); {
+			case n < 6:
 				given++
-				v, sent := hs.take(testJob(name), time.Unix(int64(given), 0))
+				v, sent := hs.take(testJob(name), now)
 				if v == start {
 					active[name]++
 				}
-				back += len(sent)
-				for _, b := range sent {
-					if b.after < deferMin || b.after > deferMax {
-						t.Fatalf("sent back for %v", b.after)
-					}
-				}
-			} else if active[name] > 0 {
+				returned(sent)
+			case n < 7:
+				returned(hs.relieve(now))
+			case active[name] > 0:
 				finish(name)
 			}
 			if active[name] > hs.perHost {
 				t.Fatalf("%d calls of one host, at most %d", active[name], hs.perHost)
+			}
+			if h := hs.byName[name]; h != nil && len(h.waiting) > hs.wait {
+				t.Fatalf("%d wait for one host, at most %d", len(h.waiting), hs.wait)
 			}
 		}
 		for name := range active {
@@ -154,8 +236,8 @@ func TestHostsLoseNothing(t *testing.T) {
 				finish(name)
 			}
 		}
-		if out+back != given || hs.held != 0 || len(hs.byName) != 0 {
-			t.Fatalf("%d given, %d called, %d sent back; %d held, %d hosts left", given, out, back, hs.held, len(hs.byName))
+		if out+back != given || hs.held != 0 {
+			t.Fatalf("%d given, %d called, %d sent back; %d held", given, out, back, hs.held)
 		}
 	}
 }

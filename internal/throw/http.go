@@ -129,6 +129,9 @@ func NewHTTP(cfg Config, broker consumer, j journal.Journal, log *slog.Logger) *
 // durable.
 const settleGrace = 5 * time.Second
 
+// reliefInterval is how often hosts that hold the room and stopped answering are looked for.
+const reliefInterval = 250 * time.Millisecond
+
 // errEnded is what becomes of a thrower whose queue was deleted.
 var errEnded = errors.New("the subscription ended")
 
@@ -175,10 +178,14 @@ type run struct {
 }
 
 func (r *run) consume(ctx context.Context, c queue.Consumer) error {
+	relief := time.NewTicker(reliefInterval)
+	defer relief.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case now := <-relief.C:
+			r.giveBack(r.hosts.relieve(now))
 		case d, ok := <-c.C():
 			if ok {
 				r.dispatch(ctx, d)
@@ -222,6 +229,10 @@ func (r *run) dispatch(ctx context.Context, d *queue.Delivery) {
 	if v == start {
 		r.callers.Go(func() { r.serve(ctx, j) })
 	}
+	r.giveBack(back)
+}
+
+func (r *run) giveBack(back []sentBack) {
 	for _, b := range back {
 		r.done <- outcome{d: b.j.d, kind: deferred, after: b.after}
 	}
@@ -236,7 +247,8 @@ func (r *run) serve(ctx context.Context, j job) {
 			return // cut off: it says nothing of the endpoint
 		}
 		r.done <- o
-		j, ok = r.hosts.next(j.host, time.Since(began))
+		ended := time.Now()
+		j, ok = r.hosts.next(j.host, ended.Sub(began), ended)
 	}
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"jasmind/internal/journal"
 	"jasmind/internal/journal/embedded"
 	"jasmind/internal/localdb"
 	"jasmind/internal/queue"
@@ -23,7 +25,7 @@ type stack struct {
 	db *localdb.DB
 }
 
-func openStack(t *testing.T, dir string) *stack {
+func openStack(t testing.TB, dir string) *stack {
 	t.Helper()
 	db, err := localdb.Open(dir, localdb.Config{})
 	if err != nil {
@@ -39,7 +41,7 @@ func openStack(t *testing.T, dir string) *stack {
 	return &stack{q, embedded.New(db, q, storepebble.New(db)), db}
 }
 
-func (s *stack) shut(t *testing.T) {
+func (s *stack) shut(t testing.TB) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -153,4 +155,57 @@ func TestDLRWhoseCallWasCutOffIsThrownAfterARestart(t *testing.T) {
 		t.Fatalf("%d DLRs in the queue, %v", n, err)
 	}
 	s.until(t, Config{}, second)
+}
+
+// BenchmarkThrow throws a backlog at one endpoint that answers at once.
+func BenchmarkThrow(b *testing.B) {
+	srv := httptest.NewServer(http.HandlerFunc(ack))
+	defer srv.Close()
+	s := openStack(b, b.TempDir())
+	defer s.shut(b)
+	var ps []queue.Publication
+	for range b.N {
+		ps = append(ps, queue.Publication{Queue: queue.DLRThrowerHTTP, Message: level2(srv.URL).Message()})
+		if len(ps) == 500 {
+			if err := s.Publish(b.Context(), ps...); err != nil {
+				b.Fatal(err)
+			}
+			ps = ps[:0]
+		}
+	}
+	if err := s.Publish(b.Context(), ps...); err != nil {
+		b.Fatal(err)
+	}
+	count := &counting{Journal: s.Journal, left: b.N, done: make(chan struct{})}
+	th := NewHTTP(Config{}, s, count, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	go func() { ended <- th.Run(ctx) }()
+	<-count.done
+	b.StopTimer()
+	cancel()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "DLR/s")
+	b.ReportMetric(float64(th.Metrics.Deferred.Load()), "deferred")
+}
+
+// counting closes done when so many deliveries were acknowledged.
+type counting struct {
+	*embedded.Journal
+	left int
+	done chan struct{}
+}
+
+func (c *counting) Commit(ctx context.Context, e *journal.Entry) error {
+	err := c.Journal.Commit(ctx, e)
+	if err == nil {
+		if c.left -= len(e.Ack); c.left == 0 {
+			close(c.done)
+		}
+	}
+	return err
 }
