@@ -36,7 +36,7 @@ func (u *User) AuthoriseHTTPSend(r *HTTPSend) error {
 		field, text    string
 	}{
 		{true, a.HTTPSend, "", "Cannot send MT messages"},
-		{r.Long, a.HTTPLongContent, "content", "Long content not authorized"},
+		{r.Long, a.HTTPLongContent, "content", longRefused},
 		{r.Level, a.DLRLevel, "dlr-level", "Setting dlr level not authorized"},
 		{r.Method, a.HTTPDLRMethod, "dlr-method", "Setting dlr method not authorized"},
 		{r.From.Set, a.SourceAddr, "from", "Setting source address not authorized"},
@@ -67,6 +67,16 @@ func (u *User) AuthoriseHTTPSend(r *HTTPSend) error {
 				Detail: fmt.Sprintf("Value filter failed for user [%s] (%s filter mismatch).", u.Username, rule.name),
 			}
 		}
+	}
+	return nil
+}
+
+const longRefused = "Long content not authorized"
+
+// AuthoriseLong tells whether the user may send more than one part over HTTP.
+func (u *User) AuthoriseLong() error {
+	if !u.MT.Authorization.HTTPLongContent {
+		return u.unauthorised("content", longRefused)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
-	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
 	"jasmind/internal/smstext"
 )
@@ -20,9 +19,17 @@ type router struct {
 	bound func(sms.ConnectorID) bool
 }
 
-// RouteMT gives the connector of the first route, from the highest order down, whose
-// filters match.
-func (r *router) RouteMT(m *mt.Message) (*smppc.Config, error) {
+// RouteMT gives the first route, from the highest order down, whose filters match.
+func (r *router) RouteMT(m *mt.Message) (mt.Route, error) {
+	return r.route(m, func(c routing.Connector) bool { return r.bound(sms.ConnectorID(c.ID)) })
+}
+
+// RateMT is RouteMT for a message that will not be sent.
+func (r *router) RateMT(m *mt.Message) (mt.Route, error) {
+	return r.route(m, func(routing.Connector) bool { return true })
+}
+
+func (r *router) route(m *mt.Message, bound func(routing.Connector) bool) (mt.Route, error) {
 	snap := r.state.Snapshot()
 	content := m.Text
 	if !m.IsText {
@@ -33,15 +40,15 @@ func (r *router) RouteMT(m *mt.Message) (*smppc.Config, error) {
 		User: m.UID, Group: m.GID, Time: time.Now(), Tags: m.Tags,
 	})
 	if route == nil {
-		return nil, &sms.Error{Reason: sms.ReasonNoRoute}
+		return mt.Route{}, &sms.Error{Reason: sms.ReasonNoRoute}
 	}
-	c, ok := route.Choose(func(c routing.Connector) bool { return r.bound(sms.ConnectorID(c.ID)) })
+	c, ok := route.Choose(bound)
 	if !ok {
-		return nil, &sms.Error{Reason: sms.ReasonNotBound}
+		return mt.Route{}, &sms.Error{Reason: sms.ReasonNotBound}
 	}
 	cfg := snap.SMPPConnector(sms.ConnectorID(c.ID))
 	if cfg == nil {
-		return nil, &sms.Error{Reason: sms.ReasonConnector, Detail: "connector " + c.ID + " does not exist"}
+		return mt.Route{}, &sms.Error{Reason: sms.ReasonConnector, Detail: "connector " + c.ID + " does not exist"}
 	}
-	return &cfg.Config, nil
+	return mt.Route{Connector: &cfg.Config, Rate: route.Rate}, nil
 }

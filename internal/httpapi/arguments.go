@@ -8,8 +8,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
+	"jasmind/internal/account"
 	"jasmind/internal/sms"
 )
 
@@ -18,6 +20,7 @@ import (
 type arguments struct {
 	names  []string
 	values map[string]string
+	given  int // how many of names the sender gave, the others are defaults; 0: not told yet
 }
 
 func (a *arguments) add(name, value string) {
@@ -36,6 +39,15 @@ func (a *arguments) set(name, value string) {
 }
 
 func (a *arguments) get(name string) string { return a.values[name] }
+
+// param is a parameter as authorisation looks at it.
+func (a *arguments) param(name string) account.Param {
+	value, ok := a.values[name]
+	return account.Param{Set: ok, Value: value}
+}
+
+// asked tells whether the sender himself gave a parameter that has a default.
+func (a *arguments) asked(name string) bool { return slices.Contains(a.names[:a.given], name) }
 
 func (a *arguments) has(name string) bool { _, ok := a.values[name]; return ok }
 

@@ -38,6 +38,7 @@ var sendFields = fields{
 // dlrDefaults fills in what the sender left out (Jasmin: any of dlr-url and dlr-level
 // means dlr=yes; level 1 and POST are the defaults).
 func (a *arguments) dlrDefaults() {
+	a.given = len(a.names)
 	if len(a.names) == 0 {
 		return
 	}

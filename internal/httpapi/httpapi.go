@@ -63,6 +63,8 @@ type authenticator interface {
 // submitter takes messages.
 type submitter interface {
 	Submit(ctx context.Context, m *mt.Message) (mt.Accepted, error)
+	// Count tells into how many parts a message would be cut.
+	Count(m *mt.Message) (int, error)
 }
 
 // Stats are the counters of the door, under the original's names. Fields may be read at any time.

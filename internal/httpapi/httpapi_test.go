@@ -31,9 +31,11 @@ type fakeAuth func(username, password string) (*account.User, error)
 
 func (f fakeAuth) Check(_ context.Context, u, p string) (*account.User, error) { return f(u, p) }
 
+var foo = &account.User{UID: "u1", GID: "g1", Username: "foo", Enabled: true, Credentials: account.DefaultCredentials()}
+
 func fooBar(u, p string) (*account.User, error) {
 	if u == "foo" && p == "bar" {
-		return &account.User{UID: "u1", GID: "g1"}, nil
+		return foo, nil
 	}
 	return nil, &sms.Error{Reason: sms.ReasonAuthentication, Detail: "Authentication failure for username:" + u}
 }
@@ -52,6 +54,10 @@ func (f *fakeSubmit) Submit(_ context.Context, m *mt.Message) (mt.Accepted, erro
 	}
 	f.got = append(f.got, m)
 	return mt.Accepted{ID: "07033084-5cfd-4812-90a4-e4d24ffb6e3d", CID: "abc", Parts: 1}, nil
+}
+
+func (f *fakeSubmit) Count(m *mt.Message) (int, error) {
+	return 1 + (len(m.Text)+len(m.PDU.ShortMessage))/161, nil
 }
 
 // syncBuffer is a buffer for several goroutines.
@@ -145,7 +151,7 @@ func TestRefusalsHaveTheDocumentedTexts(t *testing.T) {
 }
 
 func TestMessagesAreBuiltAsAsked(t *testing.T) {
-	base := mt.Message{UID: "u1", GID: "g1", Origin: sms.OriginHTTP}
+	base := mt.Message{UID: "u1", GID: "g1", User: foo, Origin: sms.OriginHTTP}
 	with := func(f func(*mt.Message)) *mt.Message {
 		m := base
 		m.PDU.Dest.Addr = "06222172"

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"jasmind/internal/account"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -116,13 +117,43 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	if err != nil {
 		return mt.Accepted{}, err
 	}
-	m.UID, m.GID = user.UID, user.GID
+	if err := s.authorise(user, a, m); err != nil {
+		return mt.Accepted{}, err
+	}
 	acc, err := s.submit.Submit(ctx, m)
 	if err != nil {
 		return mt.Accepted{}, spelled(err)
 	}
 	s.logSent(a, m, acc)
 	return acc, nil
+}
+
+// authorise refuses what the user may not send, and makes the message his: with his
+// default source address if he gave none.
+func (s *Server) authorise(user *account.User, a *arguments, m *mt.Message) error {
+	r := account.HTTPSend{
+		To: a.get("to"), From: a.param("from"), Content: a.param("content"), Hex: a.has("hex-content"),
+		Priority: a.param("priority"), Validity: a.param("validity-period"), Schedule: a.has("sdt"),
+		Level: a.asked("dlr-level"), Method: a.asked("dlr-method"),
+	}
+	if !user.MT.Authorization.HTTPLongContent {
+		n, err := s.submit.Count(m)
+		if err != nil {
+			return err
+		}
+		r.Long = n > 1
+	}
+	if err := user.AuthoriseHTTPSend(&r); err != nil {
+		return err
+	}
+	s.own(user, a, m)
+	return nil
+}
+
+// own makes a message a user's.
+func (s *Server) own(user *account.User, a *arguments, m *mt.Message) {
+	m.UID, m.GID, m.User = user.UID, user.GID, user
+	m.PDU.Source.Addr = user.Source(a.param("from"))
 }
 
 // message builds what the arguments ask for. They are valid by their patterns.

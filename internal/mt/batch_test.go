@@ -47,12 +47,12 @@ func equalMessages(a, b pdu.Message) bool {
 // byDestination routes to the connector that the destination names.
 type byDestination struct{ *fake }
 
-func (r byDestination) RouteMT(m *Message) (*smppc.Config, error) {
+func (r byDestination) RouteMT(m *Message) (Route, error) {
 	if m.PDU.Dest.Addr == "nowhere" {
-		return nil, &sms.Error{Reason: sms.ReasonNoRoute}
+		return Route{}, &sms.Error{Reason: sms.ReasonNoRoute}
 	}
 	cfg := smppc.Default(sms.ConnectorID(m.PDU.Dest.Addr))
-	return &cfg, nil
+	return Route{Connector: &cfg}, nil
 }
 
 func TestSubmitAllKeepsTheOrderAndCommitsRunsTogether(t *testing.T) {

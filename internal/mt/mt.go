@@ -190,6 +190,9 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 	return results
 }
 
+// Forget drops what is remembered of a user who was removed.
+func (s *Service) Forget(uid sms.UserID) { s.rates.forget(uid) }
+
 // prepared is a message on its way to the journal.
 type prepared struct {
 	m   *Message
@@ -203,10 +206,14 @@ func (p *prepared) accepted() Accepted {
 
 // prepare does what comes before a message is made durable.
 func (s *Service) prepare(ctx context.Context, m *Message) (*prepared, error) {
-	cfg, err := s.router.RouteMT(m)
+	route, err := s.router.RouteMT(m)
 	if err != nil {
 		return nil, err
 	}
+	if err := s.rates.allow(m.User, m.Origin); err != nil {
+		return nil, err
+	}
+	cfg := route.Connector
 	now := time.UnixMilli(time.Now().UnixMilli()) // the precision of an envelope
 	env := &sms.Envelope{
 		ID:        m.ID,
@@ -226,7 +233,7 @@ func (s *Service) prepare(ctx context.Context, m *Message) (*prepared, error) {
 	if len(env.Parts) > 1 && m.Origin == sms.OriginHTTP && m.User != nil {
 		// The door looked already, yet the connector's coding can make a message longer.
 		if err := m.User.AuthoriseLong(); err != nil {
-			return Accepted{}, err
+			return nil, err
 		}
 	}
 	if err := s.limits.check(ctx, cfg); err != nil {

@@ -47,8 +47,12 @@ type fake struct {
 
 func newFake() *fake { return &fake{cfg: smppc.Default(cid)} }
 
-func (f *fake) RouteMT(*Message) (Route, error) { return Route{Connector: &f.cfg, Rate: f.rate}, f.routes }
-func (f *fake) RateMT(*Message) (Route, error)  { return Route{Connector: &f.cfg, Rate: f.rate}, f.routes }
+func (f *fake) RouteMT(*Message) (Route, error) {
+	return Route{Connector: &f.cfg, Rate: f.rate}, f.routes
+}
+func (f *fake) RateMT(*Message) (Route, error) {
+	return Route{Connector: &f.cfg, Rate: f.rate}, f.routes
+}
 
 func (f *fake) Length(context.Context, queue.Name) (int, error) {
 	f.asked.Add(1)
