@@ -255,11 +255,11 @@ func (s *Server) start(conn net.Conn) {
 // runs, until ctx ends, and then it is cut off.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.stopping = true
 	var err error
-	if s.ln != nil {
+	if s.ln != nil && !s.stopping {
 		err = s.ln.Close()
 	}
+	s.stopping = true
 	for c := range s.sessions {
 		c.stop()
 	}
