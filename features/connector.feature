@@ -1,0 +1,131 @@
+@connector
+Feature: Connectors to an SMSC
+
+  A connector keeps its sessions bound and never has more messages unanswered on one of
+  them than its window. What an SMSC cannot take now, or loses, is sent again.
+
+  Scenario: The SMSC drops the connection
+    Given a running gateway
+    And the connector binds
+    When the SMSC drops every connection
+    Then the connector binds again
+    When a message is sent
+    Then the SMSC gets the message
+
+  Scenario: The SMSC is down when the gateway starts
+    Given the SMSC is down
+    And a running gateway
+    When a message is sent
+    Then it is accepted
+    When the SMSC comes up
+    Then the SMSC gets the message
+
+  Scenario: The SMSC goes down and comes up again
+    Given a running gateway
+    When the SMSC is down
+    And a message is sent
+    Then it is accepted
+    When the SMSC comes up again
+    Then the SMSC gets the message
+    And the SMSC gets nothing else
+
+  Scenario: A refused bind is tried again
+    Given the SMSC refuses the first 3 binds with ESME_RBINDFAIL
+    And a running gateway
+    When a message is sent
+    Then the SMSC gets the message
+    And the SMSC was asked to bind 4 times or more
+
+  Scenario: Messages wait while the SMSC refuses the password
+    Given the SMSC refuses binds with ESME_RINVPASWD
+    And a running gateway
+    When a message is sent
+    Then it is accepted
+    And the SMSC was asked to bind 3 times or more
+    When the SMSC answers again
+    Then the SMSC gets the message
+
+  Scenario: A window is used up and never exceeded
+    Given the SMSC answers nothing
+    And the connector has:
+      | window | 5 |
+      | binds  | 2 |
+    And the SMSC throttles what exceeds 5 unanswered messages on a bind
+    And a running gateway
+    Then the SMSC has 2 bound sessions
+    When 4 clients send 10 messages each
+    Then every answer was a Success
+    And the SMSC gets 10 messages
+    And the SMSC refused nothing
+
+  @load
+  Scenario: Several binds under load, each within its window
+    Given the SMSC takes 1 to 20 milliseconds for an answer
+    And the SMSC throttles what exceeds 5 unanswered messages on a bind
+    And the connector has:
+      | window | 5 |
+      | binds  | 3 |
+    And a running gateway
+    When 10 clients send 30 messages each
+    Then every answer was a Success
+    And the SMSC gets every accepted message once
+    And the SMSC refused nothing
+
+  @load
+  Scenario: The throughput of a connector keeps an SMSC from throttling
+    Given the SMSC throttles more than 40 messages a second
+    And the connector has:
+      | submit_throughput | 20 |
+      | window            | 20 |
+    And a running gateway
+    When 5 clients send 12 messages each
+    Then every answer was a Success
+    And the SMSC gets every accepted message once
+    And the SMSC refused nothing
+
+  @load
+  Scenario: An SMSC that throttles gets every message, when it can take it
+    Given the SMSC answers ESME_RTHROTTLED to the next 25 messages
+    And the setting [sm-listener] submit_error_retrial is "{'ESME_RTHROTTLED': {'count': 20, 'delay': 0.1}}"
+    And a running gateway
+    When 5 clients send 20 messages each
+    Then every answer was a Success
+    And the SMSC gets every accepted message once
+    And the SMSC refused 25 messages
+
+  Scenario: The SMSC takes a message and loses its answer
+    Given the SMSC takes the next message and drops the connection in place of an answer
+    And a running gateway
+    When a message is sent
+    Then it is accepted
+    And the SMSC gets the message
+    And the SMSC gets the message again
+    And the SMSC gets nothing else
+
+  Scenario: An answer that does not come in time
+    Given the SMSC answers nothing
+    And the connector has:
+      | res_to | 0.2 |
+    And a running gateway
+    When a message is sent
+    Then the SMSC gets the message
+    When the SMSC answers again
+    Then the SMSC gets the message again
+
+  Scenario: A message from a mobile is refused for now, since no route for it exists
+    Given a running gateway
+    And the connector binds
+    Then the SMSC sends an unknown request, which is answered ESME_RX_T_APPN
+
+  @load
+  Scenario: The gateway stops in the middle of a load and loses nothing
+    Given the SMSC takes 5 to 30 milliseconds for an answer
+    And the connector has:
+      | window | 20 |
+    And a running gateway
+    When 10 clients keep sending
+    And 200 messages are accepted
+    And the gateway stops
+    And the clients stop
+    And the gateway starts again
+    Then the SMSC gets every accepted message once

@@ -1,0 +1,123 @@
+package steps
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/cucumber/godog"
+)
+
+func (w *World) connectorSteps(sc *godog.ScenarioContext) {
+	sc.Step(`^the connector has:$`, func(t *godog.Table) error {
+		if len(w.plan.connectors) == 0 {
+			if _, err := w.addConnector("abc", ""); err != nil {
+				return err
+			}
+		}
+		return w.setConnector(w.plan.connectors[0], t)
+	})
+	sc.Step(`^a connector "([\w-]+)" to the SMSC "(\w+)"$`, func(cid, name string) error {
+		_, err := w.addConnector(cid, name)
+		return err
+	})
+	sc.Step(`^the connector "([\w-]+)" has:$`, func(cid string, t *godog.Table) error {
+		c := w.plan.connector(cid)
+		if c == nil {
+			return fmt.Errorf("there is no connector %q", cid)
+		}
+		return w.setConnector(c, t)
+	})
+	sc.Step(`^the connector "([\w-]+)" goes to the SMSC "(\w+)"$`, func(cid, name string) error {
+		c := w.plan.connector(cid)
+		s, err := w.smsc(name)
+		if c == nil {
+			err = fmt.Errorf("there is no connector %q", cid)
+		}
+		if err != nil {
+			return err
+		}
+		c.to(s)
+		return nil
+	})
+	sc.Step(`^the SMSC "(\w+)" still has its 1 session with (\d+) unanswered messages$`, func(name string, n int) error {
+		s, err := w.smsc(name)
+		if err != nil {
+			return err
+		}
+		sim, err := s.simulator()
+		if err != nil {
+			return err
+		}
+		if st := sim.Stats(); st.Connections != 1 || st.Unanswered != uint64(n) || st.Submitted != uint64(n) {
+			return fmt.Errorf("%d connections were made, %d of %d messages are unanswered", st.Connections, st.Unanswered, st.Submitted)
+		}
+		if list := sim.Sessions(); len(list) != 1 || list[0].State != "BOUND_TRX" {
+			return fmt.Errorf("the sessions are %+v", list)
+		}
+		return nil
+	})
+	sc.Step(`^the connector binds(?: again)?$`, w.awaitBinds)
+	sc.Step(`^the SMSC has (\d+) bound sessions?$`, func(n int) error {
+		s := w.smscs[""]
+		return until(fmt.Sprintf("%d bound sessions", n), func() bool { return s.bound() == n })
+	})
+}
+
+func (w *World) setConnector(c *connector, t *godog.Table) error {
+	values, err := pairs(t)
+	if err != nil {
+		return err
+	}
+	for _, kv := range values {
+		c.set(kv[0], kv[1])
+	}
+	return nil
+}
+
+// addConnector declares a connector to one of our SMSCs, which is made if it is not there.
+func (w *World) addConnector(cid, name string) (*connector, error) {
+	s, err := w.smsc(name)
+	if err != nil {
+		return nil, err
+	}
+	c := w.connectorTo(cid, s.address, smscUser, smscPassword)
+	c.smsc = s
+	return c, nil
+}
+
+// connectorTo declares a connector to any address. It asks for speed and for reconnections
+// at once, where the defaults are one message a second and ten seconds.
+func (w *World) connectorTo(cid, address, username, password string) *connector {
+	host, port, _ := net.SplitHostPort(address) // of a listener
+	c := &connector{cid: cid}
+	for _, kv := range [][2]string{{"host", host}, {"port", port}, {"username", username}, {"password", password},
+		{"submit_throughput", "0"}, {"con_fail_delay", "0.05"}, {"con_loss_delay", "0.05"}} {
+		c.set(kv[0], kv[1])
+	}
+	w.plan.connectors = append(w.plan.connectors, c)
+	return c
+}
+
+// to has a connector go to one of our SMSCs.
+func (c *connector) to(s *smsc) {
+	host, port, _ := net.SplitHostPort(s.address) // of a listener
+	c.set("host", host)
+	c.set("port", port)
+	c.smsc = s
+}
+
+// awaitBinds waits until each connector whose SMSC is up has all its binds.
+func (w *World) awaitBinds() error {
+	want := make(map[*smsc]int)
+	for _, c := range w.plan.connectors {
+		if c.smsc != nil && c.smsc.running() && c.smsc.welcoming && c.get("started", "yes") == "yes" {
+			want[c.smsc] += number(c.get("binds", "1"))
+		}
+	}
+	for s, n := range want {
+		if err := until(fmt.Sprintf("%d binds of SMSC %q", n, s.name), func() bool { return s.bound() >= n }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cucumber/godog"
+
+	"jasmind/internal/smscsim"
+)
+
+// load is clients that send at the same time, each over a connection that it keeps.
+type load struct {
+	clients int
+	answers record[answer]
+	dials   atomic.Int64 // connections opened
+	quit    chan struct{}
+	once    sync.Once
+	wg      sync.WaitGroup
+}
+
+// stop has the clients end and waits for their last answers.
+func (l *load) stop() {
+	l.once.Do(func() { close(l.quit) })
+	l.wg.Wait()
+}
+
+// accepted are the answers that were a Success.
+func (l *load) accepted() []answer {
+	return slices.DeleteFunc(l.answers.all(), func(a answer) bool { return a.id == "" })
+}
+
+// run starts the clients, each of which sends that many messages, or until stop if that is 0.
+func (l *load) run(address string, each int, params url.Values) {
+	for i := range l.clients {
+		l.wg.Go(func() {
+			c := newClient()
+			defer c.close()
+			c.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				l.dials.Add(1)
+				return (&net.Dialer{}).DialContext(ctx, network, addr)
+			}
+			for n := 0; each == 0 || n < each; n++ {
+				select {
+				case <-l.quit:
+					return
+				default:
+				}
+				p := maps.Clone(params)
+				p.Set("content", fmt.Sprintf("client %d message %d", i, n))
+				l.answers.add(c.send(address, "GET", p))
+			}
+		})
+	}
+}
+
+// beginLoad makes a load of clients.
+func (w *World) beginLoad(clients, each int, params url.Values) error {
+	if w.load != nil {
+		return errors.New("there is a load already")
+	}
+	if w.gateway == nil {
+		return errors.New("the gateway is not running")
+	}
+	for k, v := range map[string]string{"username": "foo", "password": "bar", "to": "06222172"} {
+		if !params.Has(k) {
+			params.Set(k, v)
+		}
+	}
+	w.load = &load{clients: clients, quit: make(chan struct{})}
+	w.load.run(w.gateway.http(), each, params)
+	return nil
+}
+
+func (w *World) loadSteps(sc *godog.ScenarioContext) {
+	sc.Step(`^(\d+) clients send (\d+) messages each$`, func(clients, each int) error {
+		if err := w.beginLoad(clients, each, url.Values{}); err != nil {
+			return err
+		}
+		w.load.wg.Wait()
+		return nil
+	})
+	sc.Step(`^(\d+) clients begin to send (\d+) messages each$`, func(clients, each int) error {
+		return w.beginLoad(clients, each, url.Values{})
+	})
+	sc.Step(`^(\d+) clients keep sending$`, func(clients int) error { return w.beginLoad(clients, 0, url.Values{}) })
+	sc.Step(`^(\d+) clients keep sending and ask for DLRs of level 3$`, func(clients int) error {
+		return w.beginLoad(clients, 0, url.Values{"dlr-url": {w.dlrPage().url()}, "dlr-level": {"3"}})
+	})
+	sc.Step(`^the clients have sent all$`, func() error {
+		w.load.wg.Wait()
+		return nil
+	})
+	sc.Step(`^the clients stop$`, func() error {
+		w.load.stop()
+		return nil
+	})
+	sc.Step(`^(\d+) messages are accepted$`, func(n int) error { return w.load.awaitAccepted(n) })
+	sc.Step(`^(\d+) more messages are accepted$`, func(n int) error { return w.load.awaitAccepted(len(w.load.accepted()) + n) })
+	sc.Step(`^a client is answered (\d+)$`, func(status int) error {
+		return w.load.answers.wait(fmt.Sprintf("an answer %d", status), func(list []answer) bool {
+			return slices.ContainsFunc(list, func(a answer) bool { return a.status == status })
+		})
+	})
+	sc.Step(`^every answer was a Success$`, func() error {
+		return w.load.all(func(a answer) bool { return a.id != "" })
+	})
+	sc.Step(`^every answer was a Success or 503$`, func() error {
+		return w.load.all(func(a answer) bool {
+			return a.id != "" || a.status == http.StatusServiceUnavailable && strings.HasPrefix(a.body, `Error "`)
+		})
+	})
+	sc.Step(`^every id was given once$`, func() error {
+		seen := make(map[string]bool)
+		for _, a := range w.load.accepted() {
+			if seen[a.id] {
+				return fmt.Errorf("%s was given twice", a.id)
+			}
+			seen[a.id] = true
+		}
+		return nil
+	})
+	sc.Step(`^every client used one connection$`, func() error {
+		if n := w.load.dials.Load(); n != int64(w.load.clients) {
+			return fmt.Errorf("%d clients opened %d connections", w.load.clients, n)
+		}
+		return nil
+	})
+	sc.Step(theSMSC+`gets every accepted message(?: (once)|, at most (\d+) of them twice)?$`, func(name, once, twice string) error {
+		s, err := w.which(name)
+		if err != nil {
+			return err
+		}
+		most := -1
+		switch {
+		case once != "":
+			most = 0
+		case twice != "":
+			most = number(twice)
+		}
+		return w.arrived(s, most)
+	})
+	sc.Step(theSMSC+`has (\d+) messages of the load$`, func(name string, n int) error {
+		s, err := w.which(name)
+		if err != nil {
+			return err
+		}
+		sim, err := s.simulator()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := deadline()
+		defer cancel()
+		_, err = sim.Wait(ctx, n, smscsim.Filter{})
+		return err
+	})
+}
+
+func (l *load) awaitAccepted(n int) error {
+	return l.answers.wait(fmt.Sprintf("%d accepted messages", n), func(list []answer) bool {
+		accepted := 0
+		for _, a := range list {
+			if a.id != "" {
+				accepted++
+			}
+		}
+		return accepted >= n
+	})
+}
+
+func (l *load) all(right func(answer) bool) error {
+	for _, a := range l.answers.all() {
+		if !right(a) {
+			return fmt.Errorf("%s was answered %s", a.content, a)
+		}
+	}
+	return nil
+}
+
+// arrived waits until the SMSC has accepted every message that the gateway has. most
+// bounds how many came once more than that, unless it is negative.
+func (w *World) arrived(s *smsc, most int) error {
+	want := make(map[string]bool)
+	for _, a := range w.load.accepted() {
+		want[a.content] = true
+	}
+	if len(want) == 0 {
+		return errors.New("no message was accepted, so that nothing is shown")
+	}
+	if most >= 0 { // what comes again comes before a message that is sent now
+		a, err := w.mark("0999")
+		if err != nil {
+			return err
+		}
+		want[a.content] = true
+	}
+	var missing []string
+	err := until(fmt.Sprintf("%d messages at the SMSC", len(want)), func() bool {
+		if n := s.count(); n < len(want) {
+			missing = []string{fmt.Sprintf("%d of them", len(want)-n)}
+			return false
+		}
+		there := make(map[string]bool)
+		for _, m := range s.all() {
+			there[m.Text] = there[m.Text] || m.Status == "ESME_ROK"
+		}
+		missing = missing[:0]
+		for content := range want {
+			if !there[content] {
+				missing = append(missing, content)
+			}
+		}
+		return len(missing) == 0
+	})
+	if err != nil {
+		slices.Sort(missing)
+		return fmt.Errorf("%w; missing: %q", err, missing[:min(len(missing), 10)])
+	}
+	if most < 0 {
+		return nil
+	}
+	copies := make(map[string]int)
+	extra := 0
+	for _, m := range s.all() {
+		if m.Status != "ESME_ROK" {
+			continue
+		}
+		if copies[m.Text]++; copies[m.Text] > 1 {
+			extra++
+		}
+	}
+	if extra > most {
+		return fmt.Errorf("%d messages came more often than once, at most %d may", extra, most)
+	}
+	return nil
+}

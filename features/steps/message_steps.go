@@ -1,0 +1,233 @@
+package steps
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/cucumber/godog"
+)
+
+// client speaks HTTP and leaves no connection behind.
+type client struct {
+	*http.Client
+	transport *http.Transport
+}
+
+func newClient() *client {
+	t := &http.Transport{MaxIdleConnsPerHost: 1}
+	return &client{Client: &http.Client{Transport: t, Timeout: patience}, transport: t}
+}
+
+func (c *client) close() { c.transport.CloseIdleConnections() }
+
+// answer is what became of a request.
+type answer struct {
+	status  int
+	body    string
+	err     error
+	id      string // of a Success
+	content string // that was sent
+}
+
+// String is the answer for people.
+func (a answer) String() string {
+	if a.err != nil {
+		return a.err.Error()
+	}
+	return fmt.Sprintf("%d %s", a.status, a.body)
+}
+
+var success = regexp.MustCompile(`^Success "([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"$`)
+
+func (c *client) do(req *http.Request, err error) answer {
+	if err != nil {
+		return answer{err: err}
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	a := answer{status: resp.StatusCode, body: string(body), err: err}
+	if m := success.FindStringSubmatch(a.body); m != nil && a.status == http.StatusOK {
+		a.id = m[1]
+	}
+	return a
+}
+
+func (c *client) get(u string) answer { return c.do(http.NewRequest(http.MethodGet, u, nil)) }
+
+// send calls /send by GET, POST (a form) or JSON.
+func (c *client) send(addr, how string, params url.Values) answer {
+	u := "http://" + addr + "/send"
+	var req *http.Request
+	var err error
+	switch how {
+	case "GET":
+		req, err = http.NewRequest(http.MethodGet, u+"?"+params.Encode(), nil)
+	case "POST":
+		req, err = http.NewRequest(http.MethodPost, u, strings.NewReader(params.Encode()))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+	case "JSON":
+		object := make(map[string]string)
+		for name := range params {
+			object[name] = params.Get(name)
+		}
+		body, jsonErr := json.Marshal(object)
+		if jsonErr != nil {
+			return answer{err: jsonErr}
+		}
+		req, err = http.NewRequest(http.MethodPost, u, bytes.NewReader(body))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/json")
+		}
+	default:
+		err = fmt.Errorf("sending by %q is not known", how)
+	}
+	a := c.do(req, err)
+	a.content = params.Get("content")
+	return a
+}
+
+func (w *World) messageSteps(sc *godog.ScenarioContext) {
+	sc.Step(`^a message is sent$`, func() error { return w.send("GET", nil) })
+	sc.Step(`^a message is sent with:$`, func(t *godog.Table) error { return w.send("GET", t) })
+	sc.Step(`^a message is sent by (GET|POST|JSON)$`, func(how string) error { return w.send(how, nil) })
+	sc.Step(`^a message is sent by (GET|POST|JSON) with:$`, w.send)
+	sc.Step(`^the request "(.*)" is made$`, func(path string) error {
+		if w.gateway == nil {
+			return errors.New("the gateway is not running")
+		}
+		w.answer = w.http.get("http://" + w.gateway.http() + path)
+		return w.answer.err
+	})
+	sc.Step(`^the answer is (\d+) (.*)$`, func(status int, body string) error {
+		if w.answer.status != status || w.answer.body != body {
+			return fmt.Errorf("the answer was %s", w.answer)
+		}
+		return nil
+	})
+	sc.Step(`^the answer is (\d+)$`, func(status int) error {
+		if w.answer.status != status {
+			return fmt.Errorf("the answer was %s", w.answer)
+		}
+		return nil
+	})
+	sc.Step(`^it is accepted$`, func() error {
+		if w.answer.id == "" {
+			return fmt.Errorf("the answer was %s", w.answer)
+		}
+		return nil
+	})
+	sc.Step(`^a message of "(\w+)" with password "(\w+)" is accepted, at last$`, func(username, password string) error {
+		return w.eventually("an acceptance", username, password, func(a answer) bool { return a.id != "" })
+	})
+	sc.Step(`^a message of "(\w+)" with password "(\w+)" is refused, at last$`, func(username, password string) error {
+		return w.eventually("a refusal", username, password, func(a answer) bool { return a.status == http.StatusForbidden })
+	})
+}
+
+// eventually sends until the answer is right, for changes that no event tells of.
+func (w *World) eventually(what, username, password string, right func(answer) bool) error {
+	err := until(what, func() bool {
+		w.want = "at last"
+		w.answer = w.http.send(w.gateway.http(), "GET", url.Values{"username": {username}, "password": {password}, "to": {"06222172"}, "content": {w.want}})
+		return right(w.answer)
+	})
+	if err != nil {
+		return fmt.Errorf("%w; the last answer was %s", err, w.answer)
+	}
+	w.sent = append(w.sent, w.answer)
+	return nil
+}
+
+// absent as the value of a parameter leaves it out.
+const absent = "(none)"
+
+// asUTF16 behind a parameter's name sends its octets with coding 8.
+const asUTF16 = " (UTF-16BE)"
+
+// send sends one message: what the table leaves open is foo, bar, 06222172 and hello.
+func (w *World) send(how string, t *godog.Table) error {
+	if w.gateway == nil {
+		return errors.New("the gateway is not running")
+	}
+	params := url.Values{"username": {"foo"}, "password": {"bar"}, "to": {"06222172"}, "content": {"hello"}}
+	w.want = "hello"
+	if t != nil {
+		values, err := pairs(t)
+		if err != nil {
+			return err
+		}
+		for _, kv := range values {
+			name, value := kv[0], expand(kv[1])
+			if strings.Contains(value, "<page>") {
+				value = strings.ReplaceAll(value, "<page>", w.dlrPage().url())
+			}
+			if plain, ok := strings.CutSuffix(name, asUTF16); ok {
+				name = plain
+				w.want, value = value, utf16be(value)
+			} else if name == "content" {
+				w.want = value
+			}
+			if name == "hex-content" {
+				params.Del("content")
+			}
+			params.Set(name, value)
+			if value == absent {
+				params.Del(name)
+			}
+		}
+	}
+	w.answer = w.http.send(w.gateway.http(), how, params)
+	if w.answer.id != "" {
+		w.sent = append(w.sent, w.answer)
+	}
+	return w.answer.err
+}
+
+// lastID is the id of the last accepted message.
+func (w *World) lastID() string {
+	if len(w.sent) == 0 {
+		return ""
+	}
+	return w.sent[len(w.sent)-1].id
+}
+
+// mark sends one more message, with a content of its own.
+func (w *World) mark(to string) (answer, error) {
+	if w.gateway == nil {
+		return answer{}, errors.New("the gateway is not running")
+	}
+	w.marks++
+	params := url.Values{"username": {"foo"}, "password": {"bar"}, "to": {to}, "content": {fmt.Sprintf("mark %d", w.marks)}}
+	a := w.http.send(w.gateway.http(), "GET", params)
+	if a.id == "" {
+		return a, fmt.Errorf("the message behind was answered %s", a)
+	}
+	return a, nil
+}
+
+// nothingElse sends one more message and sees that it is the next that the SMSC gets. What
+// was sent before it would have come before it.
+func (w *World) nothingElse(s *smsc) error {
+	a, err := w.mark("0999")
+	if err != nil {
+		return err
+	}
+	list, err := s.next(1)
+	if err == nil && list[0].Text != a.content {
+		err = fmt.Errorf("it got %q to %s as well", list[0].Text, list[0].To)
+	}
+	return err
+}

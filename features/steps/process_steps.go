@@ -1,0 +1,263 @@
+package steps
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cucumber/godog"
+)
+
+// process is jasmind as a program of its own.
+type process struct {
+	cmd    *exec.Cmd
+	ready  string // the ready file
+	stderr *text
+	addr   map[string]string
+	done   chan struct{} // closed when it has ended
+	err    error         // of Wait; read after done
+}
+
+// exited is how a program ended.
+type exited struct {
+	code   int
+	stderr string
+}
+
+// text is a buffer that a process writes and steps read.
+type text struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+// Write appends.
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	return len(p), nil
+}
+
+// String is what was written so far.
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.b)
+}
+
+func (w *World) processSteps(sc *godog.ScenarioContext) {
+	sc.Step(`^the gateway is killed$`, func() error {
+		p, err := w.process()
+		if err != nil {
+			return err
+		}
+		w.gateway = nil
+		if err := p.cmd.Process.Kill(); err != nil {
+			return err
+		}
+		<-p.done
+		return nil
+	})
+	sc.Step(`^the gateway gets the signal (TERM|INT|HUP)$`, func(name string) error {
+		p, err := w.process()
+		if err != nil {
+			return err
+		}
+		return p.cmd.Process.Signal(map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[name])
+	})
+	sc.Step(`^the gateway exits with code (\d+)$`, func(code int) error {
+		p, err := w.process()
+		if err != nil {
+			return err
+		}
+		if err := p.await(patience); err != nil {
+			return err
+		}
+		w.gateway, w.exit = nil, p.exited()
+		return w.exit.check(code)
+	})
+	sc.Step(`^the gateway is started in vain$`, func() error {
+		if err := w.plan.write(w.provisionFile()); err != nil {
+			return err
+		}
+		env, err := w.environment()
+		if err != nil {
+			return err
+		}
+		return w.runToTheEnd(env, "--provision", w.provisionFile())
+	})
+	sc.Step(`^the command "jasmind (.*)" is run$`, func(line string) error {
+		return w.runToTheEnd(map[string]string{"ROOT_PATH": w.dir}, strings.Fields(strings.ReplaceAll(line, "<dir>", w.dir))...)
+	})
+	sc.Step(`^the file "([\w.]+)" has:$`, func(name string, content *godog.DocString) error {
+		return os.WriteFile(filepath.Join(w.dir, name), []byte(content.Content+"\n"), 0o600)
+	})
+	sc.Step(`^it had exited with code (\d+)$`, func(code int) error {
+		if w.exit == nil {
+			return errors.New("no program was run to its end")
+		}
+		return w.exit.check(code)
+	})
+	sc.Step(`^it complains of "(.*)"$`, func(want string) error {
+		want = strings.ReplaceAll(want, "<dir>", w.dir)
+		if w.exit != nil {
+			if !strings.Contains(w.exit.stderr, want) {
+				return fmt.Errorf("standard error is\n%s", w.exit.stderr)
+			}
+			return nil
+		}
+		p, err := w.process()
+		if err != nil {
+			return err
+		}
+		if err := until(fmt.Sprintf("%q on standard error", want), func() bool { return strings.Contains(p.stderr.String(), want) }); err != nil {
+			return fmt.Errorf("%w; it is\n%s", err, p.stderr)
+		}
+		return nil
+	})
+	sc.Step(`^the ready file names the HTTP API, which answers$`, func() error {
+		if _, err := w.process(); err != nil {
+			return err
+		}
+		a := w.http.get("http://" + w.gateway.http() + "/ping")
+		if a.err != nil || a.status != 200 || a.body != "Jasmin/PONG" {
+			return fmt.Errorf("the ping was answered by %s", a)
+		}
+		return nil
+	})
+	sc.Step(`^the ready file is gone$`, func() error {
+		if _, err := os.Stat(w.readyFile()); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("stat %s: %w", w.readyFile(), err)
+		}
+		return nil
+	})
+}
+
+func (w *World) readyFile() string { return filepath.Join(w.dir, "ready.json") }
+
+// process is the running program.
+func (w *World) process() (*process, error) {
+	p, ok := w.gateway.(*process)
+	if !ok {
+		return nil, errors.New("no program is running; scenarios that need one are tagged @process")
+	}
+	return p, nil
+}
+
+func (w *World) command(env map[string]string, args ...string) (*exec.Cmd, *text, error) {
+	binary, err := w.suite.binary()
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(binary, args...)
+	cmd.Dir = w.dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir}
+	for k, v := range env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	stderr := &text{}
+	cmd.Stderr = stderr
+	return cmd, stderr, nil
+}
+
+// runToTheEnd runs the program until it ends by itself.
+func (w *World) runToTheEnd(env map[string]string, args ...string) error {
+	cmd, stderr, err := w.command(env, args...)
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	p := &process{cmd: cmd, stderr: stderr, done: make(chan struct{})}
+	go p.watch()
+	if err := p.await(patience); err != nil {
+		return err
+	}
+	w.exit = p.exited()
+	return nil
+}
+
+// startProcess starts the program and returns when its ready file is there.
+func (w *World) startProcess(env map[string]string) (*process, error) {
+	os.Remove(w.readyFile()) //nolint:errcheck // one of a program that was killed
+	cmd, stderr, err := w.command(env, "--provision", w.provisionFile(), "--ready-file", w.readyFile())
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, ready: w.readyFile(), stderr: stderr, done: make(chan struct{})}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	go p.watch()
+	ended := false
+	err = until("the ready file", func() bool {
+		select {
+		case <-p.done:
+			ended = true
+			return true
+		default:
+		}
+		b, err := os.ReadFile(p.ready)
+		return err == nil && json.Unmarshal(b, &p.addr) == nil
+	})
+	if ended {
+		err = fmt.Errorf("the gateway ended at its start: %w\n%s", p.err, stderr)
+	}
+	if err != nil {
+		p.cmd.Process.Kill() //nolint:errcheck // it may have ended
+		<-p.done
+	}
+	return p, err
+}
+
+func (p *process) watch() {
+	p.err = p.cmd.Wait()
+	close(p.done)
+}
+
+// await waits for its end; one that does not come is forced.
+func (p *process) await(limit time.Duration) error {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-p.done:
+		return nil
+	case <-t.C:
+		p.cmd.Process.Kill() //nolint:errcheck // it may have ended
+		<-p.done
+		return fmt.Errorf("the program did not end within %s", limit)
+	}
+}
+
+func (p *process) exited() *exited {
+	return &exited{code: p.cmd.ProcessState.ExitCode(), stderr: p.stderr.String()}
+}
+
+func (e *exited) check(code int) error {
+	if e.code != code {
+		return fmt.Errorf("it exited with code %d; standard error:\n%s", e.code, e.stderr)
+	}
+	return nil
+}
+
+func (p *process) http() string { return p.addr["http-api"] }
+
+func (p *process) reload() error { return p.cmd.Process.Signal(syscall.SIGHUP) }
+
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	if err := p.await(patience); err != nil {
+		return err
+	}
+	return p.exited().check(0)
+}

@@ -1,0 +1,172 @@
+package steps
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cucumber/godog"
+	"go.yaml.in/yaml/v3"
+)
+
+// plan is what the provisioning file is to declare.
+type plan struct {
+	users        []user
+	connectors   []*connector
+	defaultRoute string // cid
+	noRoute      bool
+	routes       []route
+	fault        string // text that is put behind
+}
+
+type user struct{ name, password string }
+
+type connector struct {
+	cid    string
+	keys   []string
+	values map[string]string
+	smsc   *smsc // nil: not one of ours
+}
+
+// route sends one destination to one connector.
+type route struct{ pattern, cid string }
+
+func (c *connector) set(key, value string) {
+	if c.values == nil {
+		c.values = make(map[string]string)
+	}
+	if _, ok := c.values[key]; !ok {
+		c.keys = append(c.keys, key)
+	}
+	c.values[key] = value
+}
+
+func (c *connector) get(key, otherwise string) string {
+	if v, ok := c.values[key]; ok {
+		return v
+	}
+	return otherwise
+}
+
+func (p *plan) user(name, password string) {
+	for i := range p.users {
+		if p.users[i].name == name {
+			p.users[i].password = password
+			return
+		}
+	}
+	p.users = append(p.users, user{name, password})
+}
+
+func (p *plan) connector(cid string) *connector {
+	for _, c := range p.connectors {
+		if c.cid == cid {
+			return c
+		}
+	}
+	return nil
+}
+
+func (w *World) provisionSteps(sc *godog.ScenarioContext) {
+	sc.Step(`^the user "(\w+)" with password "(\w+)"$`, func(name, password string) { w.plan.user(name, password) })
+	sc.Step(`^no user "(\w+)"$`, func(name string) {
+		for i := range w.plan.users {
+			if w.plan.users[i].name == name {
+				w.plan.users = append(w.plan.users[:i:i], w.plan.users[i+1:]...)
+				return
+			}
+		}
+	})
+	sc.Step(`^no route$`, func() { w.plan.noRoute, w.plan.defaultRoute = true, "" })
+	sc.Step(`^everything is routed to "([\w-]+)"$`, func(cid string) { w.plan.defaultRoute = cid })
+	sc.Step(`^numbers that begin with "(\d+)" are routed to "([\w-]+)"$`, func(prefix, cid string) {
+		w.plan.routes = append(w.plan.routes, route{prefix, cid})
+	})
+	sc.Step(`^a faulty line "(.*)"$`, func(line string) { w.plan.fault = line })
+	sc.Step(`^the fault is mended$`, func() { w.plan.fault = "" })
+	sc.Step(`^the provisioning file is loaded again$`, func() error {
+		if err := w.plan.write(w.provisionFile()); err != nil {
+			return err
+		}
+		return w.gateway.reload()
+	})
+	sc.Step(`^loading the provisioning file again fails, naming the line of "(.*)"$`, func(line string) error {
+		if err := w.plan.write(w.provisionFile()); err != nil {
+			return err
+		}
+		err := w.gateway.reload()
+		if want := fmt.Sprintf("%s:%d: ", w.provisionFile(), w.lineOf(line)); err == nil || !strings.Contains(err.Error(), want) {
+			return fmt.Errorf("got %w, want %q in it", err, want)
+		}
+		return nil
+	})
+	sc.Step(`^it complains of the line "(.*)" of the provisioning file$`, func(line string) error {
+		want := fmt.Sprintf("%s:%d: ", w.provisionFile(), w.lineOf(line))
+		p, err := w.process()
+		if err != nil {
+			return err
+		}
+		return until(fmt.Sprintf("%q on standard error", want), func() bool { return strings.Contains(p.stderr.String(), want) })
+	})
+}
+
+func (w *World) provisionFile() string { return filepath.Join(w.dir, "provision.yaml") }
+
+// lineOf is the number of a line of the provisioning file, 0 if it is not there.
+func (w *World) lineOf(line string) int {
+	text, err := os.ReadFile(w.provisionFile())
+	if err != nil {
+		return 0
+	}
+	for i, l := range strings.Split(string(text), "\n") {
+		if strings.TrimSpace(l) == line {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// write writes the file, in one step, since a gateway may be about to read it.
+func (p *plan) write(path string) error {
+	type entry = map[string]any
+	var users, connectors, routes, filters []entry
+	for _, u := range p.users {
+		users = append(users, entry{"uid": u.name, "username": u.name, "password": u.password, "gid": "everybody"})
+	}
+	for _, c := range p.connectors {
+		e := entry{"cid": c.cid}
+		for _, k := range c.keys {
+			e[k] = c.values[k]
+		}
+		connectors = append(connectors, e)
+	}
+	if p.defaultRoute != "" {
+		routes = append(routes, entry{"type": "DefaultRoute", "connector": "smppc(" + p.defaultRoute + ")"})
+	}
+	for i, r := range p.routes {
+		fid := fmt.Sprintf("to-%s", r.pattern)
+		filters = append(filters, entry{"fid": fid, "type": "DestinationAddrFilter", "destination_addr": "^" + r.pattern})
+		routes = append(routes, entry{"type": "StaticMTRoute", "order": 10 + i, "filters": []string{fid}, "connector": "smppc(" + r.cid + ")"})
+	}
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	doc := entry{"groups": []entry{{"gid": "everybody"}}, "users": users, "smpp_connectors": connectors}
+	if len(routes) > 0 {
+		doc["mt_routes"] = routes
+	}
+	if len(filters) > 0 {
+		doc["filters"] = filters
+	}
+	if err := e.Encode(doc); err != nil {
+		return err
+	}
+	if p.fault != "" {
+		b.WriteString(p.fault + "\n")
+	}
+	if err := os.WriteFile(path+".new", b.Bytes(), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}

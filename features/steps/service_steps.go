@@ -1,0 +1,165 @@
+package steps
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+
+	"github.com/cucumber/godog"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"jasmind/internal/testenv"
+)
+
+// backing is the RabbitMQ and the Redis of one scenario.
+type backing struct {
+	rabbit *testenv.Rabbit
+	redis  *testenv.RedisDB
+
+	ownRabbit *testenv.DedicatedRabbit // nil: shared with other scenarios
+	ownRedis  *testenv.DedicatedRedisDB
+}
+
+// backing gives the scenario a virtual host and a database, those that it has for itself
+// already aside.
+func (w *World) backing() (*backing, error) {
+	if w.services == nil {
+		w.services = &backing{}
+	}
+	b := w.services
+	if b.rabbit == nil {
+		var err error
+		if b.rabbit, err = w.suite.hosts.take(); err != nil {
+			return nil, err
+		}
+	}
+	err := w.tb.with(func(tb testing.TB) {
+		if b.redis == nil {
+			b.redis = testenv.Redis(tb)
+		}
+	})
+	return b, err
+}
+
+// hosts are virtual hosts that serve one scenario after the other, since RabbitMQ takes long
+// to make one and its queues.
+type hosts struct {
+	tb testing.TB // of the run
+
+	mu   sync.Mutex
+	free []*testenv.Rabbit
+}
+
+// take gives one that nobody has, of whose queues all that there are are empty.
+func (h *hosts) take() (r *testenv.Rabbit, err error) {
+	h.mu.Lock()
+	if n := len(h.free); n > 0 {
+		r, h.free = h.free[n-1], h.free[:n-1]
+	}
+	h.mu.Unlock()
+	if r != nil {
+		return r, nil
+	}
+	tb := &scenarioTB{TB: h.tb, name: "features", lasting: true}
+	err = tb.with(func(tb testing.TB) { r = testenv.RabbitMQ(tb) })
+	return r, err
+}
+
+// giveBack lets a virtual host serve another scenario, if this one has left nothing.
+func (h *hosts) giveBack(r *testenv.Rabbit) {
+	if empty, err := allEmpty(r); err != nil || !empty {
+		return // it is removed at the end of the run
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.free = append(h.free, r)
+}
+
+// allEmpty tells whether no queue has a message or a consumer.
+func allEmpty(r *testenv.Rabbit) (bool, error) {
+	ctx, cancel := deadline()
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.API+"/api/queues/"+url.PathEscape(r.VHost), nil)
+	if err != nil {
+		return false, err
+	}
+	req.SetBasicAuth(r.User, r.Password)
+	c := newClient()
+	defer c.close()
+	resp, err := c.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	var queues []struct{ Name string }
+	if err := json.NewDecoder(resp.Body).Decode(&queues); err != nil {
+		return false, err
+	}
+	conn, err := amqp.Dial(r.URL())
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close() //nolint:errcheck // it only asked
+	ch, err := conn.Channel()
+	if err != nil {
+		return false, err
+	}
+	for _, q := range queues {
+		state, err := ch.QueueDeclarePassive(q.Name, true, false, false, false, nil)
+		if err != nil || state.Messages+state.Consumers > 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (w *World) serviceSteps(sc *godog.ScenarioContext) {
+	own := func(f func(*backing, testing.TB)) func() error {
+		return func() error {
+			if w.suite.mode != Services {
+				return errors.New("only the services mode has services; tag the scenario @rabbit or @redis")
+			}
+			if w.services == nil {
+				w.services = &backing{}
+			}
+			return w.tb.with(func(tb testing.TB) { f(w.services, tb) })
+		}
+	}
+	sc.Step(`^a RabbitMQ for this scenario alone$`, own(func(b *backing, tb testing.TB) {
+		b.ownRabbit = testenv.DedicatedRabbitMQ(tb)
+		b.rabbit = &b.ownRabbit.Rabbit
+	}))
+	sc.Step(`^a Redis for this scenario alone$`, own(func(b *backing, tb testing.TB) {
+		b.ownRedis = testenv.DedicatedRedis(tb)
+		b.redis = &b.ownRedis.RedisDB
+	}))
+	sc.Step(`^(RabbitMQ|Redis) (stops|is killed|starts again)$`, func(which, what string) error {
+		b := w.services
+		if b == nil {
+			return errors.New("the scenario has no services")
+		}
+		var service *testenv.Service
+		switch {
+		case which == "RabbitMQ" && b.ownRabbit != nil:
+			service = b.ownRabbit.Service
+		case which == "Redis" && b.ownRedis != nil:
+			service = b.ownRedis.Service
+		default:
+			return fmt.Errorf("%s is not for this scenario alone", which)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+		defer cancel()
+		switch what {
+		case "stops":
+			return service.Stop(ctx)
+		case "is killed":
+			return service.Kill(ctx)
+		}
+		return service.Start(ctx)
+	})
+}
