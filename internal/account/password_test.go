@@ -106,3 +106,22 @@ func FuzzParseHash(f *testing.F) {
 		}
 	})
 }
+
+func TestMatches(t *testing.T) {
+	argon, err := HashPassword("jclipwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	md5, err := ParseHash("79e9b0aa3f3e7c53e916f7ac47439bcb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range map[string]Password{"argon2id": argon, "MD5": md5} {
+		if !p.Matches("jclipwd") || p.Matches("jclipwd2") || p.Matches("") {
+			t.Errorf("%s", name)
+		}
+	}
+	if none := (Password{}); none.Matches("") || none.Matches("x") {
+		t.Error("the zero Password matches")
+	}
+}

@@ -117,9 +117,6 @@ func (in *input) inject(text string) {
 	in.ready = append([]byte(text), in.ready...)
 }
 
-// pending tells whether there is something to look at that was read already.
-func (in *input) pending() bool { return len(in.ready) > 0 || len(in.raw) > 0 }
-
 // next looks at octets until a key is ready; false if there are no more.
 func (in *input) next() bool {
 	for len(in.raw) > 0 {

@@ -38,7 +38,7 @@ func (s *session) profile(v values, done, do string, f func(p profiles, name str
 	}
 	switch {
 	case err == nil:
-		s.log.Info("profile "+done, "profile", name)
+		s.log.Info("profile", "done", done, "profile", name)
 	case errors.Is(err, fs.ErrNotExist):
 		s.log.Warn("profile", "doing", do, "profile", name, "err", err)
 	default:

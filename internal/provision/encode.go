@@ -14,7 +14,6 @@ import (
 	"jasmind/internal/account"
 	"jasmind/internal/routing"
 	"jasmind/internal/smppc"
-	"jasmind/internal/sms"
 )
 
 // Encode writes what no provisioning file declares, in the form that ParseSaved reads:
@@ -157,7 +156,7 @@ func encodeUser(u *account.User) (*yaml.Node, error) {
 
 func encodeSMPPConnector(c *SMPPConnector) (*yaml.Node, error) {
 	m := mapping("cid", string(c.CID)).yes("started", c.Started)
-	standard := smppc.Default(sms.ConnectorID(c.CID))
+	standard := smppc.Default(c.CID)
 	for i := range smppc.Keys {
 		k := &smppc.Keys[i]
 		if v := k.Format(c.Config); k.Name != "cid" && v != k.Format(standard) {

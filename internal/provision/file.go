@@ -272,9 +272,9 @@ func describe(n *yaml.Node) string {
 }
 
 // count tells how many things of a kind a document declares.
-func (d *Document) count(k Kind) int {
+func (doc *Document) count(k Kind) int {
 	n := 0
-	for key := range d.lines {
+	for key := range doc.lines {
 		if key.Kind == k {
 			n++
 		}
@@ -283,10 +283,10 @@ func (d *Document) count(k Kind) int {
 }
 
 // String tells what the document declares, for a log line.
-func (d *Document) String() string {
+func (doc *Document) String() string {
 	return fmt.Sprintf("%d groups, %d users, %d filters, %d SMPP connectors, %d HTTP connectors, %d MT routes, %d MO routes, %d MT interceptors, %d MO interceptors",
-		d.count(KindGroup), d.count(KindUser), d.count(KindFilter), d.count(KindSMPPConnector), d.count(KindHTTPConnector), d.count(KindMTRoute), d.count(KindMORoute),
-		d.count(KindMTInterceptor), d.count(KindMOInterceptor))
+		doc.count(KindGroup), doc.count(KindUser), doc.count(KindFilter), doc.count(KindSMPPConnector), doc.count(KindHTTPConnector), doc.count(KindMTRoute), doc.count(KindMORoute),
+		doc.count(KindMTInterceptor), doc.count(KindMOInterceptor))
 }
 
 // password keeps a password of the file: a hash as it is, anything else as in the clear.
