@@ -119,11 +119,11 @@ func (b *bind) run(ctx context.Context) {
 			attrs = append(attrs, "status", refused.Status.String())
 		}
 		if !retry {
-			log.Error(what+", giving up", attrs...)
+			log.Error("not bound, giving up", append(attrs, "why", what)...)
 			return
 		}
 		delay = jitter(delay)
-		log.Warn(what, append(attrs, "in", delay)...)
+		log.Warn("not bound, will be tried again", append(attrs, "why", what, "in", delay)...)
 		if !sleep(ctx, b.stop, delay) {
 			return
 		}

@@ -285,7 +285,7 @@ func (c *Connector) insist(ctx context.Context, what string, f func() error) boo
 		if ctx.Err() != nil {
 			return false
 		}
-		c.log.Error(what+" will be tried again", "in", wait, "err", err)
+		c.log.Error("broker or store failed, will be tried again", "what", what, "in", wait, "err", err)
 		if !c.pause(ctx, wait) {
 			return false
 		}

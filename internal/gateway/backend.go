@@ -118,7 +118,7 @@ func retryOpen[T any](ctx context.Context, log *slog.Logger, what string, open f
 		if err == nil || !transient(err) || ctx.Err() != nil {
 			return v, err
 		}
-		log.Warn(what+" is not reachable yet", "in", wait, "err", err)
+		log.Warn("service is not reachable yet", "service", what, "in", wait, "err", err)
 		select {
 		case <-ctx.Done():
 			return v, err

@@ -29,6 +29,7 @@ import (
 	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/queue"
+	"jasmind/internal/smppserver"
 	"jasmind/internal/sms"
 	"jasmind/internal/throw"
 )
@@ -55,6 +56,11 @@ type Gateway struct {
 	http       *httpapi.Server
 	lookup     *dlr.Lookup
 	thrower    *throw.HTTP
+	esmes      *throw.SMPPS
+	auth       *account.Authenticator
+	submit     *mt.Service
+	smpp       *smppserver.Server
+	unreview   func() // ends the subscription of smpp to changes
 
 	ctx    context.Context // ends when everything is given up
 	cancel context.CancelCauseFunc
@@ -88,7 +94,7 @@ func New(o Options) (*Gateway, error) {
 // say prints a start-up line, as the original does on its standard output, and logs it.
 func (g *Gateway) say(line string) {
 	fmt.Fprintln(g.opts.Stdout, "INFO 1 "+line)
-	g.logs.manager.Info(line)
+	g.logs.manager.Info(line) //nolint:sloglint // the line is the message
 }
 
 // fail ends the daemon because of an error that nothing can go on after.
@@ -133,7 +139,8 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 		g.say(name + " Started.")
 	}
 	g.watchBackend()
-	if err := g.backend.broker.Declare(ctx, queue.DLRSubmitSMResp, queue.DLRDeliverSM, queue.DLRThrowerHTTP, queue.DeadLetter); err != nil {
+	if err := g.backend.broker.Declare(ctx, queue.DLRSubmitSMResp, queue.DLRDeliverSM, queue.DLRThrowerHTTP,
+		queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS, queue.DeadLetter); err != nil {
 		return fmt.Errorf("declare queues: %w", err)
 	}
 	g.say("RouterPB Started.")
@@ -146,6 +153,16 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.say("DLRLookup Started.")
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Running, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
+	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
+	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound}, g.backend.journal, g.backend.broker, g.logs.manager)
+	g.esmes = throw.NewSMPPS(g.cfg.SMPPSThrower, g.backend.broker, g.backend.journal, g.knownESMEs, g.logs.thrower)
+	if !g.cfg.SMPPServer.Disabled {
+		if err := g.startSMPP(ctx); err != nil {
+			return err
+		}
+		g.say("SMPPServer Started.")
+	}
+	g.run("SMPPSThrower", g.esmes.Run)
 	g.thrower = throw.NewHTTP(g.cfg.DLRThrower, g.backend.broker, g.backend.journal, g.logs.thrower)
 	g.run("DLRThrower", g.thrower.Run)
 	g.say("DLRThrower Started.")
@@ -245,12 +262,10 @@ func (g *Gateway) Reload(ctx context.Context) error {
 }
 
 func (g *Gateway) startHTTP() error {
-	auth := account.NewAuthenticator(account.AuthConfig{}, g.state)
-	submit := mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound}, g.backend.journal, g.backend.broker, g.logs.http)
 	cfg := g.cfg.HTTP
 	cfg.Release = g.opts.Version
 	var metricsHandler http.Handler
-	g.http = httpapi.New(cfg, auth, submit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { metricsHandler.ServeHTTP(w, r) }),
+	g.http = httpapi.New(cfg, g.auth, g.submit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { metricsHandler.ServeHTTP(w, r) }),
 		g.logs.access, g.logs.http)
 	var err error
 	if metricsHandler, err = g.metrics(); err != nil {
@@ -272,6 +287,15 @@ func (g *Gateway) Addresses() map[string]string {
 	out := make(map[string]string)
 	if g.http != nil {
 		out["http-api"] = reachable(g.http.Addr())
+	}
+	if g.smpp != nil {
+		for i, a := range g.smpp.Addrs() {
+			name := "smpp-server"
+			if i > 0 {
+				name += "." + strconv.Itoa(i+1)
+			}
+			out[name] = reachable(a)
+		}
 	}
 	return out
 }
@@ -301,6 +325,10 @@ func (g *Gateway) Bound(cid sms.ConnectorID) bool { return g.connectors.Bound(ci
 func (g *Gateway) Stop(ctx context.Context) error {
 	var errs []error
 	began := time.Now()
+	if g.smpp != nil {
+		g.unreview()
+		errs = append(errs, g.stopSMPP(ctx))
+	}
 	if g.http != nil {
 		errs = append(errs, g.http.Shutdown(ctx))
 	}

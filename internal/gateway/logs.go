@@ -13,7 +13,6 @@ import (
 // serviceLogs are the logs of the services, one file each as in the original.
 type serviceLogs struct {
 	all       *logging.Logs
-	privacy   bool
 	manager   *slog.Logger
 	messages  *slog.Logger // lines as they are, from connectors
 	dlr       *slog.Logger
@@ -21,8 +20,8 @@ type serviceLogs struct {
 	broker    *slog.Logger
 	redis     *slog.Logger
 	http      *slog.Logger
+	smpp      *slog.Logger
 	access    io.Writer
-	folder    string
 	connector func(*smppc.Config) (*slog.Logger, error)
 }
 
@@ -39,6 +38,7 @@ func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
 		{&l.dlr, "jasmin-dlr-lookup", cfg.DLRLog},
 		{&l.thrower, "jasmin-dlr-thrower", cfg.DLRThrowerLog},
 		{&l.http, "jasmin-http-api", cfg.HTTPLog},
+		{&l.smpp, "jasmin-smpp-server", cfg.SMPPServerLog},
 	} {
 		var err error
 		if *s.to, err = all.Logger(s.name, s.cfg); err != nil {

@@ -136,7 +136,7 @@ func Open(dir string, cfg Config) (*DB, error) {
 	lock, err := pebble.LockDirectory(dir, cfg.FS)
 	if err != nil {
 		if lockedElsewhere(err) {
-			return nil, fmt.Errorf("%w: %s (%v)", ErrLocked, dir, err)
+			return nil, fmt.Errorf("%w: %s (%w)", ErrLocked, dir, err)
 		}
 		return nil, fmt.Errorf("localdb: lock %s: %w", dir, err)
 	}

@@ -161,7 +161,7 @@ func FuzzEncodeAgainstGoSMPP(f *testing.F) {
 			m.TLVs.Add(Tag(tag), value)
 			tlvs[pdutlv.Tag(tag)] = value
 		}
-		fields := flatMessage(&m)
+		var fields map[string]string
 		for id, ours := range map[CommandID]PDU{
 			CmdSubmitSM: &SubmitSM{m}, CmdDeliverSM: &DeliverSM{m},
 			CmdBindTransceiver: &Bind{SystemID: service, Password: dst, SystemType: src, InterfaceVersion: octets[0], AddrTON: octets[1], AddrNPI: octets[2], AddressRange: validity},
