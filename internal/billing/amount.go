@@ -1,5 +1,6 @@
-// Package billing holds the money of the gateway: exact amounts, and later what a message
-// costs its sender and when he pays it. Configuration snapshots never carry balances.
+// Package billing holds the money of the gateway: exact amounts, what a message costs its
+// sender and when he pays it, and what a ledger of balances does. Configuration snapshots
+// never carry balances.
 //
 // Money is fixed-point, never a float:
 //

@@ -3,8 +3,8 @@
 //
 // Accepting a message and settling an attempt are Entries. The embedded driver
 // (journal/embedded) commits an Entry as one atomic synced batch. The services driver
-// (journal/services) runs it in a fixed order, each step idempotent: first what the
-// store holds (Receipts, Expiries, Mappings, Outcomes), then the confirmed publishes, then
+// (journal/services) runs it in a fixed order, each step idempotent: first the Charges,
+// as reservations, then what the store holds (Receipts, Expiries, Mappings, Outcomes), then the confirmed publishes, then
 // Forget, Unexpire and the Settled keys, and the acknowledgements last. So a crash in
 // between repeats effects, never loses one; a repeat of Commit with the same Entry is harmless.
 package journal
@@ -12,12 +12,21 @@ package journal
 import (
 	"context"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/queue"
 	"jasmind/internal/sms"
 )
 
 // Entry is a set of effects that belong together. Empty fields mean nothing to do.
 type Entry struct {
+	// Charges take from users' credit. When one that is not Owed finds too little, the
+	// entry is refused with *sms.Error (ReasonNoCredit) and nothing of it happens.
+	Charges []billing.Charge
+	// Confirm names bills of messages that leave their queue: one whose charge was given
+	// back meanwhile, since the driver could not know that its message is in the queue, is
+	// charged again, once.
+	Confirm []billing.BillID
+
 	Receipts []sms.ReceiptRequest // remember who asked
 	Expiries []sms.Expiry         // index ends of validity
 	Mappings []sms.Mapping        // from the SMSC's ids to ours
@@ -44,7 +53,7 @@ type Journal interface {
 	// Commit makes the entry durable and returns nil, or returns an error and has
 	// acknowledged nothing. Concurrent calls share round trips and syncs. Errors wrap
 	// queue.ErrUnavailable (try again later) or queue.ErrNoQueue (a queue of Publish does
-	// not exist). A stale delivery in Ack is no error: its message comes again and is
+	// not exist), or are *sms.Error (no credit). A stale delivery in Ack is no error: its message comes again and is
 	// found settled.
 	Commit(ctx context.Context, e *Entry) error
 	// Settled tells for each delivery whether this very attempt was settled before. It is

@@ -2,11 +2,17 @@
 // both: an entry is carried out in a fixed order, each step idempotent, so that a crash in
 // between repeats effects and never loses one.
 //
+//  0. Charges that may be refused, as reservations under their bill; a refusal ends it
 //  1. what the store holds and others will look for once the publications are there:
-//     Receipts, Expiries, Mappings, Outcomes
+//     Charges that are owed, Receipts, Expiries, Mappings, Outcomes
 //  2. the confirmed publications: Publish, and the copies that Retry makes
-//  3. what is only true after them: Forget, Unexpire, and the settled attempts
+//  3. what is only true after them: the reservations become final; Confirm, Forget,
+//     Unexpire, and the settled attempts
 //  4. the acknowledgements, which RabbitMQ does not confirm
+//
+// A reservation that does not become final lapses after a minute. Its message may be in
+// the queue nevertheless, since a confirm that did not come is no refusal: Confirm, when that
+// message is settled, charges it again under the same bill.
 //
 // The settled attempts come after the publications, not with the records: an attempt found
 // settled is acknowledged unseen, so it must not be recorded before all that follows from
@@ -21,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 )
@@ -35,6 +42,9 @@ type broker interface {
 
 // store is the part of store/redis that a journal needs.
 type store interface {
+	Reserve(ctx context.Context, cs []billing.Charge) error  // step 0, those that are not Owed
+	Finalize(ctx context.Context, cs []billing.Charge) error // step 3 of them
+	Release(ctx context.Context, cs []billing.Charge) error  // instead, when nothing was published
 	WriteBefore(ctx context.Context, e *journal.Entry) error // step 1
 	WriteAfter(ctx context.Context, e *journal.Entry) error  // step 3
 	Apply(ctx context.Context, e *journal.Entry) error       // both, as one change
@@ -57,22 +67,37 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: commit: %w", queue.ErrUnavailable, context.Cause(ctx))
 	}
+	if err := j.store.Reserve(ctx, e.Charges); err != nil {
+		return err
+	}
 	if len(e.Publish)+len(e.Retry) == 0 {
 		if err := j.store.Apply(ctx, e); err != nil {
 			return err
 		}
-	} else {
-		if err := j.store.WriteBefore(ctx, e); err != nil {
-			return err
+		j.finalize(ctx, e)
+		return j.acknowledge(ctx, e)
+	}
+	if err := j.store.WriteBefore(ctx, e); err != nil {
+		return err
+	}
+	if err := j.broker.Send(ctx, e.Publish, e.Retry); err != nil {
+		if errors.Is(err, queue.ErrNoQueue) {
+			// Certainly refused. Should this fail, the reservations lapse by themselves.
+			_ = j.store.Release(context.WithoutCancel(ctx), e.Charges)
 		}
-		if err := j.broker.Send(ctx, e.Publish, e.Retry); err != nil {
-			return err
-		}
-		if err := j.store.WriteAfter(ctx, e); err != nil {
-			return err
-		}
+		return err
+	}
+	j.finalize(ctx, e)
+	if err := j.store.WriteAfter(ctx, e); err != nil {
+		return err
 	}
 	return j.acknowledge(ctx, e)
+}
+
+// finalize makes the reservations of an entry final. What was published cannot be taken
+// back, so an error refuses nothing: the reservations lapse, and Confirm charges them again.
+func (j *Journal) finalize(ctx context.Context, e *journal.Entry) {
+	_ = j.store.Finalize(context.WithoutCancel(ctx), e.Charges)
 }
 
 // acknowledge is step 4. A stale delivery is no error: its message comes again and is

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/journal/services"
 	"jasmind/internal/queue"
@@ -41,6 +42,24 @@ func (t *trace) Send(_ context.Context, pubs []queue.Publication, rs []queue.Ret
 func (t *trace) Ack(_ context.Context, ds ...*queue.Delivery) error {
 	return t.step(fmt.Sprintf("ack %d", len(ds)))
 }
+func (t *trace) Reserve(_ context.Context, cs []billing.Charge) error {
+	if len(cs) == 0 {
+		return nil
+	}
+	return t.step("reserve")
+}
+func (t *trace) Finalize(_ context.Context, cs []billing.Charge) error {
+	if len(cs) == 0 {
+		return nil
+	}
+	return t.step("finalize")
+}
+func (t *trace) Release(_ context.Context, cs []billing.Charge) error {
+	if len(cs) == 0 {
+		return nil
+	}
+	return t.step("release")
+}
 func (t *trace) WriteBefore(context.Context, *journal.Entry) error { return t.step("before") }
 func (t *trace) WriteAfter(context.Context, *journal.Entry) error  { return t.step("after") }
 func (t *trace) Apply(context.Context, *journal.Entry) error       { return t.step("apply") }
@@ -52,7 +71,11 @@ func TestOrder(t *testing.T) {
 	d := &queue.Delivery{Queue: "q", Message: queue.Message{ID: "m"}}
 	full := journal.Entry{Receipts: []sms.ReceiptRequest{{MsgID: "m"}}, Publish: make([]queue.Publication, 2), Forget: []sms.MessageID{"m"},
 		Ack: []journal.Ack{{Delivery: d, Remember: true}}, Retry: []queue.Retry{{Delivery: d}}}
+	charged := full
+	charged.Charges = []billing.Charge{{UID: "u", Bill: "m", Amount: 1}}
 	down := fmt.Errorf("%w: test", queue.ErrUnavailable)
+	gone := fmt.Errorf("%w: test", queue.ErrNoQueue)
+	poor := &sms.Error{Reason: sms.ReasonNoCredit}
 	for _, c := range []struct {
 		name  string
 		entry journal.Entry
@@ -64,6 +87,12 @@ func TestOrder(t *testing.T) {
 		{"everything", full, "", nil, "before, send 2+1, after, ack 2", nil},
 		{"nothing to publish is one change of the store", journal.Entry{Forget: full.Forget, Ack: full.Ack}, "", nil, "apply, ack 1", nil},
 		{"a retry is a publication", journal.Entry{Retry: full.Retry}, "", nil, "before, send 0+1, after, ack 1", nil},
+		{"charges come first and are made final after the publications", charged, "", nil, "reserve, before, send 2+1, finalize, after, ack 2", nil},
+		{"charges without publications", journal.Entry{Charges: charged.Charges, Ack: full.Ack}, "", nil, "reserve, apply, finalize, ack 1", nil},
+		{"no credit", charged, "reserve", poor, "reserve", poor},
+		{"a missing queue gives the charges back", charged, "send 2+1", gone, "reserve, before, send 2+1, release", queue.ErrNoQueue},
+		{"a lost confirm does not: they lapse", charged, "send 2+1", down, "reserve, before, send 2+1", queue.ErrUnavailable},
+		{"a charge that cannot be made final refuses nothing", charged, "finalize", down, "reserve, before, send 2+1, finalize, after, ack 2", nil},
 		{"the store is down", full, "before", down, "before", queue.ErrUnavailable},
 		{"the broker is down", full, "send 2+1", down, "before, send 2+1", queue.ErrUnavailable},
 		{"the store goes down after the publications", full, "after", down, "before, send 2+1, after", queue.ErrUnavailable},

@@ -1,11 +1,14 @@
 package pebble_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"jasmind/internal/billing"
+	"jasmind/internal/journal"
 	"jasmind/internal/localdb"
 	"jasmind/internal/store/pebble"
 	"jasmind/internal/store/storetest"
@@ -40,6 +43,28 @@ func TestContract(t *testing.T) {
 				}
 				return open(t)
 			}}
+		}
+		return open(t)
+	})
+}
+
+func TestLedgerContract(t *testing.T) {
+	storetest.RunLedger(t, func(t *testing.T) storetest.Ledger {
+		dir := t.TempDir()
+		var open func(t *testing.T) storetest.Ledger
+		open = func(t *testing.T) storetest.Ledger {
+			db := openDB(t, dir)
+			s := pebble.New(db)
+			return storetest.Ledger{Ledger: s,
+				Charge: func(ctx context.Context, cs ...billing.Charge) error {
+					return s.Apply(ctx, &journal.Entry{Charges: cs})
+				},
+				Reopen: func(t *testing.T) storetest.Ledger {
+					if err := db.Close(); err != nil {
+						t.Fatal(err)
+					}
+					return open(t)
+				}}
 		}
 		return open(t)
 	})

@@ -79,7 +79,11 @@ func unavailable(what string, err error) error {
 }
 
 // Stage adds to a batch what the store holds of an entry. On an error the batch is to be abandoned.
+// Confirm has nothing to do here: a charge and its message are one batch.
 func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
+	if err := s.stageCharges(b, e.Charges); err != nil {
+		return err
+	}
 	now := time.Now()
 	for i := range e.Receipts {
 		s.stageReceipt(b, &e.Receipts[i], now)

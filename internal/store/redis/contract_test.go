@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"jasmind/internal/billing"
+	"jasmind/internal/journal"
 	"jasmind/internal/store/redis"
 	"jasmind/internal/store/storetest"
 	"jasmind/internal/testenv"
@@ -47,6 +49,35 @@ func TestContract(t *testing.T) {
 				s = open(t, cfg)
 				return instance()
 			}}
+		}
+		return instance()
+	})
+}
+
+func TestLedgerContract(t *testing.T) {
+	storetest.RunLedger(t, func(t *testing.T) storetest.Ledger {
+		cfg := redis.Config{URL: testenv.Redis(t).URL(), Prefix: "ledger:"}
+		s := open(t, cfg)
+		var instance func() storetest.Ledger
+		instance = func() storetest.Ledger {
+			return storetest.Ledger{Ledger: s,
+				// What a journal does with an entry that publishes nothing.
+				Charge: func(ctx context.Context, cs ...billing.Charge) error {
+					if err := s.Reserve(ctx, cs); err != nil {
+						return err
+					}
+					if err := s.Apply(ctx, &journal.Entry{Charges: cs}); err != nil {
+						return err
+					}
+					return s.Finalize(ctx, cs)
+				},
+				Reopen: func(t *testing.T) storetest.Ledger {
+					if err := s.Close(); err != nil {
+						t.Errorf("close: %v", err)
+					}
+					s = open(t, cfg)
+					return instance()
+				}}
 		}
 		return instance()
 	})

@@ -3,6 +3,7 @@ package redis
 import (
 	"strconv"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/queue"
 	"jasmind/internal/sms"
 )
@@ -16,6 +17,10 @@ import (
 //	final:<msgid>                hash  part number to its final state
 //	expiry                       zset  ends of validity, by time
 //	settled:<queue>              zset  attempts settled lately, by time
+//	quota:<uid>                  hash  what a user has left
+//	bill:<id>                    hash  a charge at acceptance, or a change by an operator
+//	bills:reserved               zset  charges that are not final, by the time they lapse
+//	bills:owed:<uid>             zset  bills charged to a user afterwards, by time
 type keys struct{ prefix string }
 
 func (k keys) receipt(id sms.MessageID) string { return k.prefix + "dlr:" + string(id) }
@@ -28,6 +33,18 @@ func (k keys) parts(id sms.MessageID) string  { return k.prefix + "parts:" + str
 func (k keys) finals(id sms.MessageID) string { return k.prefix + "final:" + string(id) }
 func (k keys) expiry() string                 { return k.prefix + "expiry" }
 func (k keys) settled(q queue.Name) string    { return k.prefix + "settled:" + string(q) }
+
+func (k keys) quota(uid sms.UserID) string   { return k.prefix + "quota:" + string(uid) }
+func (k keys) bill(id billing.BillID) string { return k.prefix + "bill:" + string(id) }
+func (k keys) reserved() string              { return k.prefix + "bills:reserved" }
+func (k keys) owed(uid sms.UserID) string    { return k.prefix + "bills:owed:" + string(uid) }
+
+// Fields of quota:<uid>: integers, the balance in millionths. bill:<id> has them too, for
+// what was taken, and uid and state.
+const (
+	fieldBalance = "balance"
+	fieldCount   = "sms_count"
+)
 
 // Fields of dlr:<msgid>. The first two groups are the original's.
 const (

@@ -50,6 +50,8 @@ type Config struct {
 	DialTimeout time.Duration // default 2s
 	Timeout     time.Duration // for one shared round trip; default 5s
 
+	ReservedFor time.Duration // until a charge that is not final lapses; default 60s
+
 	Logger *slog.Logger // default: discards
 	// OnStateChange is told when Redis answers (true) or not any more; it must not block.
 	OnStateChange func(up bool)
@@ -106,7 +108,8 @@ type Store struct {
 	closed chan struct{}
 	once   sync.Once
 	wg     sync.WaitGroup
-	up     atomic.Bool
+
+	up atomic.Bool
 }
 
 // Open connects, trying until ctx ends; refused credentials are returned at once.
@@ -116,6 +119,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 5 * time.Second
+	}
+	if cfg.ReservedFor <= 0 {
+		cfg.ReservedFor = 60 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

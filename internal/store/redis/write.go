@@ -30,13 +30,13 @@ func (s *Store) Apply(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, true, true)
 }
 
-// WriteBefore writes what must be there before an entry's publications: Receipts,
-// Expiries, Mappings and Outcomes.
+// WriteBefore writes what must be there before an entry's publications: Charges that are
+// owed, Receipts, Expiries, Mappings and Outcomes.
 func (s *Store) WriteBefore(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, true, false)
 }
 
-// WriteAfter writes what is only true when the publications are durable: Forget, Unexpire,
+// WriteAfter writes what is only true when the publications are durable: Confirm, Forget, Unexpire,
 // and that the attempts of Ack (those to be remembered) and Retry are settled.
 func (s *Store) WriteAfter(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, false, true)
@@ -60,12 +60,21 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 	if !(before && hasBefore(e)) && !(after && hasAfter(e)) {
 		return nil
 	}
+	if before {
+		if err := validCharges(e.Charges); err != nil {
+			return err
+		}
+	}
 	return s.do(ctx, func(p goredis.Pipeliner) {
 		if before {
+			s.addOwed(p, e.Charges)
 			s.addRecords(p, e)
 			s.addOutcomes(p, e, parts, finals)
 		}
 		if after {
+			if len(e.Confirm) > 0 {
+				s.addBills(p, confirmScript, e.Confirm)
+			}
 			s.addDrops(p, e)
 			s.addSettled(p, e)
 		}
@@ -74,12 +83,12 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 
 // hasBefore tells whether WriteBefore has anything to do.
 func hasBefore(e *journal.Entry) bool {
-	return len(e.Receipts)+len(e.Expiries)+len(e.Mappings)+len(e.Outcomes) > 0
+	return len(e.Receipts)+len(e.Expiries)+len(e.Mappings)+len(e.Outcomes) > 0 || hasOwed(e.Charges)
 }
 
 // hasAfter tells whether WriteAfter has anything to do.
 func hasAfter(e *journal.Entry) bool {
-	if len(e.Forget)+len(e.Unexpire)+len(e.Retry) > 0 {
+	if len(e.Forget)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm) > 0 {
 		return true
 	}
 	for i := range e.Ack {
