@@ -8,13 +8,14 @@ import (
 
 // The queues that every gateway has. Names and routing keys are those of the original.
 const (
-	DLRSubmitSMResp Name = "dlr.submit_sm_resp"       // outcome of a submission somebody wants to hear of
-	DLRDeliverSM    Name = "dlr.deliver_sm"           // a receipt came from an SMSC
-	DLRThrowerHTTP  Name = "dlr_thrower.http"         // a DLR for a URL
-	DLRThrowerSMPPS Name = "dlr_thrower.smpps"        // a DLR for an ESME
-	DeliverSMHTTP   Name = "deliver_sm_thrower.http"  // an MO for a URL
-	DeliverSMSMPPS  Name = "deliver_sm_thrower.smpps" // an MO for an ESME
-	DeadLetter      Name = "jasmind.dead_letter"      // what ended undelivered
+	DLRSubmitSMResp Name = "dlr.submit_sm_resp"          // outcome of a submission somebody wants to hear of
+	DLRDeliverSM    Name = "dlr.deliver_sm"              // a receipt came from an SMSC
+	DLRThrowerHTTP  Name = "dlr_thrower.http"            // a DLR for a URL
+	DLRThrowerSMPPS Name = "dlr_thrower.smpps"           // a DLR for an ESME
+	DeliverSMHTTP   Name = "deliver_sm_thrower.http"     // an MO for a URL
+	DeliverSMSMPPS  Name = "deliver_sm_thrower.smpps"    // an MO for an ESME
+	BillRequests    Name = "bill_request.submit_sm_resp" // what became due when a part was accepted
+	DeadLetter      Name = "jasmind.dead_letter"         // what ended undelivered
 )
 
 // Exchanges (topic, durable) of the services mode.
@@ -22,6 +23,13 @@ const (
 	ExchangeMessaging = "messaging"
 	ExchangeBilling   = "billing"
 )
+
+// BillRequestKey is the routing key of a user's bill requests on the exchange billing. All
+// of them lead to the queue BillRequests.
+func BillRequestKey(uid sms.UserID) string { return string(BillRequests) + "." + string(uid) }
+
+// BillRequestPattern is the binding of BillRequests.
+const BillRequestPattern = string(BillRequests) + ".*"
 
 const submitPrefix = "submit.sm."
 
@@ -59,6 +67,8 @@ const (
 	HeaderReport          = "dlr_report"  // 1 submission, 2 final, 3 both
 	HeaderRefusals        = "refusals"    // refused attempts by status: command_status in decimal=count, joined by ;: "88=3;8=1"
 	HeaderContent         = "log_content" // text for logs
+	HeaderBillEarly       = "bill_early"  // charged for each part at acceptance, decimal; absent: nothing was charged
+	HeaderBillRest        = "bill_rest"   // to be charged for each part that is accepted, decimal; absent: nothing
 	HeaderTryCount        = "try-count"
 	HeaderThrows          = "throws"      // calls of the URL that failed so far
 	HeaderDeadQueue       = "dead_queue"  // the queue that a dead letter was in
@@ -80,6 +90,9 @@ const (
 	HeaderDLRIDs   = "dlr_ids" // further candidates for the id, separated by line feeds
 
 	HeaderDLRUnique = "dlr_unique" // 1: ambiguous candidates match nothing
+
+	HeaderAmount = "amount"  // decimal
+	HeaderUserID = "user-id" // uid
 
 	HeaderURL           = "url"
 	HeaderMethod        = "method"

@@ -32,7 +32,10 @@ type Message struct {
 type Publication struct {
 	Queue   Name
 	Message Message
-	After   time.Duration // not delivered before this has passed; 0: at once
+	// Key is the routing key, for readers who bind to the exchange; "": the queue's name.
+	// The queue must be bound under it. Without an exchange (embedded) it has no meaning.
+	Key   string
+	After time.Duration // not delivered before this has passed; 0: at once
 	// Observers: publish through the topic exchange for observers only; no work queue of
 	// ours need exist, and an unroutable one is not an error (submit.sm.resp.<cid>,
 	// deliver.sm.<cid>). The embedded driver, which has no observers, drops it.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
@@ -49,6 +50,12 @@ func envelopeHeaders(e *sms.Envelope) Headers {
 	if len(e.Refusals) > 0 {
 		h = append(h, Header{Name: HeaderRefusals, Str: formatRefusals(e.Refusals)})
 	}
+	if e.Bill.Charged {
+		h = append(h, Header{Name: HeaderBillEarly, Str: billing.Amount(e.Bill.Early).String()})
+	}
+	if e.Bill.Rest != 0 {
+		h = append(h, Header{Name: HeaderBillRest, Str: billing.Amount(e.Bill.Rest).String()})
+	}
 	if e.Content != "" {
 		h = append(h, Header{Name: HeaderContent, Str: e.Content})
 	}
@@ -78,6 +85,9 @@ func DecodeEnvelope(d *Delivery) (*sms.Envelope, error) {
 		Content:  d.Headers.Str(HeaderContent),
 	}
 	if err := decodeNumbers(d.Headers, e); err != nil {
+		return nil, fmt.Errorf("message %s: %w", d.ID, err)
+	}
+	if err := decodeBill(d.Headers, &e.Bill); err != nil {
 		return nil, fmt.Errorf("message %s: %w", d.ID, err)
 	}
 	body := d.Body
@@ -135,6 +145,25 @@ func decodeNumbers(h Headers, e *sms.Envelope) error {
 		if e.Refusals, err = parseRefusals(s); err != nil {
 			return fmt.Errorf("header %s: %w", HeaderRefusals, err)
 		}
+	}
+	return nil
+}
+
+func decodeBill(h Headers, b *sms.Bill) error {
+	b.Charged = h.Has(HeaderBillEarly)
+	for _, v := range [...]struct {
+		name string
+		to   *int64
+	}{{HeaderBillEarly, &b.Early}, {HeaderBillRest, &b.Rest}} {
+		text := h.Str(v.name)
+		if text == "" {
+			continue
+		}
+		a, err := billing.Parse(text)
+		if err != nil || a < 0 {
+			return fmt.Errorf("header %s: invalid value %.40q, must be an amount that is not negative", v.name, text)
+		}
+		*v.to = int64(a)
 	}
 	return nil
 }

@@ -53,8 +53,19 @@ type Envelope struct {
 	// Refusals counts, by command_status, the attempts that the SMSC refused
 	// (submit_error_retrial counts each status by itself). Nil: none yet.
 	Refusals map[pdu.Status]int
+	// Bill is what its sender pays for it.
+	Bill Bill
+
 	// Content is the text for message logs, UTF-8, the parts joined; it may be empty.
 	Content string
+}
+
+// Bill is what a sender pays for each part of a message, in millionths (billing.Amount).
+// The zero Bill is nothing.
+type Bill struct {
+	Charged bool  // something was charged at acceptance, under the message's id
+	Early   int64 // of which from the balance
+	Rest    int64 // charged to the balance when the SMSC accepts the part
 }
 
 // Report is a set of outcomes that the sender of a message asked to be told.

@@ -11,8 +11,10 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/queue"
 	"jasmind/internal/queue/rabbit"
+	"jasmind/internal/sms"
 	"jasmind/internal/testenv"
 )
 
@@ -281,5 +283,35 @@ func TestBillingExchange(t *testing.T) {
 	must(t, err)
 	if n != 2 {
 		t.Errorf("length %d, want 2", n)
+	}
+}
+
+// Bill requests of all users are in one queue, and readers see whose they are.
+func TestBillRequestsHaveTheirUsersKey(t *testing.T) {
+	for _, kind := range []rabbit.QueueType{rabbit.Classic, rabbit.Quorum} {
+		t.Run(string(kind), func(t *testing.T) {
+			url := testenv.RabbitMQ(t).URL()
+			b := open(t, rabbit.Config{URL: url, QueueType: kind})
+			must(t, b.Declare(t.Context(), queue.BillRequests))
+			ch := raw(t, url)
+			q, err := ch.QueueDeclare("", false, true, true, false, nil)
+			must(t, err)
+			must(t, ch.QueueBind(q.Name, "bill_request.submit_sm_resp.u1", queue.ExchangeBilling, false, nil))
+			ds, err := ch.Consume(q.Name, "", true, true, false, false, nil)
+			must(t, err)
+			for _, uid := range []sms.UserID{"u2", "u1"} {
+				r := queue.BillRequest{Bill: billing.PartBill("m-1", 1), UID: uid, Amount: 150_000}
+				must(t, b.Publish(t.Context(), r.Publication()))
+			}
+			d := <-ds
+			if d.MessageId != "m-1/1" || d.RoutingKey != "bill_request.submit_sm_resp.u1" || d.Headers["amount"] != "0.15" || d.Headers["user-id"] != "u1" || len(d.Headers) != 2 {
+				t.Errorf("a reader got %+v", d)
+			}
+			n, err := b.Length(t.Context(), queue.BillRequests)
+			must(t, err)
+			if n != 2 {
+				t.Errorf("length %d, want 2", n)
+			}
+		})
 	}
 }

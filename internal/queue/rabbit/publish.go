@@ -57,7 +57,11 @@ func (b *Broker) Send(ctx context.Context, pubs []queue.Publication, retries []q
 				return err
 			}
 		}
-		items = append(items, b.newItem(p.Queue, &p.Message, p.After, now, !p.Observers))
+		it := b.newItem(p.Queue, &p.Message, p.After, now, !p.Observers)
+		if p.Key != "" && !it.delayed {
+			it.key = p.Key
+		}
+		items = append(items, it)
 	}
 	for i := range retries {
 		m := retries[i].Delivery.Message

@@ -246,6 +246,11 @@ func (b *Broker) declareQueue(ch *amqp.Channel, n queue.Name) error {
 			}
 		}
 	}
+	if n == queue.BillRequests {
+		if err := ch.QueueBind(string(n), queue.BillRequestPattern, queue.ExchangeBilling, false, nil); err != nil {
+			return fmt.Errorf("bind queue %s to exchange %s: %w", n, queue.ExchangeBilling, err)
+		}
+	}
 	return nil
 }
 
