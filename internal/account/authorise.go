@@ -3,6 +3,7 @@ package account
 import (
 	"fmt"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/sms"
 )
 
@@ -104,6 +105,12 @@ func (u *User) Source(from Param) string {
 		return from.Value
 	}
 	return u.MT.DefaultSource
+}
+
+// Credit gives the opening values of the user's quotas.
+func (u *User) Credit() billing.Credit {
+	q := &u.MT.Quota
+	return billing.Credit{HasBalance: q.Balance.Set, Balance: q.Balance.Value, HasCount: q.SMSCount.Set, Count: int64(q.SMSCount.Value)}
 }
 
 func (u *User) unauthorised(field, text string) error {

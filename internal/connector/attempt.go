@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp"
@@ -31,6 +32,7 @@ type attempt struct {
 
 	// The settler's.
 	ids      []string // what the SMSC called each part, "" if not accepted or without a name
+	accepted int      // parts that the SMSC took, in this attempt or an earlier one
 	total    int      // answers to come
 	answered int
 	held     int          // places in the window that are freed when all is settled
@@ -52,6 +54,9 @@ func newAttempt(d *queue.Delivery, env *sms.Envelope, sub *subscription, accepte
 		done := make([]bool, len(env.Parts))
 		for _, o := range accepted {
 			if o.Part >= 1 && o.Part <= len(done) && o.Status == pdu.StatusOK {
+				if !done[o.Part-1] {
+					a.accepted++
+				}
 				done[o.Part-1] = true
 				a.ids[o.Part-1] = o.SMPPMsgID
 			}
@@ -202,6 +207,10 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 			e.Mappings = append(e.Mappings, sms.Mapping{CID: c.cid, SMPPMsgID: sms.NormalID(id), MsgID: a.env.ID,
 				Part: x.part + 1, Parts: parts, Origin: a.env.Origin, Expiry: cfg.DLRExpiry})
 		}
+		if a.env.Bill.Rest > 0 {
+			r := queue.BillRequest{Bill: billing.PartBill(a.env.ID, x.part+1), UID: a.env.UID, Amount: billing.Amount(a.env.Bill.Rest)}
+			e.Publish = append(e.Publish, r.Publication())
+		}
 		if parts > 1 {
 			e.Outcomes = append(e.Outcomes, sms.PartOutcome{MsgID: a.env.ID, Part: x.part + 1, Parts: parts,
 				Status: pdu.StatusOK, SMPPMsgID: id, Expiry: max(cfg.DLRExpiry, outcomeExpiry)})
@@ -228,6 +237,7 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 		e.Publish = append(e.Publish, queue.Bury(a.d, v.bury))
 	}
 	if !v.settled {
+		a.settleBill(c, e)
 		if !a.env.ExpiresAt.IsZero() {
 			e.Unexpire = append(e.Unexpire, sms.Expiry{At: a.env.ExpiresAt, MsgID: a.env.ID, CID: c.cid, Report: a.env.Report})
 		}
@@ -236,6 +246,23 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 		}
 	}
 	e.Ack = append(e.Ack, journal.Ack{Delivery: a.d, Remember: !v.settled})
+}
+
+// settleBill confirms what was charged for a message that leaves its queue, and gives back
+// what was charged for parts that the SMSC did not take.
+func (a *attempt) settleBill(c *Connector, e *journal.Entry) {
+	b := a.env.Bill
+	if !b.Charged {
+		return
+	}
+	e.Confirm = append(e.Confirm, billing.BillID(a.env.ID))
+	refused := len(a.env.Parts) - a.accepted
+	if !c.common.RefundOnError || b.Early == 0 || refused <= 0 {
+		return
+	}
+	if sum, ok := billing.Amount(b.Early).Times(refused); ok {
+		e.Charges = append(e.Charges, billing.Charge{UID: a.env.UID, Bill: billing.RefundBill(a.env.ID), Amount: -sum, Owed: true})
+	}
 }
 
 // publishCopy adds the copy of a submit_sm_resp for observers.

@@ -76,6 +76,9 @@ type Config struct {
 	NotReadyDelay  time.Duration // submit_retrial_delay_smppc_not_ready
 	// PublishSubmitSMResp publishes a copy of each submit_sm_resp for observers (publish_submit_sm_resp).
 	PublishSubmitSMResp bool
+	// RefundOnError gives back what was charged at acceptance for parts that ended without being
+	// accepted by the SMSC: refused for good, not encodable, or expired ([billing] refund_on_error).
+	RefundOnError bool
 	// LogPrivacy keeps message contents out of the message log (log_privacy); so does
 	// logprivacy of the connector.
 	LogPrivacy bool

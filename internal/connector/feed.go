@@ -208,6 +208,14 @@ func (c *Connector) prepare(ctx context.Context, sub *subscription, batch []*que
 		}
 		if !env.ExpiresAt.IsZero() && !env.ExpiresAt.After(now) {
 			a := &attempt{d: d, env: env, sub: sub, expired: true}
+			if len(env.Parts) > 1 && env.Bill.Early > 0 && (d.Redelivered || d.Attempts > 0) {
+				accepted, ok := c.submissions(ctx, env.ID) // they are not given back
+				if !ok {
+					sub.out.add(i - len(batch))
+					return out
+				}
+				a.accepted = newAttempt(d, env, sub, accepted).accepted
+			}
 			c.settler.post(event{a: a, kind: judgedAlready, verdict: c.judge(a, now)})
 			continue
 		}

@@ -145,6 +145,7 @@ func (s *settler) apply(e *event, now time.Time) {
 		x.heard = true
 		if e.status == pdu.StatusOK {
 			x.accepted, x.slots = true, 1
+			a.accepted++
 			if e.resp != nil {
 				a.ids[e.part] = e.resp.MessageID
 			}

@@ -30,6 +30,8 @@ type Config struct {
 	Overflow   smstext.Overflow // long_content_overflow: truncate (default) or reject (new)
 	WideRef    bool             // long_content_ref_bits = 16: 16-bit reference numbers (new)
 	LastReport bool             // dlr_parts = last: ask a receipt for the last part only
+	FreeHTTP   bool             // billing_feature = False in [http-api]
+	FreeSMPP   bool             // billing_feature = False in [smpp-server]
 }
 
 // Field is a set of fields that the sender set himself, so that the connector's defaults
@@ -162,6 +164,21 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 			return
 		}
 		err := s.commit(ctx, e, batch[0].env)
+		if err != nil && len(batch) > 1 && sms.ReasonOf(err) == sms.ReasonNoCredit {
+			// Some may be paid for all the same.
+			for i, p := range batch {
+				e := new(journal.Entry)
+				if err := p.addTo(e); err != nil {
+					results[of[i]].Err = err
+				} else if err := s.commit(ctx, e, p.env); err != nil {
+					results[of[i]].Err = err
+				} else {
+					results[of[i]].Accepted = p.accepted()
+				}
+			}
+			e, batch, of = new(journal.Entry), batch[:0], of[:0]
+			return
+		}
 		for i, p := range batch {
 			if err != nil {
 				results[of[i]].Err = err
@@ -195,9 +212,11 @@ func (s *Service) Forget(uid sms.UserID) { s.rates.forget(uid) }
 
 // prepared is a message on its way to the journal.
 type prepared struct {
-	m   *Message
-	cfg *smppc.Config
-	env *sms.Envelope
+	m       *Message
+	cfg     *smppc.Config
+	env     *sms.Envelope
+	charge  billing.Charge
+	charged bool
 }
 
 func (p *prepared) accepted() Accepted {
@@ -239,7 +258,9 @@ func (s *Service) prepare(ctx context.Context, m *Message) (*prepared, error) {
 	if err := s.limits.check(ctx, cfg); err != nil {
 		return nil, err
 	}
-	return &prepared{m, cfg, env}, nil
+	p := &prepared{m: m, cfg: cfg, env: env}
+	p.charge, p.charged, err = s.charge(m, route.Rate, env)
+	return p, err
 }
 
 // addTo adds what must be durable before the sender is answered: the request for receipts,
@@ -255,15 +276,18 @@ func (p *prepared) addTo(e *journal.Entry) error {
 		return err
 	}
 	e.Publish = append(e.Publish, queue.Publication{Queue: queue.SubmitSM(env.CID), Message: msg})
+	if p.charged {
+		e.Charges = append(e.Charges, p.charge)
+	}
 	if env.Report != 0 {
 		e.Receipts = append(e.Receipts, sms.ReceiptRequest{
-			MsgID: env.ID, Origin: m.Origin, CID: env.CID, Report: env.Report, Parts: len(env.Parts), Expiry: cfg.DLRExpiry,
+			MsgID: env.ID, Origin: m.Origin, CID: env.CID, Report: env.Report, Parts: len(env.Parts), Expiry: sms.QueueStay + cfg.DLRExpiry,
 			URL: m.Report.URL, Method: m.Report.Method, SystemID: m.Report.SystemID, SubmittedAt: env.CreatedAt,
 			Source: env.Parts[0].Source, Dest: env.Parts[0].Dest, RegisteredDelivery: m.PDU.RegisteredDelivery,
 		})
 		if env.Report == sms.ReportSubmit|sms.ReportFinal {
 			e.Receipts = append(e.Receipts, sms.ReceiptRequest{MsgID: queue.LevelOne(env.ID), Origin: m.Origin, CID: env.CID,
-				Report: sms.ReportSubmit, Parts: len(env.Parts), Expiry: cfg.DLRExpiry, SubmittedAt: env.CreatedAt})
+				Report: sms.ReportSubmit, Parts: len(env.Parts), Expiry: sms.QueueStay + cfg.DLRExpiry, SubmittedAt: env.CreatedAt})
 		}
 	}
 	if !env.ExpiresAt.IsZero() {
@@ -276,12 +300,15 @@ func (p *prepared) addTo(e *journal.Entry) error {
 // in errors.
 func (s *Service) commit(ctx context.Context, e *journal.Entry, env *sms.Envelope) error {
 	err := s.journal.Commit(ctx, e)
+	var refused *sms.Error
 	switch {
 	case err == nil:
 		for range e.Publish {
 			s.limits.accepted(env.CID)
 		}
 		return nil
+	case errors.As(err, &refused):
+		return err // no credit
 	case errors.Is(err, queue.ErrNoQueue):
 		return &sms.Error{Reason: sms.ReasonConnector, Detail: fmt.Sprintf("connector %s does not exist", env.CID), Err: err}
 	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
