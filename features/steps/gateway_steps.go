@@ -37,7 +37,7 @@ func (w *World) gatewaySteps(sc *godog.ScenarioContext) {
 func (w *World) environment() (map[string]string, error) {
 	env := map[string]string{
 		"ROOT_PATH": w.dir, "LOG_PATH": filepath.Join(w.dir, "log"), "GATEWAY_MODE": string(w.suite.mode),
-		"HTTP_API_BIND": "127.0.0.1", "HTTP_API_PORT": "0",
+		"HTTP_API_BIND": "127.0.0.1", "HTTP_API_PORT": "0", "SMPP_SERVER_BIND": "127.0.0.1", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0",
 		// What the original does after half a minute is wanted at once here.
 		"DLR_THROWER_RETRY_DELAY": "0.05", "SM_LISTENER_SUBMIT_RETRIAL_DELAY_SMPPC_NOT_READY": "0.05",
 	}

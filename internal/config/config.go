@@ -21,6 +21,7 @@ import (
 	"jasmind/internal/logging"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smppserver"
 	"jasmind/internal/throw"
 )
 
@@ -62,7 +63,11 @@ type Config struct {
 	DLRLog logging.Config
 
 	DLRThrower    throw.Config
+	SMPPSThrower  throw.SMPPSConfig
 	DLRThrowerLog logging.Config
+
+	SMPPServer    smppserver.Config
+	SMPPServerLog logging.Config
 
 	Broker    Broker
 	BrokerLog logging.Config
@@ -334,7 +339,7 @@ func (l *loader) apply() {
 // checkLogs checks what spans several keys of a log.
 func (l *loader) checkLogs() {
 	for section, c := range map[string]*logging.Config{
-		"http-api": &l.cfg.HTTPLog, "sm-listener": &l.cfg.ListenerLog, "dlr": &l.cfg.DLRLog, "dlr-thrower": &l.cfg.DLRThrowerLog,
+		"http-api": &l.cfg.HTTPLog, "sm-listener": &l.cfg.ListenerLog, "dlr": &l.cfg.DLRLog, "dlr-thrower": &l.cfg.DLRThrowerLog, "smpp-server": &l.cfg.SMPPServerLog,
 		"amqp-broker": &l.cfg.BrokerLog, "redis-client": &l.cfg.RedisLog, "client-management": &l.cfg.ManagerLog,
 	} {
 		if err := c.Validate(); err != nil {

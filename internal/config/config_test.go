@@ -147,7 +147,8 @@ func TestMissingFileIsAnErrorOnlyWhenNamed(t *testing.T) {
 func TestFileOfTheOriginal(t *testing.T) {
 	path := write(t, `# a comment
 [smpp-server]
-id					= "smpps_01"
+id					= "smpps_02"
+billing_feature = True
 [sm-listener]
 publish_submit_sm_resp	= False
 submit_error_retrial = {
@@ -172,7 +173,10 @@ password					= None
 	if got := c.Listener.Retrial[pdu.StatusThrottled]; got != (RetryRule{20, 500 * time.Millisecond}) || len(c.Listener.Retrial) != 2 {
 		t.Errorf("retrial %+v", c.Listener.Retrial)
 	}
-	if strings.Join(c.Unserved, ",") != "[smpp-server] id" {
+	if c.SMPPServer.ID != "smpps_02" {
+		t.Errorf("id %q", c.SMPPServer.ID)
+	}
+	if strings.Join(c.Unserved, ",") != "[smpp-server] billing_feature" {
 		t.Errorf("unserved: %q", c.Unserved)
 	}
 }

@@ -159,8 +159,8 @@ var table = slices.Concat(
 		{Section: "gateway", Name: "shutdown_timeout", Default: "15", Doc: "Seconds that messages under way get to settle when the daemon stops.",
 			set: seconds(0, 3600, func(c *Config) *time.Duration { return &c.ShutdownTimeout })},
 	},
-	unservedSection("smpp-server", slices.Concat([]string{"id=smpps_01", "bind=0.0.0.0", "port=2775", "billing_feature=True", "sessionInitTimerSecs=30",
-		"enquireLinkTimerSecs=30", "inactivityTimerSecs=300", "responseTimerSecs=60", "pduReadTimerSecs=30", "dlr_expiry=86400"}, unservedLog, []string{"log_privacy=False"})...),
+	smppServerKeys,
+	logKeys("smpp-server", "default-smpps_01.log", "W6", func(c *Config) *logging.Config { return &c.SMPPServerLog }),
 	unservedSection("smpp-server-pb", slices.Concat([]string{"bind=0.0.0.0", "port=14000", "authentication=True", "admin_username=smppsadmin", "admin_password="}, unservedLog)...),
 	unservedSection("client-management", "store_path="+storeFolder, "bind=0.0.0.0", "port=8989", "authentication=True", "admin_username=cmadmin", "admin_password=", "pickle_protocol=2"),
 	logKeys("client-management", "smppclient-manager.log", "W6", func(c *Config) *logging.Config { return &c.ManagerLog }),
@@ -190,7 +190,12 @@ var table = slices.Concat(
 				c.DLR.LastPartOnly, c.MT.LastReport = v == "last", v == "last"
 				return nil
 			}},
-		{Section: "dlr", Name: "smpp_receipt_on_success_submit_sm_resp", Default: "False", Doc: "Not served by this version.", set: ignored, later: true},
+		{Section: "dlr", Name: "smpp_receipt_on_success_submit_sm_resp", Default: "False", Doc: "Whether an ESME that asks for a receipt also gets one, ACCEPTD, when the SMSC has taken its message.",
+			set: func(c *Config, v string) error {
+				err := boolean(func(c *Config) *bool { return &c.DLR.Accepted })(c, v)
+				c.SMPPServer.Accepted = c.DLR.Accepted
+				return err
+			}},
 		{Section: "dlr", Name: "log_privacy", Default: "False", Doc: "Log no message text.", set: boolean(func(c *Config) *bool { return &c.DLR.LogPrivacy })},
 	},
 	logKeys("dlr", "messages.log", "midnight", func(c *Config) *logging.Config { return &c.DLRLog }),
@@ -265,10 +270,21 @@ var table = slices.Concat(
 	unservedSection("deliversm-thrower", slices.Concat([]string{"http_timeout=30", "retry_delay=30", "max_retries=3"}, unservedLog)...),
 	[]Key{
 		{Section: "dlr-thrower", Name: "http_timeout", Default: "30", Doc: "Seconds that a call of a dlr-url may take.", set: seconds(0.01, 3600, func(c *Config) *time.Duration { return &c.DLRThrower.Timeout })},
-		{Section: "dlr-thrower", Name: "retry_delay", Default: "30", Doc: "Seconds until a DLR that was not acknowledged is tried again.", set: seconds(0.01, day, func(c *Config) *time.Duration { return &c.DLRThrower.RetryDelay })},
-		{Section: "dlr-thrower", Name: "max_retries", Default: "3", Doc: "How often.", set: number(0, 100000, func(c *Config) *int { return &c.DLRThrower.MaxRetries })},
+		{Section: "dlr-thrower", Name: "retry_delay", Default: "30", Doc: "Seconds until a DLR that was not acknowledged is tried again.",
+			set: both(seconds(0.01, day, func(c *Config) *time.Duration { return &c.DLRThrower.RetryDelay }), seconds(0.01, day, func(c *Config) *time.Duration { return &c.SMPPSThrower.RetryDelay }))},
+		{Section: "dlr-thrower", Name: "max_retries", Default: "3", Doc: "How often.",
+			set: both(number(0, 100000, func(c *Config) *int { return &c.DLRThrower.MaxRetries }), number(0, 100000, func(c *Config) *int { return &c.SMPPSThrower.MaxRetries }))},
 		{Section: "dlr-thrower", Name: "max_per_host", Default: "16", Doc: "Calls under way to one host at a time.", set: number(1, 1000, func(c *Config) *int { return &c.DLRThrower.PerHost })},
-		{Section: "dlr-thrower", Name: "dlr_pdu", Default: "deliver_sm", Doc: "Not served by this version.", set: ignored, later: true},
+		{Section: "dlr-thrower", Name: "dlr_pdu", Default: "deliver_sm", Doc: "What receipts are sent to ESMEs as: deliver_sm or data_sm.",
+			set: func(c *Config, v string) error {
+				if v != "deliver_sm" && v != "data_sm" {
+					return fmt.Errorf("%q is neither deliver_sm nor data_sm", v)
+				}
+				c.SMPPSThrower.DataSM = v == "data_sm"
+				return nil
+			}},
+		{Section: "dlr-thrower", Name: "smpps_hold", Default: "172800", Doc: "Seconds for which what waits for an ESME that is not bound is kept; then it becomes a dead letter.",
+			set: seconds(1, 365*day, func(c *Config) *time.Duration { return &c.SMPPSThrower.Hold })},
 	},
 	logKeys("dlr-thrower", "dlr-thrower.log", "W6", func(c *Config) *logging.Config { return &c.DLRThrowerLog }),
 	[]Key{

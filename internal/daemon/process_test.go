@@ -51,7 +51,7 @@ type process struct {
 func command(root string, env []string, args ...string) *process {
 	p := &process{cmd: exec.Command(binary, args...), lines: make(chan string, 1000), ended: make(chan struct{})}
 	p.cmd.Dir = root
-	p.cmd.Env = append([]string{"ROOT_PATH=" + root, "HTTP_API_PORT=0", "HTTP_API_BIND=127.0.0.1"}, env...)
+	p.cmd.Env = append([]string{"ROOT_PATH=" + root, "HTTP_API_PORT=0", "HTTP_API_BIND=127.0.0.1", "SMPP_SERVER_PORT=0", "JCLI_PORT=0", "SMPP_SERVER_BIND=127.0.0.1"}, env...)
 	p.cmd.Stderr = &p.stderr
 	return p
 }

@@ -102,7 +102,7 @@ func start(ctx context.Context, o *options, dir, workDir string) (p *pair, err e
 	args, env := []string{"--ready-file", ready}, []string{"GATEWAY_MODE=embedded"}
 	if o.anyPorts {
 		args = append(args, "--smpp", "127.0.0.1:0", "--http", "127.0.0.1:0")
-		env = append(env, "HTTP_API_PORT=0")
+		env = append(env, "HTTP_API_PORT=0", "SMPP_SERVER_PORT=0", "JCLI_PORT=0")
 	}
 	if p.sim, err = launch(o.out, workDir, nil, filepath.Join(bin, "smsc-sim"), args...); err != nil {
 		return p, err

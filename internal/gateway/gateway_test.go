@@ -132,7 +132,7 @@ func env(vars map[string]string) config.Environment {
 func start(t testing.TB, root, provision string) *gateway.Gateway {
 	t.Helper()
 	cfg, err := config.Load(config.Options{Environment: env(map[string]string{
-		"ROOT_PATH": root, "GATEWAY_MODE": "embedded", "HTTP_API_PORT": "0", "HTTP_API_BIND": "127.0.0.1",
+		"ROOT_PATH": root, "GATEWAY_MODE": "embedded", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0", "HTTP_API_BIND": "127.0.0.1",
 		"DLR_THROWER_RETRY_DELAY": "0.05", "DLR_THROWER_MAX_RETRIES": "100",
 	})})
 	if err != nil {
@@ -295,7 +295,7 @@ func TestSecondInstanceOnTheSameDataIsRefused(t *testing.T) {
 	p := provisioning(t, s.addr, "")
 	g := start(t, root, p)
 	defer stop(t, g)
-	cfg, err := config.Load(config.Options{Environment: env(map[string]string{"ROOT_PATH": root, "GATEWAY_MODE": "embedded", "HTTP_API_PORT": "0"})})
+	cfg, err := config.Load(config.Options{Environment: env(map[string]string{"ROOT_PATH": root, "GATEWAY_MODE": "embedded", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0"})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func TestServicesModeDoesNotForgetEmbeddedMessages(t *testing.T) {
 	g := start(t, root, provisioning(t, "127.0.0.1:1", ""))
 	send(t, g, url.Values{})
 	stop(t, g)
-	cfg, err := config.Load(config.Options{Environment: env(map[string]string{"ROOT_PATH": root, "GATEWAY_MODE": "services", "HTTP_API_PORT": "0"})})
+	cfg, err := config.Load(config.Options{Environment: env(map[string]string{"ROOT_PATH": root, "GATEWAY_MODE": "services", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0"})})
 	if err != nil {
 		t.Fatal(err)
 	}

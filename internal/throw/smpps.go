@@ -1,0 +1,326 @@
+package throw
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"jasmind/internal/account"
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+	"jasmind/internal/smpp"
+	"jasmind/internal/smpp/pdu"
+)
+
+// SMPPSConfig holds the settings of the thrower to ESMEs ([dlr-thrower] in jasmin.cfg).
+type SMPPSConfig struct {
+	DataSM     bool          // dlr_pdu = data_sm: receipts are data_sm instead of deliver_sm
+	Hold       time.Duration // smpps_hold: how long what an ESME does not fetch is kept, default 2 days
+	RetryDelay time.Duration // retry_delay: after an error of the ESME, default 30 s
+	MaxRetries int           // max_retries after the first try, default 3; 0: none
+	Prefetch   int           // taken from one ESME's queue and not settled, default 256
+	Sweep      time.Duration // between looks for what was held too long, default a hundredth of Hold, 1 s to 10 min
+}
+
+func (c *SMPPSConfig) defaults() {
+	if c.Hold <= 0 {
+		c.Hold = 48 * time.Hour
+	}
+	if c.RetryDelay <= 0 {
+		c.RetryDelay = 30 * time.Second
+	}
+	if c.Prefetch <= 0 {
+		c.Prefetch = 256
+	}
+	if c.Sweep <= 0 {
+		c.Sweep = min(max(c.Hold/100, time.Second), 10*time.Minute)
+	}
+}
+
+// SMPPSMetrics counts what the thrower to ESMEs did. Fields may be read at any time.
+type SMPPSMetrics struct {
+	Moved     atomic.Int64 // put into the queue of their ESME
+	Delivered atomic.Int64 // acknowledged by the ESME
+	Failed    atomic.Int64 // refused by it, or not answered
+	Dead      atomic.Int64 // given up, moved to the dead-letter queue
+	Waiting   atomic.Int64 // taken from the queues of ESMEs that are bound and not settled; comes and goes
+}
+
+// Receiver is a session of an ESME that takes deliver_sm.
+type Receiver interface {
+	// TrySend sends a request and has done called with its answer; see smpp.Session.TrySend.
+	TrySend(p pdu.PDU, done func(smpp.Response, error)) error
+}
+
+// queues is what the thrower to ESMEs needs of a broker.
+type queues interface {
+	consumer
+	Declare(ctx context.Context, names ...queue.Name) error
+	Length(ctx context.Context, name queue.Name) (int, error)
+}
+
+// SMPPS delivers to ESMEs. What is for one moves from the shared queue, dlr_thrower.smpps, to
+// a queue of his own, which is consumed while he is bound: who stays away for days delays
+// nobody. There it goes out in order over all sessions that he has bound, round robin, as far
+// as their windows reach, with one in flight between any two addresses, so that what
+// belongs together arrives in order.
+//
+// Delivery is at least once: an ESME sees a receipt twice when the connection was lost before
+// its answer, or after a crash. A repeat has the same receipted_message_id and state, so that
+// one who keeps the state of his messages is not harmed. Moving twice is such a repeat too.
+type SMPPS struct {
+	cfg     SMPPSConfig
+	broker  queues
+	journal journal.Journal
+	known   func() []string
+	log     *slog.Logger
+	grace   time.Duration
+	Metrics SMPPSMetrics
+
+	settle *settler
+
+	mu       sync.Mutex // guards what follows
+	ctx      context.Context
+	wg       sync.WaitGroup
+	esmes    map[string]*esme // those that have sessions, or whose goroutine still runs
+	declared map[string]struct{}
+	swept    map[string]chan struct{} // queues that the sweeper has in its hands; closed when it has not
+}
+
+// NewSMPPS makes the thrower; Run starts it. known gives the system_ids of ESMEs whose queues may
+// hold something from an earlier run.
+func NewSMPPS(cfg SMPPSConfig, broker queues, j journal.Journal, known func() []string, log *slog.Logger) *SMPPS {
+	cfg.defaults()
+	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log, grace: settleGrace,
+		esmes: make(map[string]*esme), declared: make(map[string]struct{}), swept: make(map[string]chan struct{})}
+	t.settle = newSettler(j, log, t.account)
+	return t
+}
+
+// Bound tells of a session that can be delivered to. It does not block.
+func (t *SMPPS) Bound(systemID string, r Receiver) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.esmes[systemID]
+	if e == nil {
+		e = &esme{SMPPS: t, systemID: systemID, wake: make(chan struct{}, 1)}
+		t.esmes[systemID] = e
+	}
+	e.sessions = append(e.sessions, r)
+	e.start()
+	e.poke()
+}
+
+// Unbound tells that nothing more can be delivered to a session. It does not block.
+func (t *SMPPS) Unbound(systemID string, r Receiver) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.esmes[systemID]
+	if e == nil {
+		return
+	}
+	e.sessions = slices.DeleteFunc(slices.Clone(e.sessions), func(other Receiver) bool { return other == r })
+	if len(e.sessions) == 0 && !e.running {
+		delete(t.esmes, systemID)
+	}
+	e.poke()
+}
+
+// Run moves and delivers until ctx ends. What is in flight then may be answered for a moment;
+// what is not stays in its queue. An error is that a shared queue cannot be consumed, or not
+// any more.
+func (t *SMPPS) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	shared := []queue.Name{queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS}
+	consumers := make([]queue.Consumer, len(shared))
+	for i, name := range shared {
+		c, err := t.broker.Consume(ctx, name, moveMax)
+		if err != nil {
+			return fmt.Errorf("consume %s: %w", name, err)
+		}
+		defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
+		consumers[i] = c
+	}
+	settled := t.settle.start(ctx, t.grace)
+
+	var flows sync.WaitGroup
+	for i, c := range consumers {
+		flows.Go(func() {
+			if err := t.move(ctx, shared[i], c); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	flows.Go(func() { t.sweepLoop(ctx) })
+
+	t.mu.Lock()
+	t.ctx = ctx
+	for _, e := range t.esmes {
+		e.start()
+	}
+	t.mu.Unlock()
+
+	flows.Wait()
+	<-ctx.Done()
+	t.mu.Lock()
+	t.ctx = nil
+	t.mu.Unlock()
+	t.wg.Wait()
+	settled()
+	if err := context.Cause(ctx); errors.Is(err, errEnded) {
+		return err
+	}
+	return nil
+}
+
+// moveMax is the number of messages that one journal entry moves at most.
+const moveMax = 256
+
+// move puts what comes into a shared queue into the queues of its ESMEs, in order.
+func (t *SMPPS) move(ctx context.Context, name queue.Name, c queue.Consumer) error {
+	batch := make([]*queue.Delivery, 0, moveMax)
+	for {
+		batch = batch[:0]
+		select {
+		case <-ctx.Done():
+			return nil
+		case d, ok := <-c.C():
+			if !ok {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return fmt.Errorf("consume %s: %w", name, errEnded)
+			}
+			batch = append(batch, d)
+		}
+	fill:
+		for len(batch) < moveMax {
+			select {
+			case d, ok := <-c.C():
+				if !ok {
+					break fill
+				}
+				batch = append(batch, d)
+			default:
+				break fill
+			}
+		}
+		t.moveBatch(ctx, batch)
+	}
+}
+
+// moveBatch moves until it has, or ctx ends; then its messages are still in the shared queue.
+func (t *SMPPS) moveBatch(ctx context.Context, batch []*queue.Delivery) {
+	var e journal.Entry
+	names := make(map[string]struct{})
+	buried := 0
+	for _, d := range batch {
+		systemID, err := addressee(d)
+		if err != nil {
+			t.log.Error("message for an ESME moved to the dead-letter queue", "queue", string(d.Queue), "msgid", d.ID, "err", err)
+			e.Publish = append(e.Publish, queue.Bury(d, err.Error()))
+			buried++
+		} else {
+			names[systemID] = struct{}{}
+			m := d.Message
+			m.Attempts = 0
+			m.Priority = 0 // one lane, so that the order stays
+			e.Publish = append(e.Publish, queue.Publication{Queue: queue.ESME(systemID), Message: m})
+		}
+		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
+	}
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
+		err := t.declare(ctx, names)
+		if err == nil {
+			if err = t.journal.Commit(ctx, &e); err == nil {
+				t.Metrics.Moved.Add(int64(len(batch) - buried))
+				t.Metrics.Dead.Add(int64(buried))
+				return
+			}
+			if errors.Is(err, queue.ErrNoQueue) { // somebody deleted it
+				t.forget(names)
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		t.log.Warn("moving messages to the queues of ESMEs will be retried", "count", len(batch), "in", wait, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// addressee is the ESME that a message is for.
+func addressee(d *queue.Delivery) (string, error) {
+	systemID := d.Headers.Str(queue.HeaderSystemID)
+	if !account.ValidUsername(systemID) {
+		return "", fmt.Errorf("header %s is %.40q, which is no username", queue.HeaderSystemID, systemID)
+	}
+	if d.ContentType == queue.ContentPDU {
+		_, err := decodePDU(d)
+		return systemID, err
+	}
+	_, err := queue.DecodeSMPPDLR(&d.Message)
+	return systemID, err
+}
+
+// declare declares the queues of ESMEs that were not declared yet.
+func (t *SMPPS) declare(ctx context.Context, systemIDs map[string]struct{}) error {
+	var missing []queue.Name
+	t.mu.Lock()
+	for id := range systemIDs {
+		if _, ok := t.declared[id]; !ok {
+			missing = append(missing, queue.ESME(id))
+		}
+	}
+	t.mu.Unlock()
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := t.broker.Declare(ctx, missing...); err != nil {
+		return fmt.Errorf("declare %s: %w", missing[0], err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id := range systemIDs {
+		t.declared[id] = struct{}{}
+	}
+	return nil
+}
+
+func (t *SMPPS) forget(systemIDs map[string]struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id := range systemIDs {
+		delete(t.declared, id)
+	}
+}
+
+// tooOld tells whether a message was held for longer than the operator wants.
+func (t *SMPPS) tooOld(d *queue.Delivery, now time.Time) bool {
+	created := d.Headers.Int(queue.HeaderCreatedAt)
+	return created > 0 && now.Sub(time.UnixMilli(created)) > t.cfg.Hold
+}
+
+func (t *SMPPS) tooOldReason() string { return "held for more than " + t.cfg.Hold.String() }
+
+// account counts outcomes that are durable.
+func (t *SMPPS) account(o *outcome) {
+	switch o.kind {
+	case delivered:
+		t.Metrics.Delivered.Add(1)
+	case dead:
+		t.Metrics.Dead.Add(1)
+		t.log.Error("message for an ESME given up, moved to the dead-letter queue", "queue", string(o.d.Queue), "msgid", o.d.ID, "err", o.why)
+	case retry, deferred:
+	}
+}

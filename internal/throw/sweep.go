@@ -1,0 +1,143 @@
+package throw
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+)
+
+// sweepLoop looks, every so often, for what was held too long in the queues of ESMEs that are
+// not bound. Those that are see to it themselves.
+func (t *SMPPS) sweepLoop(ctx context.Context) {
+	tick := time.NewTicker(t.cfg.Sweep)
+	defer tick.Stop()
+	for {
+		for _, systemID := range t.candidates() {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := t.sweep(ctx, systemID); err != nil && ctx.Err() == nil {
+				t.log.Warn("the queue of an ESME could not be looked through", "system_id", systemID, "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// candidates are the ESMEs that may have something waiting.
+func (t *SMPPS) candidates() []string {
+	ids := make(map[string]struct{})
+	for _, id := range t.known() {
+		ids[id] = struct{}{}
+	}
+	t.mu.Lock()
+	for id := range t.declared {
+		ids[id] = struct{}{}
+	}
+	t.mu.Unlock()
+	return slices.Sorted(maps.Keys(ids))
+}
+
+const (
+	sweepMax  = 64          // messages that one journal entry gives up
+	sweepWait = time.Second // for the first message of a queue that should have one
+)
+
+// sweep gives up what was held too long by one ESME who is not bound. It stops at the first
+// message that was not: those behind it are younger.
+func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
+	release := t.claim(systemID)
+	if release == nil {
+		return nil
+	}
+	defer release()
+	name := queue.ESME(systemID)
+	n, err := t.broker.Length(ctx, name)
+	if errors.Is(err, queue.ErrNoQueue) || err == nil && n == 0 {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	c, err := t.broker.Consume(ctx, name, sweepMax)
+	if err != nil {
+		return err
+	}
+	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
+	for {
+		var batch []*queue.Delivery
+		more := true
+		timeout := time.NewTimer(sweepWait)
+		for more && len(batch) < sweepMax {
+			select {
+			case d, ok := <-c.C():
+				if more = ok && t.tooOld(d, time.Now()); more {
+					batch = append(batch, d)
+				}
+			case <-timeout.C:
+				more = false
+			case <-ctx.Done():
+				more = false
+			}
+		}
+		timeout.Stop()
+		if len(batch) > 0 {
+			var e journal.Entry
+			for _, d := range batch {
+				o := outcome{d: d, kind: dead, why: t.tooOldReason()}
+				o.addTo(&e)
+			}
+			if err := t.journal.Commit(ctx, &e); err != nil {
+				return err
+			}
+			for _, d := range batch {
+				t.account(&outcome{d: d, kind: dead, why: t.tooOldReason()})
+			}
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// claim keeps a queue from being served while it is looked through, so that nobody gets what
+// is behind the messages that the sweeper holds; nil: it is being served.
+func (t *SMPPS) claim(systemID string) (release func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.esmes[systemID] != nil {
+		return nil
+	}
+	done := make(chan struct{})
+	t.swept[systemID] = done
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.swept, systemID)
+		close(done)
+	}
+}
+
+// awaitSweep waits until the sweeper has let go of a queue; false: ctx ended first.
+func (t *SMPPS) awaitSweep(ctx context.Context, systemID string) bool {
+	t.mu.Lock()
+	done := t.swept[systemID]
+	t.mu.Unlock()
+	if done == nil {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-done:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
