@@ -56,6 +56,8 @@ type Config struct {
 	Access  logging.Config
 	MT      mt.Config
 
+	RefundOnError bool // [billing] refund_on_error
+
 	Listener    Listener // [sm-listener]
 	ListenerLog logging.Config
 

@@ -176,7 +176,7 @@ password					= None
 	if c.SMPPServer.ID != "smpps_02" {
 		t.Errorf("id %q", c.SMPPServer.ID)
 	}
-	if strings.Join(c.Unserved, ",") != "[smpp-server] billing_feature" {
+	if len(c.Unserved) > 0 || c.MT.FreeSMPP || c.MT.FreeHTTP {
 		t.Errorf("unserved: %q", c.Unserved)
 	}
 }

@@ -218,7 +218,7 @@ var table = slices.Concat(
 	[]Key{
 		{Section: "http-api", Name: "bind", Default: "0.0.0.0", Doc: "Address to listen on.", set: text(func(c *Config) *string { return &c.HTTP.Bind })},
 		{Section: "http-api", Name: "port", Default: "1401", Doc: "Port to listen on; 0: any free one.", set: port(func(c *Config) *int { return &c.HTTP.Port })},
-		{Section: "http-api", Name: "billing_feature", Default: "True", Doc: "Not served by this version.", set: ignored, later: true},
+		{Section: "http-api", Name: "billing_feature", Default: "True", Doc: "Whether messages that come over HTTP are charged.", set: negated(func(c *Config) *bool { return &c.MT.FreeHTTP })},
 		{Section: "http-api", Name: "long_content_max_parts", Default: "5", Doc: "How many parts a long message may have, 1 to 255.", set: number(1, 255, func(c *Config) *int { return &c.MT.MaxParts })},
 		{Section: "http-api", Name: "long_content_split", Default: "udh", Doc: "How parts are marked: udh (a user data header) or sar (optional parameters).",
 			set: func(c *Config, v string) error {
@@ -265,6 +265,7 @@ var table = slices.Concat(
 		{Section: "http-api", Name: "log_privacy", Default: "False", Doc: "Log no message text.", set: boolean(func(c *Config) *bool { return &c.HTTP.LogPrivacy })},
 	},
 	logKeys("http-api", "http-api.log", "W6", func(c *Config) *logging.Config { return &c.HTTPLog }),
+	billingKeys,
 	unservedSection("router", slices.Concat([]string{"store_path=" + storeFolder, "persistence_timer_secs=60", "bind=0.0.0.0", "port=8988", "authentication=True", "admin_username=radmin",
 		"admin_password=", "pickle_protocol=2"}, unservedLog)...),
 	unservedSection("deliversm-thrower", slices.Concat([]string{"http_timeout=30", "retry_delay=30", "max_retries=3"}, unservedLog)...),

@@ -48,7 +48,7 @@ var smppServerKeys = []Key{
 		set: func(c *Config, v string) error { c.SMPPServer.ID = unquoted(v); return nil }},
 	{Section: "smpp-server", Name: "bind", Default: "0.0.0.0", Doc: "Address to listen on.", set: text(func(c *Config) *string { return &c.SMPPServer.Bind })},
 	{Section: "smpp-server", Name: "port", Default: "2775", Doc: "Port to listen on; 0: any free one.", set: port(func(c *Config) *int { return &c.SMPPServer.Port })},
-	{Section: "smpp-server", Name: "billing_feature", Default: "True", Doc: "Not served by this version.", set: ignored, later: true},
+	{Section: "smpp-server", Name: "billing_feature", Default: "True", Doc: "Whether messages of ESMEs are charged.", set: negated(func(c *Config) *bool { return &c.MT.FreeSMPP })},
 	{Section: "smpp-server", Name: "sessionInitTimerSecs", Default: "30", Doc: "Seconds from the connection to the end of the bind.",
 		set: seconds(0.1, day, func(c *Config) *time.Duration { return &c.SMPPServer.SessionInit })},
 	{Section: "smpp-server", Name: "enquireLinkTimerSecs", Default: "30", Doc: "Seconds without a word from an ESME after which it is sent enquire_link; 0: never.",

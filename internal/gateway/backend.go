@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/config"
 	"jasmind/internal/journal"
 	"jasmind/internal/journal/embedded"
@@ -36,6 +37,9 @@ type backend struct {
 	broker  broker
 	journal journal.Journal
 	store   journal.Store
+	ledger  billing.Ledger
+	// lapse gives back charges that did not become final in time; nil: there are none such.
+	lapse   func(ctx context.Context, limit int) (int, error)
 	started []string // log lines, "X Started."
 	failed  <-chan struct{}
 	err     func() error // why, once failed is closed
@@ -71,7 +75,7 @@ func openEmbedded(cfg *config.Config, log *slog.Logger) (*backend, error) {
 	}
 	store := storepebble.New(db)
 	return &backend{
-		broker: queues, journal: embedded.New(db, queues, store), store: store,
+		broker: queues, journal: embedded.New(db, queues, store), store: store, ledger: store,
 		started: []string{"Embedded store", "Embedded broker"},
 		failed:  db.Failed(), err: db.Err,
 		close: func() error { return errors.Join(queues.Close(), db.Close()) },
@@ -104,7 +108,7 @@ func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*
 		return nil, errors.Join(fmt.Errorf("[amqp-broker] %s:%d: %w", cfg.Broker.Host, cfg.Broker.Port, err), store.Close())
 	}
 	return &backend{
-		broker: b, journal: services.New(b, store), store: store,
+		broker: b, journal: services.New(b, store), store: store, ledger: store, lapse: store.Lapse,
 		started: []string{"RedisClient", "AMQP Broker"},
 		err:     func() error { return nil },
 		close:   func() error { return errors.Join(b.Close(), store.Close()) },

@@ -59,6 +59,8 @@ type Gateway struct {
 	esmes      *throw.SMPPS
 	auth       *account.Authenticator
 	submit     *mt.Service
+	bills      *mt.Bills
+	unkeep     func() // ends the subscription of the ledger to changes
 	smpp       *smppserver.Server
 	unreview   func() // ends the subscription of smpp to changes
 
@@ -140,7 +142,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	}
 	g.watchBackend()
 	if err := g.backend.broker.Declare(ctx, queue.DLRSubmitSMResp, queue.DLRDeliverSM, queue.DLRThrowerHTTP,
-		queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS, queue.DeadLetter); err != nil {
+		queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS, queue.BillRequests, queue.DeadLetter); err != nil {
 		return fmt.Errorf("declare queues: %w", err)
 	}
 	g.say("RouterPB Started.")
@@ -155,6 +157,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
 	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound}, g.backend.journal, g.backend.broker, g.logs.manager)
+	g.startBilling()
 	g.esmes = throw.NewSMPPS(g.cfg.SMPPSThrower, g.backend.broker, g.backend.journal, g.knownESMEs, g.logs.thrower)
 	if !g.cfg.SMPPServer.Disabled {
 		if err := g.startSMPP(ctx); err != nil {
@@ -230,7 +233,7 @@ func (g *Gateway) startConnectors(ctx context.Context) error {
 	}
 	g.connectors = newConnectors(g.ctx, connector.Config{
 		Retrials: retrials, NotReadyMaxAge: l.MaxAgeNotReady, NotReadyDelay: l.RetryNotReady,
-		PublishSubmitSMResp: l.PublishSubmitSMResp, LogPrivacy: l.LogPrivacy,
+		PublishSubmitSMResp: l.PublishSubmitSMResp, LogPrivacy: l.LogPrivacy, RefundOnError: g.cfg.RefundOnError,
 	}, g.backend, g.logs)
 	return g.applyConnectors(ctx)
 }
@@ -265,7 +268,7 @@ func (g *Gateway) startHTTP() error {
 	cfg := g.cfg.HTTP
 	cfg.Release = g.opts.Version
 	var metricsHandler http.Handler
-	g.http = httpapi.New(cfg, g.auth, g.submit, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { metricsHandler.ServeHTTP(w, r) }),
+	g.http = httpapi.New(cfg, g.auth, g.submit, g.backend.ledger, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { metricsHandler.ServeHTTP(w, r) }),
 		g.logs.access, g.logs.http)
 	var err error
 	if metricsHandler, err = g.metrics(); err != nil {
@@ -325,6 +328,9 @@ func (g *Gateway) Bound(cid sms.ConnectorID) bool { return g.connectors.Bound(ci
 func (g *Gateway) Stop(ctx context.Context) error {
 	var errs []error
 	began := time.Now()
+	if g.unkeep != nil {
+		g.unkeep()
+	}
 	if g.smpp != nil {
 		g.unreview()
 		errs = append(errs, g.stopSMPP(ctx))

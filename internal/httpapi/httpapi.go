@@ -1,4 +1,4 @@
-// Package httpapi is the HTTP door: /send, /ping and /metrics, with the parameters, texts
+// Package httpapi is the HTTP door: /send, /rate, /balance, /ping and /metrics, with the parameters, texts
 // and status codes of the original's HTTP API. It validates and authenticates; everything
 // else is mt.Submit's.
 package httpapi
@@ -65,6 +65,8 @@ type submitter interface {
 	Submit(ctx context.Context, m *mt.Message) (mt.Accepted, error)
 	// Count tells into how many parts a message would be cut.
 	Count(m *mt.Message) (int, error)
+	// Quote tells what it would cost.
+	Quote(m *mt.Message) (mt.Quote, error)
 }
 
 // Stats are the counters of the door, under the original's names. Fields may be read at any time.
@@ -88,21 +90,25 @@ type Server struct {
 	cfg    Config
 	auth   authenticator
 	submit submitter
+	ledger ledger
 	log    *slog.Logger
 	access *accessLog
 	http   *http.Server
 	ln     net.Listener
+	users  users
 	Stats  Stats
 }
 
 // New makes the door. access receives one line per request in the combined log format, with
 // passwords masked; nil: none. metrics serves /metrics; nil: 404.
-func New(cfg Config, auth authenticator, submit submitter, metrics http.Handler, access io.Writer, log *slog.Logger) *Server {
+func New(cfg Config, auth authenticator, submit submitter, l ledger, metrics http.Handler, access io.Writer, log *slog.Logger) *Server {
 	cfg.defaults()
-	s := &Server{cfg: cfg, auth: auth, submit: submit, log: log}
+	s := &Server{cfg: cfg, auth: auth, submit: submit, ledger: l, log: log}
 	s.Stats.CreatedAt = time.Now()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/send", s.send)
+	mux.HandleFunc("/rate", s.rate)
+	mux.HandleFunc("/balance", s.balance)
 	mux.HandleFunc("/ping", s.ping)
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, cfg.Release) })
 	if metrics != nil {

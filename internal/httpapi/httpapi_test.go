@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"jasmind/internal/account"
+	"jasmind/internal/billing"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -60,6 +61,11 @@ func (f *fakeSubmit) Count(m *mt.Message) (int, error) {
 	return 1 + (len(m.Text)+len(m.PDU.ShortMessage))/161, nil
 }
 
+func (f *fakeSubmit) Quote(m *mt.Message) (mt.Quote, error) {
+	n, err := f.Count(m)
+	return mt.Quote{Rate: 2_800_000, Parts: n}, errors.Join(err, f.fail)
+}
+
 // syncBuffer is a buffer for several goroutines.
 type syncBuffer struct {
 	mu sync.Mutex
@@ -83,11 +89,19 @@ type door struct {
 	submit *fakeSubmit
 	access *syncBuffer
 	log    *syncBuffer
+	credit func(billing.Credit) (billing.Credit, error) // nil: what is asked with
+}
+
+func (d *door) Credit(_ context.Context, _ sms.UserID, open billing.Credit) (billing.Credit, error) {
+	if d.credit == nil {
+		return open, nil
+	}
+	return d.credit(open)
 }
 
 func newDoor(cfg Config) *door {
 	d := &door{submit: &fakeSubmit{}, access: &syncBuffer{}, log: &syncBuffer{}}
-	d.Server = New(cfg, fakeAuth(fooBar), d.submit, nil, d.access, slog.New(slog.NewTextHandler(d.log, nil)))
+	d.Server = New(cfg, fakeAuth(fooBar), d.submit, d, nil, d.access, slog.New(slog.NewTextHandler(d.log, nil)))
 	return d
 }
 
@@ -450,5 +464,23 @@ func BenchmarkSend(b *testing.B) {
 			b.Fatal(w.Body.String())
 		}
 		d.submit.got = d.submit.got[:0]
+	}
+}
+
+func TestRequestsAreCountedByUser(t *testing.T) {
+	d := newDoor(Config{})
+	if d.User("u1") != nil {
+		t.Error("counters before the first request")
+	}
+	d.get("?username=foo&password=no&to=1&content=x")
+	if d.User("u1") != nil {
+		t.Error("a wrong password counts")
+	}
+	d.get(who + "&to=1&content=x")
+	d.submit.fail = &sms.Error{Reason: sms.ReasonNoRoute}
+	d.get(who + "&to=1&content=x")
+	u := d.User("u1")
+	if u == nil || u.Connects.Load() != 2 || u.SubmitRequests.Load() != 2 || u.LastSubmitAt.Load() == 0 || u.LastActivityAt.Load() < u.LastSubmitAt.Load() {
+		t.Errorf("got %+v", u)
 	}
 }

@@ -62,6 +62,12 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 
 // refuse answers an error and counts it.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status, reason := s.refusal(w, r, err)
+	text(w, status, `Error "`+reason+`"`)
+}
+
+// refusal counts and logs an error and gives its status and text.
+func (s *Server) refusal(w http.ResponseWriter, r *http.Request, err error) (status int, text string) {
 	reason := sms.ReasonOf(err)
 	answer := answerOf[reason]
 	var e *sms.Error
@@ -95,7 +101,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if answer.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	text(w, answer.status, `Error "`+answer.text+`"`)
+	return answer.status, answer.text
 }
 
 func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted, error) {
@@ -117,6 +123,8 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	if err != nil {
 		return mt.Accepted{}, err
 	}
+	seen := s.users.seen(user.UID)
+	seen.SubmitRequests.Add(1)
 	if err := s.authorise(user, a, m); err != nil {
 		return mt.Accepted{}, err
 	}
@@ -124,6 +132,7 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	if err != nil {
 		return mt.Accepted{}, spelled(err)
 	}
+	seen.LastSubmitAt.Store(time.Now().UnixMilli())
 	s.logSent(a, m, acc)
 	return acc, nil
 }

@@ -100,7 +100,8 @@ type QuotaChange struct {
 type ledger interface {
 	// Left tells what is left; known is false while the opening values hold.
 	Left(uid sms.UserID) (left Left, known bool)
-	// Change is called after the configuration has taken the changes as opening values.
+	// Change is called while the configuration takes the changes as opening values, before
+	// it publishes them; an error refuses both.
 	Change(ctx context.Context, uid sms.UserID, changes []QuotaChange) error
 }
 

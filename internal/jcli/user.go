@@ -1,6 +1,7 @@
 package jcli
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -181,19 +182,25 @@ func (s *session) saveUser(f *userForm) {
 		return
 	}
 	if !s.apply("Failed adding User", func(d *provision.Draft) error {
+		put := d.AddUser
 		if _, exists := d.User(u.UID); exists { // Jasmin: adding a uid that is taken replaces
-			return d.UpdateUser(u)
+			put = d.UpdateUser
 		}
-		return d.AddUser(u)
-	}) || !s.changeQuotas(u.UID, f.credentials) {
+		if err := put(u); err != nil {
+			return err
+		}
+		return s.changeQuotas(u.UID, f.credentials)
+	}) {
 		return
 	}
 	s.print("Successfully added User [" + f.uid + "] to Group [" + f.gid + "]")
 	s.end()
 }
 
-// changeQuotas tells the ledger of changed quotas.
-func (s *session) changeQuotas(uid sms.UserID, credentials []credentialChange) bool {
+// changeQuotas tells the ledger of changed quotas, as part of the change of the configuration
+// and before that is published: a message that comes meanwhile must not open an account with
+// an opening value that has the increment already, to which it would then be added again.
+func (s *session) changeQuotas(uid sms.UserID, credentials []credentialChange) error {
 	var changes []QuotaChange
 	for _, c := range credentials {
 		if c.key.Section == account.SectionQuota && (c.key.Name == "balance" || c.key.Name == "sms_count") {
@@ -201,14 +208,12 @@ func (s *session) changeQuotas(uid sms.UserID, credentials []credentialChange) b
 		}
 	}
 	if len(changes) == 0 || s.srv.deps.Ledger == nil {
-		return true
+		return nil
 	}
 	if err := s.srv.deps.Ledger.Change(s.srv.ctx, uid, changes); err != nil {
-		s.log.Error("quotas were not changed", "uid", string(uid), "err", err)
-		s.print("Failed updating the quotas of User [" + string(uid) + "]: " + oneLine(err))
-		return false
+		return fmt.Errorf("quotas: %w", err)
 	}
-	return true
+	return nil
 }
 
 func (s *session) updateUser(uid string) {
@@ -240,7 +245,12 @@ func (s *session) updateUser(uid string) {
 					return
 				}
 			}
-			if s.apply("Failed updating User", func(d *provision.Draft) error { return f.update(d, sms.UserID(uid), p) }) && s.changeQuotas(sms.UserID(uid), f.credentials) {
+			if s.apply("Failed updating User", func(d *provision.Draft) error {
+				if err := f.update(d, sms.UserID(uid), p); err != nil {
+					return err
+				}
+				return s.changeQuotas(sms.UserID(uid), f.credentials)
+			}) {
 				s.print("Successfully updated User [" + uid + "]")
 				s.end()
 			}

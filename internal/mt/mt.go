@@ -311,8 +311,18 @@ func (s *Service) commit(ctx context.Context, e *journal.Entry, env *sms.Envelop
 		return err // no credit
 	case errors.Is(err, queue.ErrNoQueue):
 		return &sms.Error{Reason: sms.ReasonConnector, Detail: fmt.Sprintf("connector %s does not exist", env.CID), Err: err}
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &sms.Error{Reason: sms.ReasonUnavailable, Detail: "message store is unavailable, try again later", Err: err}
+	}
+	if err := Unavailable(err); sms.ReasonOf(err) == sms.ReasonUnavailable {
+		return err
 	}
 	return fmt.Errorf("accept message %s for %s: %w", env.ID, env.CID, err)
+}
+
+// Unavailable makes an error of broker or store one that the sender may see, if it will pass
+// by itself; any other error it leaves alone.
+func Unavailable(err error) error {
+	if errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrClosed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &sms.Error{Reason: sms.ReasonUnavailable, Detail: "message store is unavailable, try again later", Err: err}
+	}
+	return err
 }
