@@ -24,7 +24,7 @@ import (
 const (
 	maxRule   = 64 << 10 // octets of its text
 	maxNodes  = 2000     // of its syntax tree
-	maxBudget = 4 << 20  // of one run: octets of text made, and stepCost for each step of a loop
+	maxBudget = 1 << 20  // of one run: octets of text made, and stepCost for each step of a loop
 	stepCost  = 64
 )
 
@@ -32,9 +32,12 @@ var errBudget = errors.New("the rule does too much: loops and texts are bounded"
 
 // rule is a compiled expression.
 type rule struct {
-	program     *vm.Program
-	needContent bool
+	program *vm.Program
+	reads   reads
 }
+
+// reads are the variables that are made only for a rule that reads them.
+type reads struct{ content, shortMessage bool }
 
 // scope holds the variables and functions of a rule. It is reused.
 type scope struct {
@@ -76,14 +79,14 @@ type scope struct {
 	Add        func(any, any) any                   `expr:"__add"`
 	Step       func() (bool, error)                 `expr:"__step"`
 
-	vm          vm.VM
-	needContent bool
-	m           *Message
-	changed     Params
-	locked      Params
-	smpp, http  status
-	messageID   string
-	budget      int
+	vm         vm.VM
+	reads      reads
+	m          *Message
+	changed    Params
+	locked     Params
+	smpp, http status
+	messageID  string
+	budget     int
 }
 
 type ruleUser struct {
@@ -134,7 +137,8 @@ type bounder struct{ rule *rule }
 func (b *bounder) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.IdentifierNode:
-		b.rule.needContent = b.rule.needContent || n.Value == "content"
+		b.rule.reads.content = b.rule.reads.content || n.Value == "content"
+		b.rule.reads.shortMessage = b.rule.reads.shortMessage || n.Value == "short_message"
 	case *ast.BinaryNode:
 		if n.Operator == "+" && (unknown(n.Left) || unknown(n.Right)) {
 			*node = &ast.CallNode{Callee: &ast.IdentifierNode{Value: "__add"}, Arguments: []ast.Node{n.Left, n.Right}}
@@ -341,9 +345,11 @@ func (e *scope) load() {
 	e.ESMClass, e.ProtocolID, e.Priority = int(p.ESMClass), int(p.ProtocolID), int(p.PriorityFlag)
 	e.Registered, e.Replace = int(p.RegisteredDelivery), int(p.ReplaceIfPresent)
 	e.DataCoding, e.DefaultMsgID = int(p.DataCoding), int(p.SMDefaultMsgID)
-	e.ShortMessage = string(p.ShortMessage)
 	e.Tags = e.m.Tags
-	if e.needContent {
+	if e.reads.shortMessage {
+		e.ShortMessage = string(p.ShortMessage)
+	}
+	if e.reads.content {
 		e.Content = Content(p)
 	}
 }
@@ -366,7 +372,7 @@ func Content(p *pdu.Message) string {
 // eval runs the rule on a message and gives the scope, which must be given back with done.
 func (r *rule) eval(m *Message) (*scope, any, error) {
 	e := scopes.Get().(*scope)
-	e.m, e.needContent, e.budget = m, r.needContent, maxBudget
+	e.m, e.reads, e.budget = m, r.reads, maxBudget
 	e.Direction, e.DateTime = m.Direction.String(), m.Time
 	e.User = ruleUser{string(m.User.UID), string(m.User.GID), m.User.Username}
 	e.Connector = ruleConn{string(m.Connector)}

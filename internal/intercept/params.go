@@ -290,6 +290,10 @@ func setTLV(m *pdu.Message, name string, v value) error {
 // validate tells whether the parameters that a script changed can be sent: the strict encoder
 // is asked. The others are not its fault, and the content is cut into parts later.
 func validate(m *pdu.Message, changed Params) error {
+	const texts = Params(1<<ParamServiceType | 1<<ParamSource | 1<<ParamDest | 1<<ParamScheduleDeliveryTime | 1<<ParamValidityPeriod)
+	if changed&texts == 0 {
+		return nil // every number that set takes fits
+	}
 	var probe pdu.Message
 	for p := range Param(mandatory) {
 		if s := text(&probe, p); s != nil && changed.Has(p) {
