@@ -230,7 +230,7 @@ func (w *World) toldOfAll(levels ...string) error {
 	if len(ids) == 0 {
 		return fmt.Errorf("no message was accepted")
 	}
-	missing := 0
+	var missing []string
 	err := w.dlrPage().calls.wait("DLRs of all accepted messages", func(calls []call) bool {
 		told := make(map[string]bool)
 		for _, c := range calls {
@@ -238,11 +238,19 @@ func (w *World) toldOfAll(levels ...string) error {
 				told[c.params.Get("id")+" "+c.params.Get("level")] = true
 			}
 		}
-		missing = len(ids)*len(levels) - len(told)
-		return missing <= 0
+		missing = missing[:0]
+		for id := range ids {
+			for _, level := range levels {
+				if !told[id+" "+level] {
+					missing = append(missing, "level "+level+" of "+id)
+				}
+			}
+		}
+		return len(missing) == 0
 	})
 	if err != nil {
-		return fmt.Errorf("%w; %d DLRs of %d messages are missing", err, missing, len(ids))
+		slices.Sort(missing)
+		return fmt.Errorf("%w; %d DLRs of %d messages are missing: %v", err, len(missing), len(ids), missing[:min(len(missing), 10)])
 	}
 	return nil
 }

@@ -51,7 +51,9 @@ func (w *World) smsc(name string) (*smsc, error) {
 		return nil, err
 	}
 	s := &smsc{name: name, address: address, welcoming: true}
-	s.config = smscsim.Config{SMPP: address, HTTP: "none", Accounts: []smscsim.Account{{SystemID: smscUser, Password: smscPassword}}}
+	s.config = smscsim.Config{SMPP: address, HTTP: "none", Accounts: []smscsim.Account{{SystemID: smscUser, Password: smscPassword}},
+		// It insists on its receipts for longer than any outage lasts.
+		ReceiptRetry: smscsim.Duration(200 * time.Millisecond), ReceiptTries: 10_000}
 	w.smscs[name] = s
 	return s, nil
 }

@@ -34,6 +34,9 @@ const (
 	Services Mode = "services"
 )
 
+// EnvKeep, set to anything, keeps the folder of a scenario that failed, logs included.
+const EnvKeep = "FEATURES_KEEP"
+
 // patience is how long a step waits for what should come at once. It only bounds a failure.
 const patience = 60 * time.Second
 
@@ -93,10 +96,13 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
 		endErr := w.end()
 		if err != nil || endErr != nil {
-			godog.Log(ctx, w.story())
+			godog.Log(ctx, "folder "+w.dir+"\n"+w.story())
 		}
 		w.tb.tidy()
-		return ctx, errors.Join(endErr, w.tb.failure(), os.RemoveAll(w.dir))
+		if os.Getenv(EnvKeep) == "" || err == nil {
+			endErr = errors.Join(endErr, os.RemoveAll(w.dir))
+		}
+		return ctx, errors.Join(endErr, w.tb.failure())
 	})
 	w.gatewaySteps(sc)
 	w.processSteps(sc)
