@@ -266,7 +266,8 @@ var table = slices.Concat(
 	},
 	logKeys("http-api", "http-api.log", "W6", func(c *Config) *logging.Config { return &c.HTTPLog }),
 	billingKeys,
-	unservedSection("router", slices.Concat([]string{"store_path=" + storeFolder, "persistence_timer_secs=60", "bind=0.0.0.0", "port=8988", "authentication=True", "admin_username=radmin",
+	routerKeys,
+	unservedSection("router", slices.Concat([]string{"bind=0.0.0.0", "port=8988", "authentication=True", "admin_username=radmin",
 		"admin_password=", "pickle_protocol=2"}, unservedLog)...),
 	unservedSection("deliversm-thrower", slices.Concat([]string{"http_timeout=30", "retry_delay=30", "max_retries=3"}, unservedLog)...),
 	[]Key{
@@ -302,8 +303,8 @@ var table = slices.Concat(
 		{Section: "redis-client", Name: "poolsize", Default: "10", Doc: "Without meaning here: concurrent calls share pipelines.", set: ignored},
 	},
 	logKeys("redis-client", "redis-client.log", "W6", func(c *Config) *logging.Config { return &c.RedisLog }),
-	unservedSection("jcli", slices.Concat([]string{"bind=127.0.0.1", "port=8990", "authentication=True", "admin_username=jcliadmin",
-		"admin_password="}, unservedLog)...),
+	consoleKeys,
+	logKeys("jcli", "jcli.log", "W6", consoleLog),
 	unservedSection("interceptor-client", slices.Concat([]string{"host=127.0.0.1", "port=8987", "username=iadmin", "password="}, unservedLog)...),
 )
 

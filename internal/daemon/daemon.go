@@ -34,6 +34,9 @@ Usage:
   jasmind [options]                 run the gateway
   jasmind config print [--mode M]   write a commented jasmin.cfg with the defaults
   jasmind config check FILE         report every fault of a configuration file
+  jasmind profile export NAME       write a profile of the console as a provisioning file
+  jasmind profile import [--replace] NAME FILE
+                                    make a provisioning file a profile of the console
   jasmind --version
 
 Without a configuration file and without environment variables that name a broker
@@ -54,12 +57,12 @@ Exit codes: 0 stopped, 1 failed while running, 2 wrong command line or configura
 
 type options struct {
 	configFile, provision, readyFile, roles, username, password string
-	abandon, version, noHTTP, noSMPP                            bool
+	abandon, version, noHTTP, noSMPP, noConsole                 bool
 }
 
 // compatible are options of the original for services that this version starts by itself
 // or does not have; they are accepted and change nothing.
-var compatible = []string{"enable-interceptor-client", "enable-dlr-thrower", "enable-dlr-lookup", "enable-deliver-thrower", "disable-jcli"}
+var compatible = []string{"enable-interceptor-client", "enable-dlr-thrower", "enable-dlr-lookup", "enable-deliver-thrower"}
 
 func flags(o *options) *flag.FlagSet {
 	f := quiet("jasmind")
@@ -72,6 +75,7 @@ func flags(o *options) *flag.FlagSet {
 	f.StringVar(&o.roles, "roles", "all", "what this process does; this version knows all only")
 	f.BoolVar(&o.noHTTP, "disable-http-api", false, "do not start the HTTP API")
 	f.BoolVar(&o.noSMPP, "disable-smpp-server", false, "do not start the SMPP server")
+	f.BoolVar(&o.noConsole, "disable-jcli", false, "do not start the management console")
 	f.BoolVar(&o.abandon, "abandon-embedded", false, "start in services mode though an embedded database still holds messages")
 	f.BoolVar(&o.version, "version", false, "print the version and exit")
 	for _, name := range both("u", "username") {
@@ -136,6 +140,9 @@ func Main(args []string, version string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "config" {
 		return configCommand(args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "profile" {
+		return profileCommand(args[1:], stdout, stderr)
+	}
 	var o options
 	f := flags(&o)
 	switch err := f.Parse(args); {
@@ -173,6 +180,7 @@ func run(o *options, version string, stdout, stderr io.Writer) int {
 	}
 	cfg.HTTP.Disabled = o.noHTTP
 	cfg.SMPPServer.Disabled = o.noSMPP
+	cfg.ConsoleDisabled = o.noConsole
 	stale, err := clearReady(o.readyFile)
 	if err != nil {
 		return complain(stderr, err)

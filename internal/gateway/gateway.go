@@ -26,7 +26,9 @@ import (
 	"jasmind/internal/connector"
 	"jasmind/internal/dlr"
 	"jasmind/internal/httpapi"
+	"jasmind/internal/jcli"
 	"jasmind/internal/mt"
+	"jasmind/internal/profile"
 	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	"jasmind/internal/smppserver"
@@ -63,6 +65,10 @@ type Gateway struct {
 	unkeep     func() // ends the subscription of the ledger to changes
 	smpp       *smppserver.Server
 	unreview   func() // ends the subscription of smpp to changes
+	profiles   *profile.Profiles
+	console    *jcli.Server
+	follower   *follower
+	unfollow   func() // ends the subscription of follower
 
 	ctx    context.Context // ends when everything is given up
 	cancel context.CancelCauseFunc
@@ -145,6 +151,9 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 		queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS, queue.BillRequests, queue.DeadLetter); err != nil {
 		return fmt.Errorf("declare queues: %w", err)
 	}
+	if err := g.loadProfile(); err != nil {
+		return &ConfigurationError{err.Error()}
+	}
 	g.say("RouterPB Started.")
 	if err := g.startConnectors(ctx); err != nil {
 		return err
@@ -169,13 +178,18 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.thrower = throw.NewHTTP(g.cfg.DLRThrower, g.backend.broker, g.backend.journal, g.logs.thrower)
 	g.run("DLRThrower", g.thrower.Run)
 	g.say("DLRThrower Started.")
-	if g.cfg.HTTP.Disabled {
-		return nil
+	if !g.cfg.HTTP.Disabled {
+		if err := g.startHTTP(); err != nil {
+			return err
+		}
+		g.say("HTTPApi Started.")
 	}
-	if err := g.startHTTP(); err != nil {
-		return err
+	if !g.cfg.ConsoleDisabled {
+		if err := g.startConsole(); err != nil {
+			return err
+		}
+		g.say("jCli Started.")
 	}
-	g.say("HTTPApi Started.")
 	return nil
 }
 
@@ -235,15 +249,7 @@ func (g *Gateway) startConnectors(ctx context.Context) error {
 		Retrials: retrials, NotReadyMaxAge: l.MaxAgeNotReady, NotReadyDelay: l.RetryNotReady,
 		PublishSubmitSMResp: l.PublishSubmitSMResp, LogPrivacy: l.LogPrivacy, RefundOnError: g.cfg.RefundOnError,
 	}, g.backend, g.logs)
-	return g.applyConnectors(ctx)
-}
-
-func (g *Gateway) applyConnectors(ctx context.Context) error {
-	want := make(map[sms.ConnectorID]wanted)
-	for _, c := range g.state.Snapshot().SMPPConnectors() {
-		want[c.CID] = wanted{cfg: c.Config, started: c.Started}
-	}
-	return g.connectors.Apply(ctx, want)
+	return g.follow(ctx)
 }
 
 // Reload reads the provisioning file again and applies the difference. When the file has
@@ -256,7 +262,7 @@ func (g *Gateway) Reload(ctx context.Context) error {
 		g.logs.manager.Error("provisioning file was not applied", "file", g.opts.Provision, "err", err)
 		return err
 	}
-	if err := g.applyConnectors(ctx); err != nil {
+	if err := g.follower.settle(ctx, g.flows); err != nil {
 		g.logs.manager.Error("provisioning file was applied, but not to every connector", "file", g.opts.Provision, "err", err)
 		return err
 	}
@@ -290,6 +296,9 @@ func (g *Gateway) Addresses() map[string]string {
 	out := make(map[string]string)
 	if g.http != nil {
 		out["http-api"] = reachable(g.http.Addr())
+	}
+	if g.console != nil {
+		out["jcli"] = reachable(g.console.Addr())
 	}
 	if g.smpp != nil {
 		for i, a := range g.smpp.Addrs() {
@@ -328,6 +337,12 @@ func (g *Gateway) Bound(cid sms.ConnectorID) bool { return g.connectors.Bound(ci
 func (g *Gateway) Stop(ctx context.Context) error {
 	var errs []error
 	began := time.Now()
+	if g.console != nil {
+		errs = append(errs, g.console.Shutdown(ctx))
+	}
+	if g.unfollow != nil {
+		g.unfollow()
+	}
 	if g.unkeep != nil {
 		g.unkeep()
 	}

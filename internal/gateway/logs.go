@@ -20,6 +20,7 @@ type serviceLogs struct {
 	broker    *slog.Logger
 	redis     *slog.Logger
 	http      *slog.Logger
+	console   *slog.Logger
 	smpp      *slog.Logger
 	access    io.Writer
 	connector func(*smppc.Config) (*slog.Logger, error)
@@ -38,6 +39,7 @@ func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
 		{&l.dlr, "jasmin-dlr-lookup", cfg.DLRLog},
 		{&l.thrower, "jasmin-dlr-thrower", cfg.DLRThrowerLog},
 		{&l.http, "jasmin-http-api", cfg.HTTPLog},
+		{&l.console, "jasmin-jcli", cfg.ConsoleLog},
 		{&l.smpp, "jasmin-smpp-server", cfg.SMPPServerLog},
 	} {
 		var err error
