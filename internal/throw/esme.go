@@ -166,7 +166,7 @@ func (f *feed) run(ctx context.Context, c queue.Consumer) {
 				return
 			}
 			if ctx.Err() != nil && grace == nil {
-				grace, done = time.After(f.grace), nil
+				grace, done = time.After(f.cfg.Grace), nil
 			}
 			select {
 			case <-f.wake:

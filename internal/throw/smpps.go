@@ -24,6 +24,7 @@ type SMPPSConfig struct {
 	RetryDelay time.Duration // retry_delay: after an error of the ESME, default 30 s
 	MaxRetries int           // max_retries after the first try, default 3; 0: none
 	Prefetch   int           // taken from one ESME's queue and not settled, default 256
+	Grace      time.Duration // after the stop: how long answers to what is in flight are waited for, default 5 s
 	Sweep      time.Duration // between looks for what was held too long, default a hundredth of Hold, 1 s to 10 min
 }
 
@@ -36,6 +37,9 @@ func (c *SMPPSConfig) defaults() {
 	}
 	if c.Prefetch <= 0 {
 		c.Prefetch = 256
+	}
+	if c.Grace <= 0 {
+		c.Grace = settleGrace
 	}
 	if c.Sweep <= 0 {
 		c.Sweep = min(max(c.Hold/100, time.Second), 10*time.Minute)
@@ -79,7 +83,6 @@ type SMPPS struct {
 	journal journal.Journal
 	known   func() []string
 	log     *slog.Logger
-	grace   time.Duration
 	Metrics SMPPSMetrics
 
 	settle *settler
@@ -96,7 +99,7 @@ type SMPPS struct {
 // hold something from an earlier run.
 func NewSMPPS(cfg SMPPSConfig, broker queues, j journal.Journal, known func() []string, log *slog.Logger) *SMPPS {
 	cfg.defaults()
-	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log, grace: settleGrace,
+	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log,
 		esmes: make(map[string]*esme), declared: make(map[string]struct{}), swept: make(map[string]chan struct{})}
 	t.settle = newSettler(j, log, t.account)
 	return t
@@ -147,7 +150,7 @@ func (t *SMPPS) Run(ctx context.Context) error {
 		defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
 		consumers[i] = c
 	}
-	settled := t.settle.start(ctx, t.grace)
+	settled := t.settle.start(ctx, t.cfg.Grace+settleGrace)
 
 	var flows sync.WaitGroup
 	for i, c := range consumers {
