@@ -112,10 +112,35 @@ Feature: Connectors to an SMSC
     When the SMSC answers again
     Then the SMSC gets the message again
 
-  Scenario: A message from a mobile is refused for now, since no route for it exists
+  Scenario Outline: An odd answer (<odd>) drops no bind
     Given a running gateway
-    And the connector binds
-    Then the SMSC sends an unknown request, which is answered ESME_RX_T_APPN
+    When the SMSC spoils its next answer by <odd>
+    And 1 clients send 5 messages each
+    Then every answer was a Success
+    And the SMSC gets every accepted message, at most 1 of them twice
+    And the SMSC has seen 1 connection
+
+    Examples:
+      | odd   |
+      | body  |
+      | empty |
+
+  Scenario Outline: An answer that cannot be read or matched (<odd>) costs at most a repetition
+    Given the connector has:
+      | res_to     | 0.5 |
+      | pdu_red_to | 0.5 |
+    And a running gateway
+    When the SMSC spoils its next answer by <odd>
+    And 1 clients send 5 messages each
+    Then every answer was a Success
+    And the SMSC gets every accepted message, at most 10 of them twice
+
+    Examples:
+      | odd         |
+      | sequence    |
+      | command     |
+      | huge_length |
+      | cut         |
 
   @load
   Scenario: The gateway stops in the middle of a load and loses nothing
