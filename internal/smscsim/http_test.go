@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
@@ -187,6 +188,16 @@ func TestAPISessions(t *testing.T) {
 	}
 	if err := <-b.ran; err == nil {
 		t.Error("the second session ended in order")
+	}
+	// The peer sees the end of a session before the simulator has struck it off.
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(10 * time.Second); len(sim.Sessions()) > 0; {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("sessions that have ended are still listed: %+v", sim.Sessions())
+		}
 	}
 	c := connect(t, sim, esmeOptions{})
 	var dropped struct{ Dropped int }
