@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,6 +76,11 @@ func LookupCredential(cred, section, name string) *CredentialKey {
 		}
 	}
 	return nil
+}
+
+// KnownSection tells whether a set of credentials has a section.
+func KnownSection(cred, section string) bool {
+	return slices.ContainsFunc(CredentialKeys, func(k CredentialKey) bool { return k.Cred == cred && k.Section == section })
 }
 
 // SetCredential sets one credential by its three names. When it fails, c is unchanged.

@@ -327,8 +327,24 @@ func (e *entry) credentials(cred string, c *account.Credentials) {
 		e.fault(node.Line, "%s: must be a mapping of sections, not %s", cred, describe(node))
 		return
 	}
+	seen := map[string]int{} // sections and keys, to the lines where they are
+	again := func(name string, n *yaml.Node) bool {
+		first, ok := seen[name]
+		if ok {
+			e.fault(n.Line, "%s is there twice, first in line %d", name, first)
+		}
+		seen[name] = n.Line
+		return ok
+	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		section, keys := node.Content[i], node.Content[i+1]
+		if section.Kind != yaml.ScalarNode || !account.KnownSection(cred, section.Value) {
+			e.fault(section.Line, "unknown section of %s %s", cred, quote(section))
+			continue
+		}
+		if again(cred+" "+section.Value, section) {
+			continue
+		}
 		if keys.Kind != yaml.MappingNode {
 			e.fault(keys.Line, "%s %s: must be a mapping, not %s", cred, section.Value, describe(keys))
 			continue
@@ -338,6 +354,9 @@ func (e *entry) credentials(cred string, c *account.Credentials) {
 			key := account.LookupCredential(cred, section.Value, name.Value)
 			if key == nil {
 				e.fault(name.Line, "unknown credential %q", cred+" "+section.Value+" "+name.Value)
+				continue
+			}
+			if again(key.String(), name) {
 				continue
 			}
 			if value, ok := e.scalar(key.String(), n); ok {

@@ -295,6 +295,7 @@ type Snapshot struct {
 	tableMTI *routing.InterceptorTable
 	tableMOI *routing.InterceptorTable
 	declared map[Key]string // to the path of the file
+	scripted bool           // whether a filter has a script
 }
 
 // build makes a snapshot of a state without faults.
@@ -302,6 +303,9 @@ func (s *state) build(version uint64, declared map[Key]string) (*Snapshot, error
 	out := &Snapshot{state: *s, version: version, byName: make(map[string]*account.User, len(s.users)), declared: declared}
 	for _, u := range s.users {
 		out.byName[u.Username] = u
+	}
+	for _, f := range s.filters {
+		out.scripted = out.scripted || f.Script() != nil
 	}
 	table := func(d routing.Direction) (*routing.Table, error) {
 		specs, _ := s.routes(d)
@@ -380,6 +384,25 @@ func (s *Snapshot) Interceptors(d routing.Direction) []Interceptor {
 		out = append(out, i.clone())
 	}
 	slices.SortFunc(out, func(a, b Interceptor) int { return cmp.Compare(b.Order, a.Order) })
+	return out
+}
+
+// HasScriptFilters tells whether any filter is an EvalPyFilter.
+func (s *Snapshot) HasScriptFilters() bool { return s.scripted }
+
+// Scripts lists the scripts of all interceptors and filters.
+func (s *Snapshot) Scripts() []routing.Script {
+	var out []routing.Script
+	for _, d := range []routing.Direction{routing.MT, routing.MO} {
+		for _, i := range s.Interceptors(d) {
+			out = append(out, i.Script)
+		}
+	}
+	for _, f := range s.Filters() {
+		if script := f.Script(); script != nil {
+			out = append(out, *script)
+		}
+	}
 	return out
 }
 
