@@ -47,6 +47,8 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 		{"a retry that came too late is found settled and is there once more", testStaleRetry},
 		{"an attempt that was not settled is not found settled", testNotSettled},
 		{"a repeated entry is harmless", testRepeat},
+		{"an entry without credit is refused whole, and one with credit is charged once", testCharges},
+		{"a message that finds no queue is not charged", testChargeNoQueue},
 		{"concurrent entries are all carried out", testConcurrent},
 		{"an ended context refuses and acknowledges nothing", testContext},
 	} {
