@@ -50,13 +50,14 @@ Feature: Connectors to an SMSC
     And the connector has:
       | window | 5 |
       | binds  | 2 |
-    And the SMSC throttles what exceeds 5 unanswered messages on a bind
     And a running gateway
     Then the SMSC has 2 bound sessions
     When 4 clients send 10 messages each
     Then every answer was a Success
-    And the SMSC gets 10 messages
-    And the SMSC refused nothing
+    And the SMSC holds 10 unanswered messages and no more
+    When the SMSC answers again
+    And the SMSC drops every connection
+    Then the SMSC gets every accepted message, at most 10 of them twice
 
   @load
   Scenario: Several binds under load, each within its window

@@ -16,12 +16,16 @@ type plan struct {
 	users        []user
 	connectors   []*connector
 	defaultRoute string // cid
+	rate         string // of the default route; "": not rated
 	noRoute      bool
 	routes       []route
 	fault        string // text that is put behind
 }
 
-type user struct{ name, password string }
+type user struct {
+	name, password string
+	credentials    map[string]map[string]string // mt_messaging_cred: by section and key
+}
 
 type connector struct {
 	cid    string
@@ -57,7 +61,7 @@ func (p *plan) user(name, password string) {
 			return
 		}
 	}
-	p.users = append(p.users, user{name, password})
+	p.users = append(p.users, user{name: name, password: password})
 }
 
 func (p *plan) connector(cid string) *connector {
@@ -133,7 +137,11 @@ func (p *plan) write(path string) error {
 	type entry = map[string]any
 	var users, connectors, routes, filters []entry
 	for _, u := range p.users {
-		users = append(users, entry{"uid": u.name, "username": u.name, "password": u.password, "gid": "everybody"})
+		e := entry{"uid": u.name, "username": u.name, "password": u.password, "gid": "everybody"}
+		if u.credentials != nil {
+			e["mt_messaging_cred"] = u.credentials
+		}
+		users = append(users, e)
 	}
 	for _, c := range p.connectors {
 		e := entry{"cid": c.cid}
@@ -143,7 +151,11 @@ func (p *plan) write(path string) error {
 		connectors = append(connectors, e)
 	}
 	if p.defaultRoute != "" {
-		routes = append(routes, entry{"type": "DefaultRoute", "connector": "smppc(" + p.defaultRoute + ")"})
+		e := entry{"type": "DefaultRoute", "connector": "smppc(" + p.defaultRoute + ")"}
+		if p.rate != "" {
+			e["rate"] = p.rate
+		}
+		routes = append(routes, e)
 	}
 	for i, r := range p.routes {
 		fid := fmt.Sprintf("to-%s", r.pattern)

@@ -160,6 +160,32 @@ func (s *smsc) rule(r smscsim.Rule) error {
 	return nil
 }
 
+// holds waits for n messages that are not answered, and sees that it gets no more: on each session
+// the connector answers requests, which it does after it has sent what it may.
+func (s *smsc) holds(n int) error {
+	sim, err := s.simulator()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := deadline()
+	defer cancel()
+	if _, err := sim.Wait(ctx, n, smscsim.Filter{}); err != nil {
+		return err
+	}
+	for range 3 {
+		for _, v := range sim.Sessions() {
+			mo := smscsim.MO{Account: v.Account, Session: v.ID, From: "4479", To: "1234", Text: "whatever the answer"}
+			if _, err := sim.InjectMO(ctx, mo); err != nil {
+				return err
+			}
+		}
+	}
+	if st := sim.Stats(); st.Submitted != uint64(n) || st.Unanswered != uint64(n) {
+		return fmt.Errorf("it has %d messages, %d of them unanswered", st.Submitted, st.Unanswered)
+	}
+	return nil
+}
+
 // relent has it answer everything, and drops the connections with messages that it never
 // will, so that the gateway can stop in order.
 func (s *smsc) relent() error {
@@ -351,18 +377,18 @@ func (w *World) smscSteps(sc *godog.ScenarioContext) {
 		if err != nil {
 			return err
 		}
-		n := uint64(number(strings.Fields(a[0])[0]))
-		if got := sim.Stats().Refused; got != n {
-			return fmt.Errorf("it refused %d: %v", got, sim.Stats().Statuses)
+		n, st := uint64(number(strings.Fields(a[0])[0])), sim.Stats()
+		if st.Refused != n {
+			return fmt.Errorf("it refused %d: %v", st.Refused, st.Statuses)
+		}
+		// What exceeds an account's window is refused without being looked at.
+		if requests := st.Operations["submit_sm"]; requests != st.Submitted {
+			return fmt.Errorf("it refused %d of %d requests, which exceeded the window", requests-st.Submitted, requests)
 		}
 		return nil
 	})
-	say(`refused some messages$`, func(s *smsc, _ []string) error {
-		sim, err := s.simulator()
-		if err == nil && sim.Stats().Refused == 0 {
-			err = errors.New("it refused none: the scenario does not show what it should")
-		}
-		return err
+	say(`holds (\d+) unanswered messages and no more$`, func(s *smsc, a []string) error {
+		return s.holds(number(a[0]))
 	})
 	say(`spoils its next answer by (\w+)$`, func(s *smsc, a []string) error {
 		return s.rule(smscsim.Rule{Times: 1, Answer: &smscsim.Answer{Action: smscsim.ActionMalformed, Malformed: a[0]}})

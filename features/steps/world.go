@@ -34,7 +34,7 @@ const (
 	Services Mode = "services"
 )
 
-// EnvKeep, set to anything, keeps the folder of a scenario that failed, logs included.
+// EnvKeep names the variable that, set to anything, keeps the folder of a scenario that failed, logs included.
 const EnvKeep = "FEATURES_KEEP"
 
 // patience is how long a step waits for what should come at once. It only bounds a failure.
@@ -114,6 +114,7 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.dlrSteps(sc)
 	w.serviceSteps(sc)
 	w.provisionSteps(sc)
+	w.accountSteps(sc)
 }
 
 func (w *World) begin() error {

@@ -1,0 +1,132 @@
+package steps
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cucumber/godog"
+
+	"jasmind/internal/billing"
+)
+
+// lapses is how long a charge may show whose message never came to its queue, and some time
+// for the rest.
+const lapses = 60*time.Second + patience
+
+// set gives a user a credential, by its section and key.
+func (u *user) set(section, key, value string) {
+	if u.credentials == nil {
+		u.credentials = make(map[string]map[string]string)
+	}
+	if u.credentials[section] == nil {
+		u.credentials[section] = make(map[string]string)
+	}
+	u.credentials[section][key] = value
+}
+
+// named gives a user of the plan, which is made if there is none; his password is bar.
+func (p *plan) named(name string) *user {
+	for i := range p.users {
+		if p.users[i].name == name {
+			return &p.users[i]
+		}
+	}
+	p.users = append(p.users, user{name: name, password: "bar"})
+	return &p.users[len(p.users)-1]
+}
+
+func (w *World) accountSteps(sc *godog.ScenarioContext) {
+	sc.Step(`^the user "(\w+)" has:$`, func(name string, t *godog.Table) error {
+		u := w.plan.named(name)
+		for _, row := range t.Rows {
+			section, key, ok := strings.Cut(row.Cells[0].Value, " ")
+			if !ok || len(row.Cells) != 2 {
+				return fmt.Errorf("%q is not a section and a key, and a value beside", row.Cells[0].Value)
+			}
+			u.set(section, key, row.Cells[1].Value)
+		}
+		return nil
+	})
+	sc.Step(`^a message part costs (\S+)$`, func(rate string) { w.plan.rate = rate })
+	sc.Step(`^"(\w+)" has a balance of (\S+) and an sms_count of (\S+)$`, w.hasLeft)
+	sc.Step(`^(\d+) messages were accepted and (\d+) refused for lack of credit$`, func(accepted, refused int) error {
+		var got, lacked int
+		for _, a := range w.load.answers.all() {
+			switch {
+			case a.id != "":
+				got++
+			case a.status == http.StatusForbidden && a.body == `Error "Cannot charge submit_sm, check RouterPB log file for details"`:
+				lacked++
+			default:
+				return fmt.Errorf("%s was answered %s", a.content, a)
+			}
+		}
+		if got != accepted || lacked != refused {
+			return fmt.Errorf("%d were accepted and %d refused", got, lacked)
+		}
+		return nil
+	})
+	sc.Step(`^in the end the balance of "(\w+)" is (\S+) less (\S+) for each message at the SMSC$`, w.paidFor)
+}
+
+// balance asks for what a user has left.
+func (w *World) balance(name string) answer {
+	v := url.Values{"username": {name}, "password": {w.plan.named(name).password}}
+	return w.http.get("http://" + w.gateway.http() + "/balance?" + v.Encode())
+}
+
+func (w *World) hasLeft(name, balance, count string) error {
+	if w.gateway == nil {
+		return errors.New("the gateway is not running")
+	}
+	want := fmt.Sprintf(`{"balance": %s, "sms_count": %s}`, balance, count)
+	var got answer
+	err := until(want, func() bool { got = w.balance(name); return got.body == want })
+	if err != nil {
+		return fmt.Errorf("%w; the last answer was %s", err, got)
+	}
+	return nil
+}
+
+// paidFor waits until a balance is what it was, less the price of what the SMSC has: what came
+// there twice was paid once, and what a client was not answered for is paid if it is there.
+func (w *World) paidFor(name, start, price string) error {
+	s, err := w.which("")
+	if err != nil {
+		return err
+	}
+	from, err1 := billing.Parse(start)
+	each, err2 := billing.Parse(price)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(lapses)
+	for {
+		there := make(map[string]bool)
+		for _, m := range s.all() {
+			if m.Status == "ESME_ROK" {
+				there[m.Text] = true
+			}
+		}
+		sum, ok := each.Times(len(there))
+		if !ok {
+			return fmt.Errorf("%d x %s does not fit", len(there), each)
+		}
+		want := (from - sum).String()
+		if !strings.Contains(want, ".") {
+			want += ".0"
+		}
+		got := w.balance(name)
+		if strings.HasPrefix(got.body, `{"balance": `+want+`, `) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d messages are at the SMSC, which makes a balance of %s; the answer was %s", len(there), want, got)
+		}
+		time.Sleep(50 * time.Millisecond) // between two questions
+	}
+}
