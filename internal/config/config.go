@@ -18,6 +18,7 @@ import (
 
 	"jasmind/internal/dlr"
 	"jasmind/internal/httpapi"
+	"jasmind/internal/intercept"
 	"jasmind/internal/jcli"
 	"jasmind/internal/logging"
 	"jasmind/internal/mt"
@@ -82,6 +83,9 @@ type Config struct {
 	ConsoleLog      logging.Config
 	ConsoleDisabled bool          // --disable-jcli
 	PersistEvery    time.Duration // [router] persistence_timer_secs, 0: never
+
+	Interceptor    intercept.Config
+	InterceptorLog logging.Config
 
 	ManagerLog logging.Config // [client-management]: the gateway's own log
 
@@ -348,7 +352,7 @@ func (l *loader) apply() {
 func (l *loader) checkLogs() {
 	for section, c := range map[string]*logging.Config{
 		"http-api": &l.cfg.HTTPLog, "sm-listener": &l.cfg.ListenerLog, "dlr": &l.cfg.DLRLog, "dlr-thrower": &l.cfg.DLRThrowerLog, "smpp-server": &l.cfg.SMPPServerLog,
-		"amqp-broker": &l.cfg.BrokerLog, "redis-client": &l.cfg.RedisLog, "client-management": &l.cfg.ManagerLog, "jcli": &l.cfg.ConsoleLog,
+		"amqp-broker": &l.cfg.BrokerLog, "redis-client": &l.cfg.RedisLog, "client-management": &l.cfg.ManagerLog, "jcli": &l.cfg.ConsoleLog, "interceptor": &l.cfg.InterceptorLog,
 	} {
 		if err := c.Validate(); err != nil {
 			source := "default"

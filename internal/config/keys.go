@@ -305,6 +305,8 @@ var table = slices.Concat(
 	logKeys("redis-client", "redis-client.log", "W6", func(c *Config) *logging.Config { return &c.RedisLog }),
 	consoleKeys,
 	logKeys("jcli", "jcli.log", "W6", consoleLog),
+	interceptorKeys,
+	logKeys("interceptor", "interceptor.log", "W6", interceptorLog),
 	unservedSection("interceptor-client", slices.Concat([]string{"host=127.0.0.1", "port=8987", "username=iadmin", "password="}, unservedLog)...),
 )
 

@@ -26,6 +26,7 @@ import (
 	"jasmind/internal/connector"
 	"jasmind/internal/dlr"
 	"jasmind/internal/httpapi"
+	"jasmind/internal/intercept"
 	"jasmind/internal/jcli"
 	"jasmind/internal/mt"
 	"jasmind/internal/profile"
@@ -62,6 +63,9 @@ type Gateway struct {
 	auth       *account.Authenticator
 	submit     *mt.Service
 	bills      *mt.Bills
+	pool       *intercept.Pool
+	scripts    *scripts
+	unscript   func() // ends the subscription that looks at scripts
 	unkeep     func() // ends the subscription of the ledger to changes
 	smpp       *smppserver.Server
 	unreview   func() // ends the subscription of smpp to changes
@@ -165,7 +169,8 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Running, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
-	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound}, g.backend.journal, g.backend.broker, g.logs.manager)
+	g.startScripts()
+	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, scripts: g.scripts}, g.scripts, g.backend.journal, g.backend.broker, g.logs.manager)
 	g.startBilling()
 	g.esmes = throw.NewSMPPS(g.cfg.SMPPSThrower, g.backend.broker, g.backend.journal, g.knownESMEs, g.logs.thrower)
 	if !g.cfg.SMPPServer.Disabled {
@@ -352,6 +357,10 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	}
 	if g.http != nil {
 		errs = append(errs, g.http.Shutdown(ctx))
+	}
+	if g.pool != nil {
+		g.unscript()
+		g.pool.Close()
 	}
 	if g.connectors != nil {
 		if err := g.connectors.StopAll(ctx); err != nil {

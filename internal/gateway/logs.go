@@ -22,6 +22,7 @@ type serviceLogs struct {
 	http      *slog.Logger
 	console   *slog.Logger
 	smpp      *slog.Logger
+	scripts   *slog.Logger
 	access    io.Writer
 	connector func(*smppc.Config) (*slog.Logger, error)
 }
@@ -41,6 +42,7 @@ func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
 		{&l.http, "jasmin-http-api", cfg.HTTPLog},
 		{&l.console, "jasmin-jcli", cfg.ConsoleLog},
 		{&l.smpp, "jasmin-smpp-server", cfg.SMPPServerLog},
+		{&l.scripts, "jasmin-interceptor", cfg.InterceptorLog},
 	} {
 		var err error
 		if *s.to, err = all.Logger(s.name, s.cfg); err != nil {

@@ -1,44 +1,37 @@
 package gateway
 
 import (
-	"time"
+	"context"
 
 	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
-	"jasmind/internal/smstext"
 )
 
 type pduStatus = pdu.Status
 
 // router picks connectors by the MT table of the current snapshot.
 type router struct {
-	state *provision.Store
-	bound func(sms.ConnectorID) bool
+	state   *provision.Store
+	bound   func(sms.ConnectorID) bool
+	scripts *scripts // of EvalPyFilters
 }
 
 // RouteMT gives the first route, from the highest order down, whose filters match.
-func (r *router) RouteMT(m *mt.Message) (mt.Route, error) {
-	return r.route(m, func(c routing.Connector) bool { return r.bound(sms.ConnectorID(c.ID)) })
+func (r *router) RouteMT(ctx context.Context, m *mt.Message) (mt.Route, error) {
+	return r.route(ctx, m, func(c routing.Connector) bool { return r.bound(sms.ConnectorID(c.ID)) })
 }
 
 // RateMT is RouteMT for a message that will not be sent.
-func (r *router) RateMT(m *mt.Message) (mt.Route, error) {
-	return r.route(m, func(routing.Connector) bool { return true })
+func (r *router) RateMT(ctx context.Context, m *mt.Message) (mt.Route, error) {
+	return r.route(ctx, m, func(routing.Connector) bool { return true })
 }
 
-func (r *router) route(m *mt.Message, bound func(routing.Connector) bool) (mt.Route, error) {
+func (r *router) route(ctx context.Context, m *mt.Message, bound func(routing.Connector) bool) (mt.Route, error) {
 	snap := r.state.Snapshot()
-	content := m.Text
-	if !m.IsText {
-		content = smstext.Decode(m.PDU.ShortMessage, m.PDU.DataCoding)
-	}
-	route := snap.Table(routing.MT).Match(&routing.Message{
-		Source: m.PDU.Source.Addr, Destination: m.PDU.Dest.Addr, Content: content,
-		User: m.UID, Group: m.GID, Time: time.Now(), Tags: m.Tags,
-	})
+	route := snap.Table(routing.MT).Match(r.scripts.routable(ctx, snap, m))
 	if route == nil {
 		return mt.Route{}, &sms.Error{Reason: sms.ReasonNoRoute}
 	}

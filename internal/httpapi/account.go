@@ -111,7 +111,10 @@ func (s *Server) handleRate(w http.ResponseWriter, r *http.Request) (string, err
 		return "", err
 	}
 	s.own(user, a, m)
-	q, err := s.submit.Quote(m)
+	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)
+	defer cancel()
+	q, err := s.submit.Quote(ctx, m)
+	s.countScript(m)
 	if err != nil {
 		return "", err
 	}

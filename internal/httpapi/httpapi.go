@@ -66,7 +66,7 @@ type submitter interface {
 	// Count tells into how many parts a message would be cut.
 	Count(m *mt.Message) (int, error)
 	// Quote tells what it would cost.
-	Quote(m *mt.Message) (mt.Quote, error)
+	Quote(ctx context.Context, m *mt.Message) (mt.Quote, error)
 }
 
 // Stats are the counters of the door, under the original's names. Fields may be read at any time.

@@ -61,7 +61,7 @@ func (f *fakeSubmit) Count(m *mt.Message) (int, error) {
 	return 1 + (len(m.Text)+len(m.PDU.ShortMessage))/161, nil
 }
 
-func (f *fakeSubmit) Quote(m *mt.Message) (mt.Quote, error) {
+func (f *fakeSubmit) Quote(_ context.Context, m *mt.Message) (mt.Quote, error) {
 	n, err := f.Count(m)
 	return mt.Quote{Rate: 2_800_000, Parts: n}, errors.Join(err, f.fail)
 }

@@ -129,12 +129,20 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 		return mt.Accepted{}, err
 	}
 	acc, err := s.submit.Submit(ctx, m)
+	s.countScript(m)
 	if err != nil {
 		return mt.Accepted{}, spelled(err)
 	}
 	seen.LastSubmitAt.Store(time.Now().UnixMilli())
 	s.logSent(a, m, acc)
 	return acc, nil
+}
+
+// countScript counts the run of an interceptor.
+func (s *Server) countScript(m *mt.Message) {
+	if m.Intercepted {
+		s.Stats.InterceptorCount.Add(1)
+	}
 }
 
 // authorise refuses what the user may not send, and makes the message his: with his

@@ -93,7 +93,7 @@ func TestAMemoryHogEndsItsWorkerOnly(t *testing.T) {
 	if before == after {
 		t.Errorf("process %s still runs", before)
 	}
-	var e *scriptError
+	var e *ScriptError
 	if !errors.As(err, &e) || e.Type != "MemoryError" || e.Line != 3 {
 		t.Errorf("got %v, want a MemoryError on line 3", err)
 	}

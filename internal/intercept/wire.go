@@ -155,7 +155,7 @@ type logRecord struct {
 // answer is what a script did.
 type answer struct {
 	ID        uint64               `json:"id"`
-	Error     *scriptError         `json:"error"`
+	Error     *ScriptError         `json:"error"`
 	Fatal     bool                 `json:"fatal"` // the worker ends
 	Have      bool                 `json:"have"`  // it keeps the compiled script
 	Result    bool                 `json:"result"`
@@ -168,8 +168,8 @@ type answer struct {
 	Locks     []string             `json:"locks"`
 }
 
-// scriptError is an exception of a script.
-type scriptError struct {
+// ScriptError is an exception of a script, or the fault for which it does not compile.
+type ScriptError struct {
 	Type  string `json:"type"`
 	Text  string `json:"text"`
 	Line  int    `json:"line"`
@@ -177,7 +177,7 @@ type scriptError struct {
 }
 
 // Error gives line, type and text.
-func (e *scriptError) Error() string {
+func (e *ScriptError) Error() string {
 	return fmt.Sprintf("line %d: %s: %s", e.Line, clip(e.Type, 128), clip(e.Text, 512))
 }
 

@@ -1,6 +1,8 @@
 package mt
 
 import (
+	"context"
+
 	"jasmind/internal/billing"
 	"jasmind/internal/sms"
 )
@@ -57,9 +59,17 @@ type Quote struct {
 
 // Quote tells what a message that came over HTTP would cost, without sending it.
 //
-// Jasmin: for a user with unlimited balance the rate is 0, whatever the route's.
-func (s *Service) Quote(m *Message) (Quote, error) {
-	route, err := s.router.RateMT(m)
+// Jasmin: for a user with unlimited balance the rate is 0, whatever the route's. The script
+// that is meant for the message is run, since the route may depend on what it does; a message
+// that it answers costs nothing.
+func (s *Service) Quote(ctx context.Context, m *Message) (Quote, error) {
+	if a, err := s.intercept(ctx, m); err != nil {
+		return Quote{}, err
+	} else if a != nil {
+		n, err := s.Count(m)
+		return Quote{Parts: n}, err
+	}
+	route, err := s.router.RateMT(ctx, m)
 	if err != nil {
 		return Quote{}, err
 	}

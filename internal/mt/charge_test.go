@@ -88,7 +88,7 @@ func TestWhatAMessageCosts(t *testing.T) {
 			if c.UID != "u1" || c.Bill != billing.BillID(env.ID) || c.Owed || c.Open != m.User.Credit() {
 				t.Errorf("charge %+v", c)
 			}
-			if q, err := f.service(tt.cfg).Quote(text(tt.text)); err != nil || q != (Quote{Parts: len(env.Parts)}) {
+			if q, err := f.service(tt.cfg).Quote(t.Context(), text(tt.text)); err != nil || q != (Quote{Parts: len(env.Parts)}) {
 				t.Errorf("quote for nobody: %+v, %v", q, err)
 			}
 		})
@@ -130,18 +130,18 @@ func TestQuote(t *testing.T) {
 	} {
 		m := text(tt.text)
 		m.User = quotas(t, tt.quotas)
-		if got, err := s.Quote(m); err != nil || got != tt.want {
+		if got, err := s.Quote(t.Context(), m); err != nil || got != tt.want {
 			t.Errorf("%+v: got %+v, %v", tt, got, err)
 		}
 	}
 	f.cfg.Coding = 8
 	m := text(strings.Repeat("x", 71))
 	m.User = quotas(t, "balance=0")
-	if got, err := s.Quote(m); err != nil || got.Parts != 2 {
+	if got, err := s.Quote(t.Context(), m); err != nil || got.Parts != 2 {
 		t.Errorf("in the connector's coding: %+v, %v", got, err)
 	}
 	f.routes = &sms.Error{Reason: sms.ReasonNoRoute}
-	if _, err := s.Quote(text("hi")); sms.ReasonOf(err) != sms.ReasonNoRoute {
+	if _, err := s.Quote(t.Context(), text("hi")); sms.ReasonOf(err) != sms.ReasonNoRoute {
 		t.Errorf("got %v", err)
 	}
 	if len(f.entries) != 0 {
@@ -162,7 +162,7 @@ func (p poor) Commit(ctx context.Context, e *journal.Entry) error {
 func TestOneMessageWithoutCreditDoesNotRefuseTheOthers(t *testing.T) {
 	f := newFake()
 	f.rate = 1
-	s := New(Config{}, f, poor{f}, f, slog.New(slog.DiscardHandler))
+	s := New(Config{}, f, nil, poor{f}, f, slog.New(slog.DiscardHandler))
 	u := quotas(t, "balance=1")
 	var ms []*Message
 	for _, body := range []string{"one", "dear", "three"} {

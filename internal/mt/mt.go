@@ -1,6 +1,6 @@
 // Package mt is the one way in for mobile-terminated messages: every door calls Submit,
-// and one door behaves like another because of that. Submit routes a message, applies the
-// connector's defaults, cuts long content into parts and makes the message ours: when it
+// and one door behaves like another because of that. Submit shows a message to the operator's
+// script, routes it, applies the connector's defaults, cuts long content into parts and makes the message ours: when it
 // returns without an error the message is durable.
 package mt
 
@@ -15,6 +15,7 @@ import (
 
 	"jasmind/internal/account"
 	"jasmind/internal/billing"
+	"jasmind/internal/intercept"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
@@ -69,6 +70,12 @@ type Message struct {
 
 	// Report says what the sender wants to hear of; with OriginHTTP at URL by Method.
 	Report Report
+
+	// Intercepted is set by Submit, SubmitAll and Quote when a script was run on the message.
+	Intercepted bool
+
+	changed, locked intercept.Params // by the script
+	encoded         encoded          // Text
 }
 
 // Report is a request for delivery receipts.
@@ -96,10 +103,10 @@ type Route struct {
 type router interface {
 	// RouteMT gives the route of a message. Errors: *sms.Error with ReasonNoRoute,
 	// ReasonNotBound or ReasonConnector.
-	RouteMT(m *Message) (Route, error)
+	RouteMT(ctx context.Context, m *Message) (Route, error)
 	// RateMT is RouteMT for a message that will not be sent: a failover route needs no bound
 	// connector.
-	RateMT(m *Message) (Route, error)
+	RateMT(ctx context.Context, m *Message) (Route, error)
 }
 
 // backlog tells how many messages wait in a queue.
@@ -111,6 +118,7 @@ type backlog interface {
 type Service struct {
 	cfg     Config
 	router  router
+	scripts scripts
 	journal journal.Journal
 	limits  limits
 	rates   throughput
@@ -118,18 +126,25 @@ type Service struct {
 	log     *slog.Logger
 }
 
-// New makes a Service.
-func New(cfg Config, r router, j journal.Journal, b backlog, log *slog.Logger) *Service {
+// New makes a Service. sc are the scripts that see messages first; nil: there are none.
+func New(cfg Config, r router, sc scripts, j journal.Journal, b backlog, log *slog.Logger) *Service {
 	if cfg.MaxParts <= 0 {
 		cfg.MaxParts = 5
 	}
-	return &Service{cfg: cfg, router: r, journal: j, limits: limits{backlog: b, every: sampleEvery}, refs: smstext.NewReferences(), log: log}
+	return &Service{cfg: cfg, router: r, scripts: sc, journal: j, limits: limits{backlog: b, every: sampleEvery}, refs: smstext.NewReferences(), log: log}
 }
 
-// Submit makes a message ours, and writes the defaults that it applies into m. Errors are *sms.Error for what the sender may see;
-// anything else is our own fault. Without an error the message, all its parts, and the
-// request for its receipts are durable.
+// Submit makes a message ours, and writes what scripts change and the defaults that it applies
+// into m. Errors are *sms.Error for what the sender may see; anything else is our own fault.
+// Without an error the message, all its parts, and the request for its receipts are durable,
+// or a script has answered the message: then nothing was routed, charged or kept, and there is
+// no connector.
 func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
+	if a, err := s.intercept(ctx, m); err != nil {
+		return Accepted{}, err
+	} else if a != nil {
+		return answer(m, a), nil
+	}
 	p, err := s.prepare(ctx, m)
 	if err != nil {
 		return Accepted{}, err
@@ -188,7 +203,16 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 		}
 		e, batch, of = new(journal.Entry), batch[:0], of[:0]
 	}
+	seen := s.interceptAll(ctx, ms)
 	for i, m := range ms {
+		if seen != nil && seen[i].err != nil {
+			results[i].Err = seen[i].err
+			continue
+		}
+		if seen != nil && seen[i].answered != nil {
+			results[i].Accepted = answer(m, seen[i].answered)
+			continue
+		}
 		p, err := s.prepare(ctx, m)
 		if err != nil {
 			results[i].Err = err
@@ -225,7 +249,7 @@ func (p *prepared) accepted() Accepted {
 
 // prepare does what comes before a message is made durable.
 func (s *Service) prepare(ctx context.Context, m *Message) (*prepared, error) {
-	route, err := s.router.RouteMT(m)
+	route, err := s.router.RouteMT(ctx, m)
 	if err != nil {
 		return nil, err
 	}

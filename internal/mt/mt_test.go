@@ -47,10 +47,10 @@ type fake struct {
 
 func newFake() *fake { return &fake{cfg: smppc.Default(cid)} }
 
-func (f *fake) RouteMT(*Message) (Route, error) {
+func (f *fake) RouteMT(context.Context, *Message) (Route, error) {
 	return Route{Connector: &f.cfg, Rate: f.rate}, f.routes
 }
-func (f *fake) RateMT(*Message) (Route, error) {
+func (f *fake) RateMT(context.Context, *Message) (Route, error) {
 	return Route{Connector: &f.cfg, Rate: f.rate}, f.routes
 }
 
@@ -70,7 +70,9 @@ func (f *fake) Commit(_ context.Context, e *journal.Entry) error {
 	return f.commit
 }
 
-func (f *fake) service(cfg Config) *Service { return New(cfg, f, f, f, slog.New(slog.DiscardHandler)) }
+func (f *fake) service(cfg Config) *Service {
+	return New(cfg, f, nil, f, f, slog.New(slog.DiscardHandler))
+}
 
 // submit submits a message and gives the entry and the envelope in it.
 func (f *fake) submit(t *testing.T, s *Service, m *Message) (*journal.Entry, *sms.Envelope) {
@@ -269,7 +271,7 @@ func TestLongContentIsCut(t *testing.T) {
 func TestContentThatIsTooLong(t *testing.T) {
 	f := newFake()
 	var out bytes.Buffer
-	s := New(Config{}, f, f, f, slog.New(slog.NewTextHandler(&out, nil)))
+	s := New(Config{}, f, nil, f, f, slog.New(slog.NewTextHandler(&out, nil)))
 	f.submit(t, s, text(strings.Repeat("x", 5*153+7)))
 	if got := out.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "parts=5 dropped_octets=7") {
 		t.Errorf("log of a truncation: %q", got)
@@ -486,7 +488,7 @@ func TestAcceptedMessageIsDurable(t *testing.T) {
 	st := openStack(t, dir)
 	f := newFake()
 	f.cfg.MaxQueue = 2
-	s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
+	s := New(Config{}, f, nil, st.j, st.q, slog.New(slog.DiscardHandler))
 	m := text(strings.Repeat("x", 400))
 	m.Report = Report{What: sms.ReportOf(3), URL: "http://x/", Method: "GET"}
 	m.Set, m.Validity = FieldValidity, time.Nanosecond
@@ -525,7 +527,7 @@ func TestSubmitConcurrently(t *testing.T) {
 	defer st.close()
 	f := newFake()
 	f.cfg.MaxQueue = 1 << 20
-	s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
+	s := New(Config{}, f, nil, st.j, st.q, slog.New(slog.DiscardHandler))
 	ids := make(chan sms.MessageID, 400)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -561,7 +563,7 @@ func BenchmarkSubmit(b *testing.B) {
 				st := openStack(b, b.TempDir())
 				defer st.close()
 				f := newFake()
-				s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
+				s := New(Config{}, f, nil, st.j, st.q, slog.New(slog.DiscardHandler))
 				b.ReportAllocs()
 				b.ResetTimer()
 				var left atomic.Int64

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"jasmind/internal/intercept"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -14,16 +15,20 @@ import (
 // applyDefaults fills what the sender left unset from the connector's configuration.
 //
 // TON, NPI, protocol_id, replace_if_present_flag and sm_default_msg_id of messages that
-// came over HTTP are the connector's; those of an ESME's own submit_sm are never touched.
+// came over HTTP are the connector's, unless a script locked them; those of an ESME's own
+// submit_sm are never touched.
 func applyDefaults(m *Message, cfg *smppc.Config, env *sms.Envelope, now time.Time) {
 	p := &m.PDU
 	if m.Origin == sms.OriginHTTP {
-		p.Source.TON, p.Source.NPI = cfg.SourceTON, cfg.SourceNPI
-		p.Dest.TON, p.Dest.NPI = cfg.DestTON, cfg.DestNPI
+		m.fill(intercept.ParamSourceTON, &p.Source.TON, cfg.SourceTON)
+		m.fill(intercept.ParamSourceNPI, &p.Source.NPI, cfg.SourceNPI)
+		m.fill(intercept.ParamDestTON, &p.Dest.TON, cfg.DestTON)
+		m.fill(intercept.ParamDestNPI, &p.Dest.NPI, cfg.DestNPI)
 		if cfg.ProtocolIDSet {
-			p.ProtocolID = cfg.ProtocolID
+			m.fill(intercept.ParamProtocolID, &p.ProtocolID, cfg.ProtocolID)
 		}
-		p.ReplaceIfPresent, p.SMDefaultMsgID = cfg.ReplaceIfPresent, cfg.DefaultMsgID
+		m.fill(intercept.ParamReplaceIfPresent, &p.ReplaceIfPresent, cfg.ReplaceIfPresent)
+		m.fill(intercept.ParamDefaultMsgID, &p.SMDefaultMsgID, cfg.DefaultMsgID)
 	}
 	if m.Set&FieldSource == 0 && p.Source.Addr == "" && cfg.SourceAddr != "" {
 		p.Source.Addr = cfg.SourceAddr
@@ -38,8 +43,15 @@ func applyDefaults(m *Message, cfg *smppc.Config, env *sms.Envelope, now time.Ti
 	switch {
 	case m.Set&FieldValidity != 0:
 		env.ExpiresAt = now.Add(m.Validity)
-	case cfg.Validity > 0:
+	case cfg.Validity > 0 && !m.locked.Has(intercept.ParamValidityPeriod):
 		env.ExpiresAt = now.Add(cfg.Validity)
+	}
+}
+
+// fill gives a parameter the connector's value, unless a script locked it.
+func (m *Message) fill(p intercept.Param, to *uint8, value uint8) {
+	if !m.locked.Has(p) {
+		*to = value
 	}
 }
 
@@ -51,8 +63,15 @@ func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
 		// What an ESME submits passes through untouched.
 		return []pdu.SubmitSM{{Message: p}}, nil
 	}
-	if err := encode(m, &p); err != nil {
+	if err := m.encode(&p); err != nil {
 		return nil, err
+	}
+	ask := !m.changed.Has(intercept.ParamRegisteredDelivery) && env.Report&sms.ReportFinal != 0
+	if p.ESMClass&pdu.ESMUDHI != 0 { // a script made a header of its own
+		if ask {
+			p.RegisteredDelivery = 1
+		}
+		return []pdu.SubmitSM{{Message: p}}, nil
 	}
 	opts := s.split()
 	if opts.Count(p.ShortMessage, p.DataCoding) > 1 {
@@ -73,10 +92,13 @@ func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
 		q := p
 		q.ShortMessage = part.UserData
 		q.ESMClass = esmClass(part)
+		if m.changed.Has(intercept.ParamESMClass) {
+			q.ESMClass = p.ESMClass | q.ESMClass&pdu.ESMUDHI
+		}
 		if len(part.TLVs) > 0 {
 			q.TLVs = append(append(pdu.TLVs(nil), p.TLVs...), part.TLVs...)
 		}
-		if env.Report&sms.ReportFinal != 0 && (!s.cfg.LastReport || i == len(cut.List)-1) {
+		if ask && (!s.cfg.LastReport || i == len(cut.List)-1) {
 			q.RegisteredDelivery = 1 // SMSC delivery receipt, final outcome, success or failure (§5.2.17)
 		}
 		out[i] = pdu.SubmitSM{Message: q}
@@ -84,16 +106,20 @@ func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
 	return out, nil
 }
 
-// encode gives p the user data of a message: of text, in p's coding.
-func encode(m *Message, p *pdu.Message) error {
+// encode gives p the user data of a message: of text, in p's coding. What was encoded is kept.
+func (m *Message) encode(p *pdu.Message) error {
 	if !m.IsText {
+		return nil
+	}
+	if m.encoded.ok && m.encoded.coding == p.DataCoding {
+		p.ShortMessage = m.encoded.octets
 		return nil
 	}
 	data, err := smstext.Encode(m.Text, p.DataCoding, smstext.Replace)
 	if err != nil {
 		return &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: fmt.Sprintf("content cannot be encoded with coding %d: %v", p.DataCoding, err)}
 	}
-	p.ShortMessage = data
+	p.ShortMessage, m.encoded = data, encoded{data, p.DataCoding, true}
 	return nil
 }
 
@@ -109,8 +135,11 @@ func (s *Service) tooMany(parts int) error {
 // now. Errors are those of Submit.
 func (s *Service) Count(m *Message) (int, error) {
 	p := m.PDU
-	if err := encode(m, &p); err != nil {
+	if err := m.encode(&p); err != nil {
 		return 0, err
+	}
+	if p.ESMClass&pdu.ESMUDHI != 0 {
+		return 1, nil
 	}
 	opts := s.split()
 	n := max(1, opts.Count(p.ShortMessage, p.DataCoding))

@@ -47,7 +47,7 @@ type Stats struct {
 	ThrottlingErrorCount  atomic.Int64 // throttling_error_count: submissions answered with ESME_RTHROTTLED
 	OtherSubmitErrorCount atomic.Int64 // other_submit_error_count: answered with another error
 	InterceptorErrorCount atomic.Int64 // interceptor_error_count: refused by an interceptor, or because it failed
-	InterceptorCount      atomic.Int64 // interceptor_count: interceptors run; counted by the MT flow
+	InterceptorCount      atomic.Int64 // interceptor_count: interceptors run
 }
 
 // UserStats are the counters of one user. Fields may be read at any time. The names are those

@@ -97,11 +97,20 @@ func (srv *Server) submitBatch(jobs []job) {
 	case 0:
 	case 1:
 		acc, err := srv.deps.Submit.Submit(ctx, ms[0])
+		srv.countScript(ms[0])
 		srv.conclude(mine[0], ms[0], acc, err)
 	default:
 		for i, res := range srv.deps.Submit.SubmitAll(ctx, ms) {
+			srv.countScript(ms[i])
 			srv.conclude(mine[i], ms[i], res.Accepted, res.Err)
 		}
+	}
+}
+
+// countScript counts the run of an interceptor.
+func (srv *Server) countScript(m *mt.Message) {
+	if m.Intercepted {
+		srv.Stats.InterceptorCount.Add(1)
 	}
 }
 
@@ -184,6 +193,7 @@ func (srv *Server) submitMulti(ctx context.Context, j job, p *pdu.SubmitMulti) {
 	}
 	taken := 0
 	for n, res := range srv.deps.Submit.SubmitAll(ctx, ms) {
+		srv.countScript(ms[n])
 		if errs[of[n]] = res.Err; res.Err == nil {
 			taken++
 			srv.logSent(ms[n], res.Accepted)

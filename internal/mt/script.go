@@ -1,0 +1,248 @@
+package mt
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"jasmind/internal/account"
+	"jasmind/internal/intercept"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smppc"
+	"jasmind/internal/sms"
+)
+
+// scripts are the operator's MT interceptors.
+type scripts interface {
+	// HasMT tells whether there are any.
+	HasMT() bool
+	// MatchMT gives the script that is meant for a message; nil: none is.
+	MatchMT(ctx context.Context, m *Message) Script
+}
+
+// Script runs one script on a message, which it does not change. Errors are those of
+// intercept.Pool.Run.
+type Script func(ctx context.Context, m *intercept.Message) (*intercept.Verdict, error)
+
+// batchScripts is how many messages of one batch scripts run on at a time.
+const batchScripts = 16
+
+// encoded is content that was encoded once.
+type encoded struct {
+	octets []byte
+	coding pdu.DataCoding
+	ok     bool
+}
+
+// shown are the parameters that a script sees of a message that came over HTTP: those of a
+// connector without settings (Jasmin).
+var shown = smppc.Default("http")
+
+// View is a message as scripts see it: with its whole content encoded. What it shares with m
+// must not be changed. Content that is longer than intercept.MaxContent is cut in it.
+func (m *Message) View() (*intercept.Message, error) {
+	p := m.PDU
+	if err := m.encode(&p); err != nil {
+		return nil, err
+	}
+	if len(p.ShortMessage) > intercept.MaxContent {
+		p.ShortMessage = p.ShortMessage[:intercept.MaxContent]
+	}
+	if m.Origin == sms.OriginHTTP {
+		seen := m.changed | m.locked
+		if !seen.Has(intercept.ParamESMClass) {
+			p.ESMClass = pdu.ESMModeStoreForward
+		}
+		for _, f := range [...]struct {
+			param intercept.Param
+			to    *uint8
+			value uint8
+		}{
+			{intercept.ParamSourceTON, &p.Source.TON, shown.SourceTON}, {intercept.ParamSourceNPI, &p.Source.NPI, shown.SourceNPI},
+			{intercept.ParamDestTON, &p.Dest.TON, shown.DestTON}, {intercept.ParamDestNPI, &p.Dest.NPI, shown.DestNPI},
+		} {
+			if !seen.Has(f.param) {
+				*f.to = f.value
+			}
+		}
+		if m.Report.What&sms.ReportFinal != 0 && !seen.Has(intercept.ParamRegisteredDelivery) {
+			p.RegisteredDelivery = 1
+		}
+		if m.Set&FieldValidity != 0 && p.ValidityPeriod == "" {
+			p.ValidityPeriod = pdu.FormatRelative(m.Validity)
+		}
+	}
+	out := &intercept.Message{Direction: intercept.MT, PDU: p, Tags: m.Tags, Time: time.Now(), User: intercept.User{UID: m.UID, GID: m.GID}}
+	if u := m.User; u != nil {
+		q := &u.MT.Quota
+		out.User.Username, out.User.DefaultSource = u.Username, u.MT.DefaultSource
+		out.User.Quotas = intercept.Quotas{
+			SMSCount: limit(q.SMSCount), HTTPThroughput: limit(q.HTTPThroughput), SMPPSThroughput: limit(q.SMPPSThroughput),
+			MaxBindings: limit(u.SMPPS.MaxBindings),
+		}
+		if q.Balance.Set {
+			out.User.Quotas.Balance = q.Balance.Value.String()
+		}
+		if q.EarlyPercent.Set {
+			out.User.Quotas.EarlyPercent = q.EarlyPercent.Value.String()
+		}
+	}
+	return out, nil
+}
+
+func limit[T comparable](l account.Limit[T]) *T {
+	if !l.Set {
+		return nil
+	}
+	return &l.Value
+}
+
+// intercept runs the script that is meant for a message, if any, and makes its changes. An
+// answer of the script's ends the message's journey.
+func (s *Service) intercept(ctx context.Context, m *Message) (*intercept.Answered, error) {
+	if s.scripts == nil {
+		return nil, nil
+	}
+	run := s.scripts.MatchMT(ctx, m)
+	if run == nil {
+		return nil, nil
+	}
+	view, err := m.View()
+	if err != nil {
+		return nil, err
+	}
+	m.Intercepted = true
+	v, err := run(ctx, view)
+	if err != nil {
+		var refused *sms.Error
+		if errors.As(err, &refused) {
+			return nil, err
+		}
+		return nil, Unavailable(err)
+	}
+	if v.Answered != nil {
+		return v.Answered, nil
+	}
+	return nil, m.apply(v)
+}
+
+// scripted is what a script did to one message of a batch.
+type scripted struct {
+	answered *intercept.Answered
+	err      error
+}
+
+// interceptAll runs scripts on the messages of a batch, several at a time: one that waits for
+// a service must not hold up those behind it. Nil: there are no scripts.
+func (s *Service) interceptAll(ctx context.Context, ms []*Message) []scripted {
+	if s.scripts == nil || !s.scripts.HasMT() {
+		return nil
+	}
+	out := make([]scripted, len(ms))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(len(ms), batchScripts) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(ms); i = int(next.Add(1)) - 1 {
+				out[i].answered, out[i].err = s.intercept(ctx, ms[i])
+			}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// answer is what the sender of a message is told that a script has answered.
+func answer(m *Message, a *intercept.Answered) Accepted {
+	id := sms.MessageID(a.MessageID)
+	if id == "" {
+		id = m.ID
+	}
+	if id == "" {
+		id = sms.MessageID(uuid.NewString())
+	}
+	return Accepted{ID: id}
+}
+
+// apply makes the changes of a script. Source, coding, priority and validity that it changed or
+// locked count as set by the sender. What it locked no default of a connector overwrites.
+// Content that it set is in the coding that it left; content that it left alone is encoded
+// anew when it changed the coding of a text.
+func (m *Message) apply(v *intercept.Verdict) error {
+	touched := v.Changed | v.Locked
+	was, p := m.PDU, v.Message.PDU
+	if m.Origin == sms.OriginHTTP {
+		// What View made up for the script.
+		restore := func(param intercept.Param, to *uint8, value uint8) {
+			if !touched.Has(param) {
+				*to = value
+			}
+		}
+		restore(intercept.ParamESMClass, (*uint8)(&p.ESMClass), uint8(was.ESMClass))
+		restore(intercept.ParamSourceTON, &p.Source.TON, was.Source.TON)
+		restore(intercept.ParamSourceNPI, &p.Source.NPI, was.Source.NPI)
+		restore(intercept.ParamDestTON, &p.Dest.TON, was.Dest.TON)
+		restore(intercept.ParamDestNPI, &p.Dest.NPI, was.Dest.NPI)
+		restore(intercept.ParamRegisteredDelivery, &p.RegisteredDelivery, was.RegisteredDelivery)
+	}
+	if v.Changed.Has(intercept.ParamShortMessage) {
+		m.Text, m.IsText = "", false
+		m.Set |= FieldCoding
+	} else {
+		p.ShortMessage = was.ShortMessage
+	}
+	if p.Dest.Addr == "" {
+		return invalid("destination_addr", p.Dest.Addr)
+	}
+	if v.Changed.Has(intercept.ParamValidityPeriod) {
+		m.Set &^= FieldValidity
+		m.Validity = 0
+		if p.ValidityPeriod != "" {
+			now := time.Now()
+			t, err := pdu.ParseTime(p.ValidityPeriod, now)
+			if err != nil || !t.After(now) {
+				return invalid("validity_period", p.ValidityPeriod)
+			}
+			m.Validity = t.Sub(now)
+			m.Set |= FieldValidity
+		}
+	} else {
+		p.ValidityPeriod = was.ValidityPeriod
+	}
+	if v.Changed.Has(intercept.ParamScheduleDeliveryTime) && p.ScheduleDeliveryTime != "" {
+		if _, err := pdu.ParseTime(p.ScheduleDeliveryTime, time.Now()); err != nil {
+			return invalid("schedule_delivery_time", p.ScheduleDeliveryTime)
+		}
+	}
+	p.TLVs = was.TLVs
+	if v.Changed.Has(intercept.ParamTLVs) || v.Changed.Has(intercept.ParamCustomTLVs) {
+		p.TLVs = append(pdu.TLVs(nil), v.Message.PDU.TLVs...)
+		for _, c := range v.Message.CustomTLVs {
+			t, err := c.Encode()
+			if err != nil {
+				return &sms.Error{Reason: sms.ReasonInvalid, Field: "custom_tlvs", Detail: err.Error(), Err: err}
+			}
+			p.TLVs = append(p.TLVs, t)
+		}
+	}
+	for _, f := range [...]struct {
+		param intercept.Param
+		field Field
+	}{{intercept.ParamSource, FieldSource}, {intercept.ParamDataCoding, FieldCoding}, {intercept.ParamPriority, FieldPriority}} {
+		if touched.Has(f.param) {
+			m.Set |= f.field
+		}
+	}
+	m.PDU, m.Tags = p, v.Message.Tags
+	m.changed, m.locked = v.Changed, v.Locked
+	return nil
+}
+
+func invalid(field, value string) error {
+	return &sms.Error{Reason: sms.ReasonInvalid, Field: field, Detail: field + " has an invalid value after interception: " + strconv.Quote(value)}
+}
