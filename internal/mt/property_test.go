@@ -1,0 +1,216 @@
+package mt
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"jasmind/internal/account"
+	"jasmind/internal/billing"
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+	"jasmind/internal/sms"
+)
+
+// till is an embedded gateway's money: Submit, what a connector settles, the bills that come
+// afterwards, changes by an operator, and restarts in between.
+type till struct {
+	*rapid.T
+	t     *testing.T
+	dir   string
+	st    *stack
+	f     *fake
+	svc   *Service
+	user  *account.User
+	subs  queue.Consumer
+	bills queue.Consumer
+
+	messages int // in their queue
+	due      int // bill requests in theirs
+	paid     map[billing.BillID]bool
+	want     billing.Credit
+	changes  int
+}
+
+func (m *till) must(err error) {
+	if err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *till) open() {
+	m.st = openStack(m.t, m.dir)
+	m.must(m.st.q.Declare(m.t.Context(), queue.BillRequests))
+	m.svc = New(Config{}, m.f, nil, m.st.j, m.st.q, slog.New(slog.DiscardHandler))
+	var err error
+	m.subs, err = m.st.q.Consume(m.t.Context(), queue.SubmitSM(cid), 10_000)
+	m.must(err)
+	m.bills, err = m.st.q.Consume(m.t.Context(), queue.BillRequests, 10_000)
+	m.must(err)
+}
+
+func (m *till) close() {
+	m.must(m.subs.Close(m.t.Context()))
+	m.must(m.bills.Close(m.t.Context()))
+	m.st.close()
+}
+
+func (m *till) next(c queue.Consumer) *queue.Delivery {
+	select {
+	case d := <-c.C():
+		return d
+	case <-time.After(30 * time.Second):
+		m.Fatal("nothing was delivered")
+	}
+	return nil
+}
+
+func (m *till) left() billing.Credit {
+	c, err := m.st.store.Credit(m.t.Context(), m.user.UID, m.user.Credit())
+	m.must(err)
+	return c
+}
+
+func (m *till) send(t *rapid.T) {
+	m.f.rate = billing.Amount(rapid.Int64Range(0, 1_500_000).Draw(t, "rate"))
+	msg := text(strings.Repeat("x", rapid.SampledFrom([]int{1, 161, 400}).Draw(t, "length")))
+	msg.User = m.user
+	parts, err := m.svc.Count(msg)
+	m.must(err)
+	early := m.f.rate
+	if q := m.user.MT.Quota.EarlyPercent; q.Set {
+		early, _ = billing.Split(m.f.rate, q.Value)
+	}
+	whole := m.f.rate * billing.Amount(parts)
+	before := m.left()
+	enough := (whole == 0 || before.Balance >= whole) && before.Count >= int64(parts)
+	if _, err := m.svc.Submit(m.t.Context(), msg); err != nil {
+		if enough || sms.ReasonOf(err) != sms.ReasonNoCredit {
+			m.Fatalf("%d parts at %s with %+v: %v", parts, m.f.rate, before, err)
+		}
+		return
+	}
+	if !enough {
+		m.Fatalf("%d parts at %s were sent with %+v", parts, m.f.rate, before)
+	}
+	m.messages++
+	m.want.Balance -= early * billing.Amount(parts)
+	m.want.Count -= int64(parts)
+}
+
+// settle is what a connector commits for one message.
+func (m *till) settle(t *rapid.T) {
+	if m.messages == 0 {
+		return
+	}
+	d := m.next(m.subs)
+	env, err := queue.DecodeEnvelope(d)
+	m.must(err)
+	var e journal.Entry
+	refused := 0
+	for i := range env.Parts {
+		switch {
+		case rapid.Bool().Draw(t, "refused"):
+			refused++
+		case env.Bill.Rest > 0:
+			r := queue.BillRequest{Bill: billing.PartBill(env.ID, i+1), UID: env.UID, Amount: billing.Amount(env.Bill.Rest)}
+			e.Publish = append(e.Publish, r.Publication())
+		}
+	}
+	if env.Bill.Charged {
+		e.Confirm = append(e.Confirm, billing.BillID(env.ID))
+		if back := billing.Amount(env.Bill.Early) * billing.Amount(refused); back > 0 {
+			e.Charges = append(e.Charges, billing.Charge{UID: env.UID, Bill: billing.RefundBill(env.ID), Amount: -back, Owed: true})
+			m.want.Balance += back
+		}
+	}
+	e.Ack = []journal.Ack{{Delivery: d, Remember: true}}
+	m.must(m.st.j.Commit(m.t.Context(), &e))
+	m.messages--
+	m.due += len(e.Publish)
+	if rapid.Bool().Draw(t, "the answer was lost, again") {
+		m.must(m.st.j.Commit(m.t.Context(), &e))
+		m.due += len(e.Publish)
+	}
+}
+
+// charge is what Bills commits for one request.
+func (m *till) charge(t *rapid.T) {
+	if m.due == 0 {
+		return
+	}
+	d := m.next(m.bills)
+	r, err := queue.DecodeBillRequest(d)
+	m.must(err)
+	e := journal.Entry{Charges: []billing.Charge{{UID: r.UID, Bill: r.Bill, Amount: r.Amount, Owed: true}}, Ack: []journal.Ack{{Delivery: d, Remember: true}}}
+	m.must(m.st.j.Commit(m.t.Context(), &e))
+	if rapid.Bool().Draw(t, "the answer was lost, again") {
+		m.must(m.st.j.Commit(m.t.Context(), &e))
+	}
+	m.due--
+	if !m.paid[r.Bill] {
+		m.want.Balance -= r.Amount
+	}
+	m.paid[r.Bill] = true
+}
+
+func (m *till) change(t *rapid.T) {
+	m.changes++
+	ch := billing.Change{Bill: billing.BillID(fmt.Sprint("change ", m.changes)), Open: m.user.Credit(),
+		Balance: billing.Amount(rapid.Int64Range(-1_000_000, 5_000_000).Draw(t, "delta")), Count: rapid.Int64Range(-3, 5).Draw(t, "count")}
+	for range rapid.IntRange(1, 2).Draw(t, "times") {
+		_, err := m.st.store.Adjust(m.t.Context(), m.user.UID, ch)
+		m.must(err)
+	}
+	m.want.Balance += ch.Balance
+	m.want.Count += ch.Count
+}
+
+func (m *till) check(*rapid.T) {
+	if got := m.left(); got != m.want {
+		m.Fatalf("%+v left, want %+v", got, m.want)
+	}
+}
+
+// Any interleaving of sends, answers, repeats, restarts and changes keeps
+// balance = start - charged + credited, to the last millionth.
+func TestEveryInterleavingKeepsTheBalance(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		dir, err := os.MkdirTemp(t.TempDir(), "till")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := userWith(func(u *account.User) {
+			u.MT.Quota.Balance = account.Limit[billing.Amount]{Set: true, Value: billing.Amount(rapid.Int64Range(0, 20_000_000).Draw(rt, "balance"))}
+			u.MT.Quota.SMSCount = account.Limit[int]{Set: true, Value: rapid.IntRange(0, 60).Draw(rt, "sms_count")}
+			if rapid.Bool().Draw(rt, "asynchronous") {
+				u.MT.Quota.EarlyPercent = account.Limit[billing.Amount]{Set: true, Value: billing.Amount(rapid.Int64Range(1_000_000, 100_000_000).Draw(rt, "early_percent"))}
+			}
+		})
+		m := &till{T: rt, t: t, dir: dir, f: newFake(), user: u, want: u.Credit(), paid: map[billing.BillID]bool{}}
+		m.f.cfg.Coding = 0
+		m.open()
+		defer func() { m.close() }()
+		rt.Repeat(map[string]func(*rapid.T){
+			"": m.check, "send": m.send, "send more": m.send, "settle": m.settle, "charge": m.charge, "change": m.change,
+			"restart": func(t *rapid.T) {
+				if rapid.IntRange(0, 9).Draw(t, "seldom") == 0 {
+					m.close()
+					m.open()
+				}
+			},
+		})
+		for m.messages > 0 {
+			m.settle(rt)
+		}
+		for m.due > 0 {
+			m.charge(rt)
+		}
+		m.check(rt)
+	})
+}
