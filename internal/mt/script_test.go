@@ -1,0 +1,274 @@
+package mt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"jasmind/internal/intercept"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
+)
+
+// fakeScripts runs a rule on every message.
+type fakeScripts struct {
+	rule string // of the expression language; "": no script
+	err  error  // instead of running
+	runs atomic.Int64
+	seen atomic.Pointer[intercept.Message] // by the last run
+}
+
+func (f *fakeScripts) HasMT() bool { return f.rule != "" || f.err != nil }
+
+func (f *fakeScripts) MatchMT(context.Context, *Message) Script {
+	if !f.HasMT() {
+		return nil
+	}
+	return func(ctx context.Context, m *intercept.Message) (*intercept.Verdict, error) {
+		if f.runs.Add(1); f.err != nil {
+			return nil, f.err
+		}
+		f.seen.Store(m)
+		script, err := intercept.NewScript(intercept.Expr, "", f.rule)
+		if err != nil {
+			return nil, err
+		}
+		pool := intercept.New(intercept.Config{}, slog.New(slog.DiscardHandler))
+		defer pool.Close()
+		return pool.Run(ctx, script, m)
+	}
+}
+
+func (f *fake) scripted(rule string) (*Service, *fakeScripts) {
+	sc := &fakeScripts{rule: rule}
+	return New(Config{}, f, sc, f, f, slog.New(slog.DiscardHandler)), sc
+}
+
+func TestWhatAScriptChangesAndLocks(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		rule    string
+		message func(*Message)
+		want    func(*pdu.Message)
+	}{
+		{"nothing", `true`, nil, func(*pdu.Message) {}},
+		{"a source", `set("source_addr", "ACME")`, nil, func(p *pdu.Message) { p.Source.Addr = "ACME" }},
+		{"an empty source that is locked", `lock("source_addr")`, nil, func(p *pdu.Message) { p.Source.Addr = "" }},
+		{"a type of number alone is the connector's", `set("dest_addr_ton", 5)`, nil, func(*pdu.Message) {}},
+		{"a type of number that is locked is the script's", `set("dest_addr_ton", 5) and lock("dest_addr_ton")`, nil, func(p *pdu.Message) { p.Dest.TON = 5 }},
+		{"a protocol_id that is locked", `set("protocol_id", 9) and lock("protocol_id")`, nil, func(p *pdu.Message) { p.ProtocolID = 9 }},
+		{"a priority", `set("priority_flag", 3)`, nil, func(p *pdu.Message) { p.PriorityFlag = 3 }},
+		{"a priority that is locked", `lock("priority_flag")`, nil, func(p *pdu.Message) { p.PriorityFlag = 0 }},
+		{"the content", `set("short_message", "ab€")`, nil, func(p *pdu.Message) { p.DataCoding, p.ShortMessage = 0, []byte("ab\x1be") }},
+		{"the coding of a text", `set("data_coding", 3)`, nil, func(p *pdu.Message) { p.DataCoding, p.ShortMessage = 3, []byte("h\xe9") }},
+		{"content and coding", `set("data_coding", 8) and set("short_message", "x")`, nil, func(p *pdu.Message) { p.DataCoding, p.ShortMessage = 8, []byte("\x00x") }},
+		{"the coding of octets", `set("data_coding", 4)`, func(m *Message) { m.IsText, m.PDU.ShortMessage = false, []byte{1, 2} },
+			func(p *pdu.Message) { p.DataCoding, p.ShortMessage = 4, []byte{1, 2} }},
+		{"an esm_class", `set("esm_class", 1)`, nil, func(p *pdu.Message) { p.ESMClass = 1 }},
+		{"a registered_delivery that was not asked for", `set("registered_delivery", 1)`, nil, func(p *pdu.Message) { p.RegisteredDelivery = 1 }},
+		{"an optional parameter", `set("source_port", 7)`, nil, func(p *pdu.Message) { p.TLVs = pdu.TLVs{{Tag: pdu.TagSourcePort, Value: []byte{0, 7}}} }},
+		{"a vendor's parameter", `add_custom_tlv(5120, "Int2", 258)`, nil, func(p *pdu.Message) { p.TLVs = pdu.TLVs{{Tag: 0x1400, Value: []byte{1, 2}}} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake()
+			f.cfg.SourceAddr, f.cfg.Priority, f.cfg.Coding, f.cfg.ProtocolIDSet, f.cfg.ProtocolID = "BANK", 2, 8, true, 64
+			s, sc := f.scripted(tt.rule)
+			m := text("hé")
+			if tt.message != nil {
+				tt.message(m)
+			}
+			want := single("")
+			want.Source.Addr, want.PriorityFlag, want.DataCoding, want.ProtocolID, want.ShortMessage = "BANK", 2, 8, 64, []byte("\x00h\x00\xe9")
+			if !m.IsText {
+				want.ShortMessage = m.PDU.ShortMessage
+			}
+			tt.want(&want)
+			_, env := f.submit(t, s, m)
+			if len(env.Parts) != 1 || !equalMessages(env.Parts[0].Message, want) {
+				t.Errorf("got  %+v\nwant %+v", env.Parts, want)
+			}
+			if sc.runs.Load() != 1 || !m.Intercepted {
+				t.Errorf("%d runs, intercepted %v", sc.runs.Load(), m.Intercepted)
+			}
+		})
+	}
+}
+
+// A script sees the whole content encoded, and parameters as a message without settings has them.
+func TestWhatAScriptSees(t *testing.T) {
+	f := newFake()
+	s, sc := f.scripted("true")
+	m := text(strings.Repeat("é", 200))
+	m.PDU.ScheduleDeliveryTime, m.Tags = "000001000000000R", []string{"a"}
+	m.Set, m.Validity, m.Report = FieldValidity, 90*time.Second, Report{What: sms.ReportFinal, URL: "http://x", Method: "GET"}
+	_, env := f.submit(t, s, m)
+	want := pdu.Message{Source: pdu.Address{TON: 2, NPI: 1}, Dest: pdu.Address{TON: 1, NPI: 1, Addr: "336"}, ESMClass: 3, RegisteredDelivery: 1,
+		ScheduleDeliveryTime: "000001000000000R", ValidityPeriod: "000000000130000R", ShortMessage: bytes.Repeat([]byte{5}, 200)}
+	if got := sc.seen.Load(); !reflect.DeepEqual(got.PDU, want) || got.Direction != intercept.MT || got.User.UID != "u1" || got.User.GID != "g1" || got.Tags[0] != "a" {
+		t.Errorf("seen %+v\nwant %+v", got, want)
+	}
+	if len(env.Parts) != 2 || env.Parts[0].RegisteredDelivery != 1 || env.Parts[0].ESMClass != 0x40 || env.Parts[0].ValidityPeriod != "" {
+		t.Errorf("left as %+v", env.Parts)
+	}
+}
+
+func TestContentThatAScriptMakesLongIsCut(t *testing.T) {
+	f := newFake()
+	s, _ := f.scripted(`set("short_message", content + content)`)
+	if _, env := f.submit(t, s, text(strings.Repeat("x", 100))); len(env.Parts) != 2 {
+		t.Errorf("%d parts, want 2", len(env.Parts))
+	}
+	// A header of the script's own is left alone.
+	s, _ = f.scripted(`set("esm_class", 64)`)
+	m := text("")
+	m.IsText, m.PDU.ShortMessage = false, append([]byte{5, 0, 3, 1, 2, 1}, bytes.Repeat([]byte{1}, 134)...)
+	if _, env := f.submit(t, s, m); len(env.Parts) != 1 || env.Parts[0].ESMClass != 0x40 || len(env.Parts[0].ShortMessage) != 140 {
+		t.Errorf("left as %+v", env.Parts)
+	}
+}
+
+func TestValidityOfAScript(t *testing.T) {
+	for _, tt := range []struct {
+		name, rule string
+		own        time.Duration // of the sender
+		want       time.Duration // until the message expires, 0: never
+	}{
+		{"the connector's when nobody says anything", "true", 0, time.Hour},
+		{"the script's before the connector's", `set("validity_period", "000000001000000R")`, 0, 10 * time.Minute},
+		{"the script's before the sender's", `set("validity_period", "000000001000000R")`, time.Minute, 10 * time.Minute},
+		{"the sender's that the script locks", `lock("validity_period")`, time.Minute, time.Minute},
+		{"none that the script locks", `lock("validity_period")`, 0, 0},
+		{"the sender's that the script takes away is the connector's", `set("validity_period", nil)`, time.Minute, time.Hour},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake()
+			f.cfg.Validity = time.Hour
+			s, _ := f.scripted(tt.rule)
+			m := text("hi")
+			if tt.own > 0 {
+				m.Set, m.Validity = FieldValidity, tt.own
+			}
+			_, env := f.submit(t, s, m)
+			if tt.want == 0 {
+				if !env.ExpiresAt.IsZero() {
+					t.Errorf("expires at %s", env.ExpiresAt)
+				}
+				return
+			}
+			// The script's relative time counts from when it was read, a moment before.
+			if got := env.ExpiresAt.Sub(env.CreatedAt).Round(time.Minute); got != tt.want {
+				t.Errorf("expires after %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRefusalsOfScripts(t *testing.T) {
+	cause := &sms.Error{Reason: sms.ReasonInterceptor, Override: &sms.StatusPair{HTTP: 400, SMPP: 8}}
+	for _, tt := range []struct {
+		name   string
+		rule   string
+		err    error
+		reason sms.Reason
+		field  string
+		pair   *sms.StatusPair
+	}{
+		{"statuses of its own", `refuse(88, 429)`, nil, sms.ReasonIntercepted, "", &sms.StatusPair{HTTP: 429, SMPP: 88}},
+		{"one that failed", "", cause, sms.ReasonInterceptor, "", cause.Override},
+		{"no time left", "", context.DeadlineExceeded, sms.ReasonUnavailable, "", nil},
+		{"no destination", `set("destination_addr", "")`, nil, sms.ReasonInvalid, "destination_addr", nil},
+		{"a validity that is none", `set("validity_period", "990000000000000X")`, nil, sms.ReasonInvalid, "validity_period", nil},
+		{"a schedule that is none", `set("schedule_delivery_time", "990000000000000X")`, nil, sms.ReasonInvalid, "schedule_delivery_time", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake()
+			f.routes = errors.New("routed all the same")
+			s, sc := f.scripted(tt.rule)
+			sc.err = tt.err
+			_, err := s.Submit(t.Context(), text("hi"))
+			var e *sms.Error
+			if !errors.As(err, &e) || e.Reason != tt.reason || e.Field != tt.field || !reflect.DeepEqual(e.Override, tt.pair) {
+				t.Errorf("got %v (%+v)", err, e)
+			}
+			if _, err := s.Quote(t.Context(), text("hi")); sms.ReasonOf(err) != tt.reason {
+				t.Errorf("quoted with %v", err)
+			}
+			if len(f.entries) > 0 {
+				t.Error("it was accepted")
+			}
+		})
+	}
+}
+
+func TestAScriptAnswersByItself(t *testing.T) {
+	f := newFake()
+	f.routes = errors.New("routed all the same")
+	s, _ := f.scripted(`answer("mine-1")`)
+	if acc, err := s.Submit(t.Context(), text("hi")); err != nil || acc != (Accepted{ID: "mine-1"}) {
+		t.Errorf("%+v, %v", acc, err)
+	}
+	if q, err := s.Quote(t.Context(), text("hi")); err != nil || q != (Quote{Parts: 1}) {
+		t.Errorf("quoted %+v, %v", q, err)
+	}
+	s, _ = f.scripted(`answer()`)
+	m := text("hi")
+	m.ID = "door"
+	if acc, err := s.Submit(t.Context(), m); err != nil || acc.ID != "door" {
+		t.Errorf("%+v, %v", acc, err)
+	}
+	if acc, err := s.Submit(t.Context(), text("hi")); err != nil || len(acc.ID) != 36 {
+		t.Errorf("%+v, %v", acc, err)
+	}
+	if len(f.entries) > 0 {
+		t.Error("something was kept")
+	}
+}
+
+func TestScriptsOnABatch(t *testing.T) {
+	f := newFake()
+	s, sc := f.scripted(`destination_addr == "1" ? refuse(88) : destination_addr == "2" ? answer("x") : set("source_addr", destination_addr)`)
+	var ms []*Message
+	for i := range 50 {
+		m := text("hi")
+		m.PDU.Dest.Addr = fmt.Sprint(i)
+		ms = append(ms, m)
+	}
+	got := s.SubmitAll(t.Context(), ms)
+	for i, r := range got {
+		switch i {
+		case 1:
+			if sms.ReasonOf(r.Err) != sms.ReasonIntercepted {
+				t.Errorf("message 1: %v", r.Err)
+			}
+		case 2:
+			if r.Err != nil || r.Accepted != (Accepted{ID: "x"}) {
+				t.Errorf("message 2: %+v", r)
+			}
+		default:
+			if r.Err != nil || r.CID != cid || ms[i].PDU.Source.Addr != ms[i].PDU.Dest.Addr {
+				t.Errorf("message %d: %+v, from %q", i, r, ms[i].PDU.Source.Addr)
+			}
+		}
+	}
+	if len(f.entries) != 1 || len(f.entries[0].Publish) != 48 || sc.runs.Load() != 50 {
+		t.Errorf("%d entries, %d runs", len(f.entries), sc.runs.Load())
+	}
+}
+
+func TestContentIsEncodedOnce(t *testing.T) {
+	f := newFake()
+	s, _ := f.scripted("true")
+	m := text("hi")
+	f.submit(t, s, m)
+	first := &m.encoded.octets[0]
+	if _, err := m.View(); err != nil || &m.encoded.octets[0] != first {
+		t.Errorf("encoded again, %v", err)
+	}
+}
