@@ -260,9 +260,10 @@ func (s *Server) logSent(a *arguments, m *mt.Message, acc mt.Accepted) {
 	} else {
 		content = printable(content)
 	}
+	//nolint:sloglint // the line is the message
 	s.log.Info("SMS-MT [uid:" + string(m.UID) + "] [cid:" + string(acc.CID) + "] [msgid:" + string(acc.ID) + "] [prio:" +
 		strconv.Itoa(int(m.PDU.PriorityFlag)) + "] [dlr:" + dlrText[m.Report.What.Level()] + "] [from:" + printable(m.PDU.Source.Addr) + "] [to:" +
-		m.PDU.Dest.Addr + "] [content:" + content + "]") //nolint:sloglint // the line is the message
+		m.PDU.Dest.Addr + "] [content:" + content + "]")
 }
 
 // printable replaces what could break or forge a log line by dots (Jasmin: all but 0x20-0x7E;
