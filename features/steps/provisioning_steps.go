@@ -20,6 +20,7 @@ type plan struct {
 	noRoute      bool
 	routes       []route
 	fault        string // text that is put behind
+	script       string // path of the MT interceptor's script, "": none
 }
 
 type user struct {
@@ -87,6 +88,10 @@ func (w *World) provisionSteps(sc *godog.ScenarioContext) {
 	sc.Step(`^everything is routed to "([\w-]+)"$`, func(cid string) { w.plan.defaultRoute = cid })
 	sc.Step(`^numbers that begin with "(\d+)" are routed to "([\w-]+)"$`, func(prefix, cid string) {
 		w.plan.routes = append(w.plan.routes, route{prefix, cid})
+	})
+	sc.Step(`^messages are intercepted by the script:$`, func(script *godog.DocString) error {
+		w.plan.script = filepath.Join(w.dir, "mt.py")
+		return os.WriteFile(w.plan.script, []byte(script.Content+"\n"), 0o600)
 	})
 	sc.Step(`^a faulty line "(.*)"$`, func(line string) { w.plan.fault = line })
 	sc.Step(`^the fault is mended$`, func() { w.plan.fault = "" })
@@ -167,6 +172,9 @@ func (p *plan) write(path string) error {
 	doc := entry{"groups": []entry{{"gid": "everybody"}}, "users": users, "smpp_connectors": connectors}
 	if len(routes) > 0 {
 		doc["mt_routes"] = routes
+	}
+	if p.script != "" {
+		doc["mt_interceptors"] = []entry{{"type": "DefaultInterceptor", "script": "python3(" + p.script + ")"}}
 	}
 	if len(filters) > 0 {
 		doc["filters"] = filters
