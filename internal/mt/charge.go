@@ -7,21 +7,21 @@ import (
 	"jasmind/internal/sms"
 )
 
-// charge tells what the sender pays for a message, and notes it in the envelope; ok is false if
-// he pays nothing.
+// charge tells what the sender pays for a message, and notes it in the envelope; nil if he
+// pays nothing.
 //
 // Jasmin: the balance must have the whole price even if only early_percent of it is taken
 // now; an unrated route asks nothing of the balance; sms_count is taken whatever the rate.
-func (s *Service) charge(m *Message, rate billing.Amount, env *sms.Envelope) (c billing.Charge, ok bool, err error) {
+func (s *Service) charge(m *Message, rate billing.Amount, env *sms.Envelope) (*billing.Charge, error) {
 	if m.User == nil || s.free(m.Origin) {
-		return c, false, nil
+		return nil, nil
 	}
 	q := &m.User.MT.Quota
 	if !q.SMSCount.Set && (rate <= 0 || !q.Balance.Set) {
-		return c, false, nil
+		return nil, nil
 	}
 	parts := len(env.Parts)
-	c = billing.Charge{UID: m.User.UID, Bill: billing.BillID(env.ID), Open: m.User.Credit()}
+	c := &billing.Charge{UID: m.User.UID, Bill: billing.BillID(env.ID), Open: m.User.Credit()}
 	env.Bill = sms.Bill{Charged: true}
 	if q.SMSCount.Set {
 		c.Count = int64(parts)
@@ -36,11 +36,11 @@ func (s *Service) charge(m *Message, rate billing.Amount, env *sms.Envelope) (c 
 		env.Bill.Early = int64(early)
 		var fits bool
 		if c.Need, fits = rate.Times(parts); !fits { // nobody has that much
-			return c, false, &sms.Error{Reason: sms.ReasonNoCredit}
+			return nil, &sms.Error{Reason: sms.ReasonNoCredit}
 		}
 		c.Amount, _ = early.Times(parts)
 	}
-	return c, true, nil
+	return c, nil
 }
 
 // free tells whether a door does without billing.

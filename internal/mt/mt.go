@@ -236,11 +236,10 @@ func (s *Service) Forget(uid sms.UserID) { s.rates.forget(uid) }
 
 // prepared is a message on its way to the journal.
 type prepared struct {
-	m       *Message
-	cfg     *smppc.Config
-	env     *sms.Envelope
-	charge  billing.Charge
-	charged bool
+	m      *Message
+	cfg    *smppc.Config
+	env    *sms.Envelope
+	charge *billing.Charge // nil: nothing
 }
 
 func (p *prepared) accepted() Accepted {
@@ -283,7 +282,7 @@ func (s *Service) prepare(ctx context.Context, m *Message) (*prepared, error) {
 		return nil, err
 	}
 	p := &prepared{m: m, cfg: cfg, env: env}
-	p.charge, p.charged, err = s.charge(m, route.Rate, env)
+	p.charge, err = s.charge(m, route.Rate, env)
 	return p, err
 }
 
@@ -300,8 +299,8 @@ func (p *prepared) addTo(e *journal.Entry) error {
 		return err
 	}
 	e.Publish = append(e.Publish, queue.Publication{Queue: queue.SubmitSM(env.CID), Message: msg})
-	if p.charged {
-		e.Charges = append(e.Charges, p.charge)
+	if p.charge != nil {
+		e.Charges = append(e.Charges, *p.charge)
 	}
 	if env.Report != 0 {
 		e.Receipts = append(e.Receipts, sms.ReceiptRequest{
@@ -324,13 +323,14 @@ func (p *prepared) addTo(e *journal.Entry) error {
 // in errors.
 func (s *Service) commit(ctx context.Context, e *journal.Entry, env *sms.Envelope) error {
 	err := s.journal.Commit(ctx, e)
-	var refused *sms.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		for range e.Publish {
 			s.limits.accepted(env.CID)
 		}
 		return nil
+	}
+	var refused *sms.Error
+	switch {
 	case errors.As(err, &refused):
 		return err // no credit
 	case errors.Is(err, queue.ErrNoQueue):
