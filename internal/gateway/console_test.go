@@ -104,11 +104,13 @@ func TestConsoleChangesWhileMessagesFlow(t *testing.T) {
 	first.do("Successfully added MTRoute", "mtrouter -a", "type defaultroute", "connector smppc(abc)", "rate 0.0", "ok")
 
 	done := make(chan struct{})
-	var changes atomic.Int64
+	var changes, left, accepted atomic.Int64
 	var wg sync.WaitGroup
 	for i := range operators {
 		o := logIn(t, g)
 		wg.Go(func() {
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
 			id := fmt.Sprintf("o%d", i)
 			// Once only: hashing a password keeps a core busy for a while.
 			o.do("Successfully added User", "user -a", "username "+id, "password x", "gid foogroup", "uid "+id, "ok")
@@ -123,12 +125,15 @@ func TestConsoleChangesWhileMessagesFlow(t *testing.T) {
 				o.do("Successfully removed connector", "smppccm -r c-"+id)
 				o.do("Successfully removed MT Route", "mtrouter -r "+fmt.Sprint(100+i))
 				changes.Add(8)
-				select {
-				case <-done:
-					o.do("Successfully removed User", "user -r "+id)
-					o.quit()
-					return
-				default:
+				// The next round when the senders have got on, so that both have their turns.
+				for next := accepted.Load() + messages/10; accepted.Load() < next; {
+					select {
+					case <-done:
+						o.do("Successfully removed User", "user -r "+id)
+						o.quit()
+						return
+					case <-tick.C:
+					}
 				}
 			}
 		})
@@ -137,7 +142,6 @@ func TestConsoleChangesWhileMessagesFlow(t *testing.T) {
 	defer tr.CloseIdleConnections()
 	client := &http.Client{Transport: tr}
 	target := "http://" + g.Addresses()["http-api"] + "/send?username=foo&password=bar&to=06222172&content=hello"
-	var left, accepted atomic.Int64
 	left.Store(messages)
 	var senders sync.WaitGroup
 	for range 16 {
