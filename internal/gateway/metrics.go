@@ -28,6 +28,8 @@ func (g *Gateway) metrics() (http.Handler, error) {
 		{"httpapi_server_error_count", "Server error count.", &h.ServerErrors},
 		{"httpapi_success_count", "Successful http request count.", &h.SuccessCount},
 
+		{"jasmind_bills_charged_total", "Bill requests charged after the SMSC accepted a part.", &g.bills.Charged},
+		{"jasmind_bills_undecodable_total", "Bill requests moved to the dead-letter queue.", &g.bills.Undecodable},
 		{"jasmind_dlr_submissions_total", "Answers to submissions looked up for a DLR.", &g.lookup.Metrics.Submissions},
 		{"jasmind_dlr_receipts_total", "Receipts matched with their message.", &g.lookup.Metrics.Receipts},
 		{"jasmind_dlr_parked_total", "Lookups put off because the message was not known yet.", &g.lookup.Metrics.Parked},
