@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,8 +122,41 @@ func (sim *Simulator) inject(ctx context.Context, mo MO) (MOResult, pdu.Status, 
 	return result, worst, nil
 }
 
-// receiver finds the bind that an MO goes to.
+// bindGrace is how long a bind that was just answered may take to be ready for requests.
+const bindGrace = 250 * time.Millisecond
+
+// receiver finds the bind that an MO goes to. A peer knows that it is bound a moment before
+// its session here does, so that one which is about to be ready is waited for.
 func (sim *Simulator) receiver(mo MO) (*peer, error) {
+	deadline := time.Now().Add(bindGrace)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		p, err := sim.readyReceiver(mo)
+		if !errors.Is(err, ErrNotBound) || !sim.binding() || time.Now().After(deadline) {
+			return p, err
+		}
+		<-tick.C
+	}
+}
+
+// binding tells whether a bind was accepted that is not counted among the receivers.
+func (sim *Simulator) binding() bool {
+	sim.mu.Lock()
+	accounts := slices.Collect(maps.Values(sim.accounts))
+	sim.mu.Unlock()
+	for _, a := range accounts {
+		a.mu.Lock()
+		n := len(a.bound) - len(a.receivers)
+		a.mu.Unlock()
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (sim *Simulator) readyReceiver(mo MO) (*peer, error) {
 	sim.mu.Lock()
 	var accounts []*account
 	for id, a := range sim.accounts {

@@ -47,9 +47,10 @@ func (b *Broker) Consume(ctx context.Context, name queue.Name, prefetch int) (qu
 	}
 	c := &consumer{b: b, name: name, prefetch: prefetch, out: make(chan *queue.Delivery),
 		stop: make(chan struct{}), done: make(chan struct{}), renew: make(chan struct{}, 1)}
-	// Look first, so that a missing queue is the caller's error.
+	// Look first, so that a missing queue is the caller's error. One that is known is consumed
+	// whenever it can be, also when the connection is just going down.
 	if !b.topology.has(name) || b.con.current() != nil {
-		if _, err := b.Length(ctx, name); err != nil && !(b.topology.has(name) && errors.Is(err, queue.ErrNoQueue)) {
+		if _, err := b.Length(ctx, name); err != nil && !(b.topology.has(name) && (errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable))) {
 			return nil, err
 		}
 	} else if b.isClosed() {
