@@ -50,7 +50,7 @@ func (b *Broker) Consume(ctx context.Context, name queue.Name, prefetch int) (qu
 	// Look first, so that a missing queue is the caller's error. One that is known is consumed
 	// whenever it can be, also when the connection is just going down.
 	if !b.topology.has(name) || b.con.current() != nil {
-		if _, err := b.Length(ctx, name); err != nil && !(b.topology.has(name) && (errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable))) {
+		if _, err := b.Length(ctx, name); err != nil && (ctx.Err() != nil || !b.topology.has(name) || !(errors.Is(err, queue.ErrNoQueue) || errors.Is(err, queue.ErrUnavailable))) {
 			return nil, err
 		}
 	} else if b.isClosed() {
