@@ -57,6 +57,18 @@ func connect(t testing.TB, sim *smscsim.Simulator, o esmeOptions) *esme {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A peer knows that it is bound a moment before the simulator counts it as a receiver.
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); o.bind.Type != pdu.Transmitter && !sim.Receiving(e.LocalAddr().String()); {
+		select {
+		case <-tick.C:
+		case <-e.Done():
+			return e // it ended already, as some tests want
+		case <-deadline:
+			t.Fatal("bound, and not a receiver")
+		}
+	}
 	return e
 }
 
