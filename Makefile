@@ -17,7 +17,7 @@ BENCH    ?= .
 COUNT    ?= 1
 # Options of go test for all test targets, such as TESTFLAGS="-run Receipt -v".
 TESTFLAGS ?=
-TIMEOUT   ?= 30m
+TIMEOUT   ?= 20m
 
 TOOL    := $(GO) tool -modfile=tools.mod
 TESTENV := bin/testenv --

@@ -36,6 +36,25 @@ func (f *fault) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
+// faulty puts f over mem. errorfs lets go of the files that are reused (Pebble reuses those of its log),
+// so these are renamed and opened again, which it watches.
+func faulty(mem vfs.FS, f *fault) vfs.FS { return reusingFS{errorfs.Wrap(mem, f), f} }
+
+type reusingFS struct {
+	*errorfs.FS
+	f *fault
+}
+
+func (r reusingFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := r.f.MaybeError(errorfs.Op{Kind: errorfs.OpReuseForWrite, Path: newname}); err != nil {
+		return nil, err
+	}
+	if err := r.Rename(oldname, newname); err != nil {
+		return nil, err
+	}
+	return r.OpenReadWrite(newname, category)
+}
+
 // writeUntilFailed commits from several goroutines until the database fails and gives what was confirmed.
 func writeUntilFailed(t *testing.T, db *DB, start func()) map[string]bool {
 	t.Helper()
@@ -89,7 +108,7 @@ func TestDiskFull(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			mem := vfs.NewCrashableMem()
 			fatal := make(chan error, 10)
-			db := open(t, "db", Config{FS: errorfs.Wrap(mem, c.f), MemTableSize: 64 << 10, OnFatal: func(err error) { fatal <- err }})
+			db := open(t, "db", Config{FS: faulty(mem, c.f), MemTableSize: 64 << 10, OnFatal: func(err error) { fatal <- err }})
 			confirmed := writeUntilFailed(t, db, func() { c.f.on.Store(true) })
 			<-db.Failed()
 			if err := db.Err(); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
@@ -141,7 +160,7 @@ func TestOpenFails(t *testing.T) {
 	} {
 		mem := vfs.NewMem()
 		f.on.Store(true)
-		if db, err := Open("db", Config{FS: errorfs.Wrap(mem, f)}); !errors.Is(err, syscall.ENOSPC) {
+		if db, err := Open("db", Config{FS: faulty(mem, f)}); !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("open with %v of %q failing: %v, want ENOSPC", f.kinds, f.ext, err)
 			if db != nil {
 				must(t, db.Close())
@@ -149,7 +168,7 @@ func TestOpenFails(t *testing.T) {
 			continue
 		}
 		f.on.Store(false)
-		db := open(t, "db", Config{FS: errorfs.Wrap(mem, f)})
+		db := open(t, "db", Config{FS: faulty(mem, f)})
 		set(t, db, "a", "1")
 		must(t, db.Close())
 	}
