@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -104,7 +105,10 @@ func (w *World) paidFor(name, start, price string) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(lapses)
+	ctx, cancel := context.WithTimeout(context.Background(), lapses)
+	defer cancel()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
 	for {
 		there := make(map[string]bool)
 		for _, m := range s.all() {
@@ -124,9 +128,10 @@ func (w *World) paidFor(name, start, price string) error {
 		if strings.HasPrefix(got.body, `{"balance": `+want+`, `) {
 			return nil
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
 			return fmt.Errorf("%d messages are at the SMSC, which makes a balance of %s; the answer was %s", len(there), want, got)
 		}
-		time.Sleep(50 * time.Millisecond) // between two questions
 	}
 }

@@ -104,7 +104,7 @@ func (b *bind) run(ctx context.Context) {
 		if err == nil {
 			log.Info("bound", "host", cfg.Host, "port", cfg.Port, "type", cfg.Bind.String())
 			var polite bool
-			if polite, err = b.serve(ctx, s); polite || ctx.Err() != nil {
+			if polite, err = b.serve(ctx, s, cfg.ResponseTimeout); polite || ctx.Err() != nil {
 				log.Info("unbound", "err", err)
 				return
 			}
@@ -204,8 +204,9 @@ func timer(d time.Duration) time.Duration {
 	return d
 }
 
-// serve runs a bound session until it ends; polite tells whether that was our wish.
-func (b *bind) serve(ctx context.Context, s *smpp.Session) (polite bool, err error) {
+// serve runs a bound session until it ends; response is how long it waits for one, polite tells
+// whether the end was our wish.
+func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duration) (polite bool, err error) {
 	c := b.c
 	ended := make(chan error, 1)
 	var wg sync.WaitGroup
@@ -217,7 +218,7 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session) (polite bool, err err
 	sent := make(chan struct{})
 	submits := s.State() != smpp.BoundRX
 	if submits {
-		c.countSubmitter(1)
+		c.countSubmitter(1, response)
 		wg.Go(func() {
 			defer close(sent)
 			b.send(sendCtx, s)
@@ -245,7 +246,7 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session) (polite bool, err err
 		}
 	}
 	if submits {
-		c.countSubmitter(-1)
+		c.countSubmitter(-1, response)
 	}
 	stopSending()
 	wg.Wait()

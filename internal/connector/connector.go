@@ -141,6 +141,8 @@ type Connector struct {
 	abort     context.CancelFunc
 	binds     []*bind
 	submitter int           // sessions bound that can submit
+	lastBound time.Time     // when the last of them ended; zero before
+	longest   time.Duration // that any of them waits for a response, or did
 	changed   chan struct{} // closed when something of the above or the configuration changed
 }
 
@@ -337,12 +339,27 @@ func (c *Connector) watch() (submitters int, changed <-chan struct{}) {
 	return c.submitter, c.changed
 }
 
-// countSubmitter notes that a session which can submit has come or gone.
-func (c *Connector) countSubmitter(n int) {
+// countSubmitter notes that a session which can submit has come or gone, and how long it
+// waits for a response.
+func (c *Connector) countSubmitter(n int, response time.Duration) {
 	c.mu.Lock()
 	c.submitter += n
+	c.longest = max(c.longest, response)
+	c.lastBound = time.Now()
 	c.noticeLocked()
 	c.mu.Unlock()
+}
+
+// Hold is for how long after its end of validity a message may still be in flight here: as long as
+// any session waits for a response. It is 0 when nothing can be in flight, since no session was
+// bound within that time.
+func (c *Connector) Hold() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.submitter > 0 || !c.lastBound.IsZero() && time.Since(c.lastBound) < c.longest {
+		return c.longest
+	}
+	return 0
 }
 
 // pause waits, or gives false when the connector is to stop.

@@ -14,8 +14,8 @@ import (
 // ExpiryConfig holds the settings of an ExpirySweeper.
 type ExpiryConfig struct {
 	Interval time.Duration // between two looks at the index; default 1 s
-	// Grace is how long after its end of validity a message of a running connector is left to
-	// that connector, which may have it in flight: longer than the longest res_to; default 90 s.
+	// Grace is what a connector gets, beyond what its sessions wait for a response, to settle a
+	// message that it may have in flight at its end of validity; default 30 s.
 	Grace time.Duration
 	Limit int // entries of one look; default 1000
 }
@@ -32,7 +32,7 @@ type ExpirySweeper struct {
 	cfg     ExpiryConfig
 	journal journal.Journal
 	store   expiredStore
-	running func(sms.ConnectorID) bool
+	hold    func(sms.ConnectorID) time.Duration
 	log     *slog.Logger
 }
 
@@ -41,25 +41,25 @@ type expiredStore interface {
 	Expired(ctx context.Context, limit int) ([]sms.Expiry, error)
 }
 
-// NewExpirySweeper makes a sweeper; Run starts it. running tells whether a connector may have
-// messages in flight, nil: each may. log may be nil.
-func NewExpirySweeper(cfg ExpiryConfig, j journal.Journal, store expiredStore, running func(sms.ConnectorID) bool, log *slog.Logger) *ExpirySweeper {
+// NewExpirySweeper makes a sweeper; Run starts it. hold tells for how long a connector may have
+// messages in flight, see Connector.Hold, nil: none has any. log may be nil.
+func NewExpirySweeper(cfg ExpiryConfig, j journal.Journal, store expiredStore, hold func(sms.ConnectorID) time.Duration, log *slog.Logger) *ExpirySweeper {
 	if cfg.Interval <= 0 {
 		cfg.Interval = time.Second
 	}
 	if cfg.Grace <= 0 {
-		cfg.Grace = 90 * time.Second
+		cfg.Grace = 30 * time.Second
 	}
 	if cfg.Limit <= 0 {
 		cfg.Limit = 1000
 	}
-	if running == nil {
-		running = func(sms.ConnectorID) bool { return true }
+	if hold == nil {
+		hold = func(sms.ConnectorID) time.Duration { return 0 }
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &ExpirySweeper{cfg: cfg, journal: j, store: store, running: running, log: log}
+	return &ExpirySweeper{cfg: cfg, journal: j, store: store, hold: hold, log: log}
 }
 
 // Run sweeps until ctx ends.
@@ -87,15 +87,15 @@ func (s *ExpirySweeper) sweep(ctx context.Context) (more bool, err error) {
 		return false, fmt.Errorf("read expired messages: %w", err)
 	}
 	now := time.Now()
-	active := make(map[sms.ConnectorID]bool)
+	holds := make(map[sms.ConnectorID]time.Duration)
 	var e journal.Entry
 	for _, x := range expired {
-		running, known := active[x.CID]
+		hold, known := holds[x.CID]
 		if !known {
-			running = s.running(x.CID)
-			active[x.CID] = running
+			hold = s.hold(x.CID)
+			holds[x.CID] = hold
 		}
-		if running && now.Sub(x.At) < s.cfg.Grace {
+		if hold > 0 && now.Sub(x.At) < hold+s.cfg.Grace {
 			continue
 		}
 		if x.Report != 0 {

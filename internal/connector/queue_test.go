@@ -429,7 +429,12 @@ func TestExpirySweeper(t *testing.T) {
 			{At: now.Add(time.Second), MsgID: "running", CID: "running", Report: sms.ReportSubmit},
 			{At: now.Add(time.Hour), MsgID: "later", CID: "stopped", Report: sms.ReportFinal},
 		}
-		s := NewExpirySweeper(ExpiryConfig{Interval: 10 * time.Second}, b, b, func(c sms.ConnectorID) bool { return c == "running" }, nil)
+		s := NewExpirySweeper(ExpiryConfig{Interval: 10 * time.Second}, b, b, func(c sms.ConnectorID) time.Duration {
+			if c == "running" {
+				return time.Minute
+			}
+			return 0
+		}, nil)
 		done := make(chan error, 1)
 		ctx, cancel := contextWithCancel(t)
 		go func() { done <- s.Run(ctx) }()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"jasmind/internal/connector"
 	"jasmind/internal/journal"
@@ -166,11 +167,15 @@ func (c *connectors) Bound(cid sms.ConnectorID) bool {
 	return r != nil && r.Bound()
 }
 
-// Running tells whether a connector may have messages in flight.
-func (c *connectors) Running(cid sms.ConnectorID) bool {
+// Hold is for how long after its end of validity a message may still be in flight at a connector.
+func (c *connectors) Hold(cid sms.ConnectorID) time.Duration {
 	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.running[cid] != nil
+	r := c.running[cid]
+	c.mu.RUnlock()
+	if r == nil {
+		return 0
+	}
+	return r.Hold()
 }
 
 // each calls f with the counters of every connector.

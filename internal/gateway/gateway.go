@@ -166,7 +166,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.lookup = dlr.New(g.cfg.DLR, g.backend.broker, g.backend.journal, g.backend.store, g.logs.dlr)
 	g.run("DLRLookup", g.lookup.Run)
 	g.say("DLRLookup Started.")
-	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Running, g.logs.manager)
+	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Hold, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
 	g.startScripts()
