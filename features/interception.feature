@@ -22,6 +22,35 @@ Feature: Scripts on messages
       | source_addr      | ACME        |
       | destination_addr | 33612345678 |
 
+  Scenario: A rule changes a message, also the number that it is routed by
+    Given a connector "main" to the SMSC "one"
+    And a connector "france" to the SMSC "two"
+    And everything is routed to "main"
+    And numbers that begin with "33" are routed to "france"
+    And messages are intercepted by the rule:
+      """
+      set("source_addr", "ACME") and set("destination_addr", "33" + destination_addr)
+      """
+    And a running gateway
+    When a message is sent with:
+      | to | 612345678 |
+    Then it is accepted
+    And the SMSC "two" gets a message with:
+      | source_addr      | ACME        |
+      | destination_addr | 33612345678 |
+
+  Scenario: A rule refuses a message
+    Given messages are intercepted by the rule:
+      """
+      content contains "casino" ? refuse(10, 451) : true
+      """
+    And a running gateway
+    When a message is sent with:
+      | content | the casino is open |
+    Then the answer is 451 Error "Interception specific error code 451"
+    When a message is sent
+    Then the SMSC gets the message
+
   Scenario Outline: A script refuses a message
     Given messages are intercepted by the script:
       """

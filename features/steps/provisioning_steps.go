@@ -20,7 +20,7 @@ type plan struct {
 	noRoute      bool
 	routes       []route
 	fault        string // text that is put behind
-	script       string // path of the MT interceptor's script, "": none
+	script       string // of the MT interceptor, as operators write it, "": none
 }
 
 type user struct {
@@ -90,9 +90,11 @@ func (w *World) provisionSteps(sc *godog.ScenarioContext) {
 		w.plan.routes = append(w.plan.routes, route{prefix, cid})
 	})
 	sc.Step(`^messages are intercepted by the script:$`, func(script *godog.DocString) error {
-		w.plan.script = filepath.Join(w.dir, "mt.py")
-		return os.WriteFile(w.plan.script, []byte(script.Content+"\n"), 0o600)
+		path := filepath.Join(w.dir, "mt.py")
+		w.plan.script = "python3(" + path + ")"
+		return os.WriteFile(path, []byte(script.Content+"\n"), 0o600)
 	})
+	sc.Step(`^messages are intercepted by the rule:$`, func(rule *godog.DocString) { w.plan.script = "expr(" + rule.Content + ")" })
 	sc.Step(`^a faulty line "(.*)"$`, func(line string) { w.plan.fault = line })
 	sc.Step(`^the fault is mended$`, func() { w.plan.fault = "" })
 	sc.Step(`^the provisioning file is loaded again$`, func() error {
@@ -174,7 +176,7 @@ func (p *plan) write(path string) error {
 		doc["mt_routes"] = routes
 	}
 	if p.script != "" {
-		doc["mt_interceptors"] = []entry{{"type": "DefaultInterceptor", "script": "python3(" + p.script + ")"}}
+		doc["mt_interceptors"] = []entry{{"type": "DefaultInterceptor", "script": p.script}}
 	}
 	if len(filters) > 0 {
 		doc["filters"] = filters

@@ -170,7 +170,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
 	g.startScripts()
-	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, scripts: g.scripts}, g.scripts, g.backend.journal, g.backend.broker, g.logs.manager)
+	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.manager)
 	g.startBilling()
 	g.esmes = throw.NewSMPPS(g.cfg.SMPPSThrower, g.backend.broker, g.backend.journal, g.knownESMEs, g.logs.thrower)
 	if !g.cfg.SMPPServer.Disabled {

@@ -20,10 +20,9 @@ import (
 	"jasmind/internal/smstext"
 )
 
-// scripts runs the scripts of the current snapshot: interceptors on messages of mt, and
-// those of EvalPyFilters for routes and interceptors.
+// scripts runs the scripts of a snapshot: interceptors on messages of mt, and those of
+// EvalPyFilters for routes and interceptors.
 type scripts struct {
-	state  *provision.Store
 	pool   *intercept.Pool
 	ledger billing.Ledger
 	log    *slog.Logger
@@ -37,21 +36,8 @@ type generation struct {
 	scripts sync.Map // *routing.Script to *intercept.Script
 }
 
-// HasMT tells whether there are MT interceptors.
-func (s *scripts) HasMT() bool { return s.state.Snapshot().InterceptorTable(routing.MT).Len() > 0 }
-
-// MatchMT gives the script of the first interceptor, from the highest order down, whose
-// filters match.
-func (s *scripts) MatchMT(ctx context.Context, m *mt.Message) mt.Script {
-	snap := s.state.Snapshot()
-	table := snap.InterceptorTable(routing.MT)
-	if table.Len() == 0 {
-		return nil
-	}
-	i := table.Match(s.routable(ctx, snap, m))
-	if i == nil {
-		return nil
-	}
+// runner runs the script of an interceptor on a message.
+func (s *scripts) runner(snap *provision.Snapshot, i *routing.Interceptor, m *mt.Message) mt.Script {
 	return func(ctx context.Context, view *intercept.Message) (*intercept.Verdict, error) {
 		script, err := s.prepare(snap, &i.Script)
 		if err != nil {
@@ -116,15 +102,11 @@ func (s *scripts) prepare(snap *provision.Snapshot, script *routing.Script) (*in
 			return p.(*intercept.Script), nil
 		}
 	}
-	p, err := runnable(script)
+	p, err := script.Runnable()
 	if err == nil && g.version == snap.Version() {
 		g.scripts.Store(script, p)
 	}
 	return p, err
-}
-
-func runnable(script *routing.Script) (*intercept.Script, error) {
-	return intercept.NewScript(intercept.Python, script.Path, script.Code)
 }
 
 // credit puts what is left to the user into what a script sees of him, in the place of his
@@ -171,7 +153,7 @@ func (c consoleScripts) Check(ctx context.Context, code string) error {
 // startScripts makes the pool that runs scripts. It starts no interpreter before one is needed.
 func (g *Gateway) startScripts() {
 	g.pool = intercept.New(g.cfg.Interceptor, g.logs.scripts)
-	g.scripts = &scripts{state: g.state, pool: g.pool, ledger: g.backend.ledger, log: g.logs.scripts}
+	g.scripts = &scripts{pool: g.pool, ledger: g.backend.ledger, log: g.logs.scripts}
 	w := &scriptWatch{g: g, wake: make(chan struct{}, 1)}
 	w.follow(nil, g.state.Snapshot())
 	g.unscript = g.state.Subscribe(w.follow)
@@ -212,7 +194,7 @@ func (w *scriptWatch) follow(old, fresh *provision.Snapshot) {
 			continue
 		}
 		known[s] = true
-		script, err := runnable(&s)
+		script, err := s.Runnable()
 		if err != nil {
 			w.g.logs.scripts.Error("script cannot be run", "script", s.String(), "err", err)
 			continue

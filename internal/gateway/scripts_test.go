@@ -286,3 +286,51 @@ func TestScriptOfTheFileWithoutPython(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+// Rules need no interpreter, at the console, in filters and after a restart.
+func TestRulesWithoutPython(t *testing.T) {
+	plain, special := startSMSC(t, true), startSMSC(t, true)
+	root := t.TempDir()
+	address := func(addr string) string {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "host: " + host + ", port: " + port
+	}
+	file := writeFile(t, "provision.yaml", fmt.Sprintf(`groups: [{gid: g1}]
+users: [{uid: foo, username: foo, password: bar, gid: g1}]
+filters:
+  - {fid: long, type: EvalPyFilter, pyCode: expr(len(content) > 5)}
+smpp_connectors:
+  - {cid: plain, %s, submit_throughput: 0, con_fail_delay: 1, con_loss_delay: 1}
+  - {cid: special, %s, submit_throughput: 0, con_fail_delay: 1, con_loss_delay: 1}
+mt_routes:
+  - {type: StaticMTRoute, order: 10, filters: [long], connector: smppc(special)}
+  - {type: DefaultRoute, connector: smppc(plain)}
+`, address(plain.addr), address(special.addr)))
+	vars := map[string]string{"INTERCEPTOR_PYTHON": "/nowhere/python3"}
+	g := startWith(t, root, file, vars)
+	typeIn(t, g, "[Syntax]: expr(): unknown name foo (1:1)", "mtinterceptor -a", "type DefaultInterceptor", "script expr(foo)")
+	typeIn(t, g, "Successfully added MTInterceptor [DefaultInterceptor] with order:0", "mtinterceptor -a", "type DefaultInterceptor",
+		`script expr(content == "stop" ? refuse(10, 451) : set("source_addr", "ACME"))`, "ok")
+	typeIn(t, g, "mtinterceptor configuration persisted", "persist")
+	stop(t, g)
+
+	g = startWith(t, root, file, vars)
+	defer stop(t, g)
+	if got := try(t, g, "stop"); got != `451 Error "Interception specific error code 451"` {
+		t.Error(got)
+	}
+	for _, content := range []string{"short", "not so short"} {
+		if got := try(t, g, content); !strings.HasPrefix(got, "200 ") {
+			t.Errorf("%s: %s", content, got)
+		}
+	}
+	until(t, "one message at each", func() bool { return plain.n.Load() == 1 && special.n.Load() == 1 })
+	for want, s := range map[string]*smsc{"short": plain, "not so short": special} {
+		if m := s.messages()[0]; m.Source.Addr != "ACME" || string(m.ShortMessage) != want {
+			t.Errorf("got %q from %q, want %q from ACME", m.ShortMessage, m.Source.Addr, want)
+		}
+	}
+}

@@ -64,7 +64,11 @@ func details(f *routing.Filter) string {
 	case routing.DateIntervalFilter, routing.TimeIntervalFilter:
 		return " (" + strings.Replace(f.Value(), ";", ",", 1) + ")"
 	case routing.EvalPyFilter:
-		return " (pyCode=" + beginning(f.Script().Code, 10) + " ..)"
+		name := "pyCode"
+		if f.Script().IsRule() {
+			name = string(f.Script().Kind())
+		}
+		return " (" + name + "=" + beginning(f.Script().Code, 10) + " ..)"
 	}
 	return " (" + name + f.Value() + ")"
 }
@@ -169,7 +173,7 @@ func (f *filterForm) set(key, value string) {
 		f.s.print("Unknown Filter key: " + key)
 		return
 	case key == "pyCode":
-		script, ok := f.s.readScript(value)
+		script, ok := f.s.filterScript(value)
 		if !ok {
 			return
 		}
@@ -270,6 +274,20 @@ func complete(values map[string]string, keys []string) bool {
 
 func mustSet(keys []string) string {
 	return "You must set these options before saving: " + strings.Join(keys, ", ")
+}
+
+// filterScript is the script of an EvalPyFilter: expr(rule), or what readScript reads.
+func (s *session) filterScript(value string) (script routing.Script, ok bool) {
+	script, err := routing.ParseScript(value)
+	var rule *routing.RuleError
+	switch {
+	case errors.As(err, &rule):
+		s.print("[Syntax]: " + rule.Text)
+		return script, false
+	case err == nil && script.IsRule():
+		return script, true
+	}
+	return s.readScript(value)
 }
 
 // readScript copies a script and compiles it; what is wrong with it is printed in the

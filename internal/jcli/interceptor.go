@@ -1,6 +1,7 @@
 package jcli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -34,7 +35,11 @@ func interceptorCommand(d routing.Direction) command {
 
 // describeScript is a script as lists show it: its first 30 characters.
 func describeScript(d routing.Direction, script routing.Script) string {
-	return "<" + d.String() + "IS (pyCode=" + beginning(script.Code, 30) + " ..)>"
+	name := "pyCode"
+	if script.IsRule() {
+		name = string(script.Kind())
+	}
+	return "<" + d.String() + "IS (" + name + "=" + beginning(script.Code, 30) + " ..)>"
 }
 
 func (s *session) listInterceptors(d routing.Direction) {
@@ -122,16 +127,24 @@ func (f *interceptorForm) set(key, value string) {
 			f.interceptor.Filters = fids
 		}
 	case "script":
-		path, err := routing.ParseScript(value)
-		if err != nil {
-			problem = "Invalid syntax for script, must be python3(/path/to/script)."
-			break
+		script, err := routing.ParseScript(value)
+		var rule *routing.RuleError
+		switch {
+		case errors.As(err, &rule):
+			problem = "[Syntax]: " + rule.Text
+		case errors.Is(err, routing.ErrScript):
+			problem = "Invalid syntax for script, must be python3(/path/to/script) or expr(rule)."
+		case err != nil:
+			problem = "[Unknown]: " + oneLine(err)
+		case !script.IsRule():
+			var ok bool
+			if script, ok = f.s.readScript(script.Path); !ok {
+				return
+			}
 		}
-		script, ok := f.s.readScript(path)
-		if !ok {
-			return
+		if problem == "" {
+			f.interceptor.Script = script
 		}
-		f.interceptor.Script = script
 	}
 	if problem != "" {
 		f.s.print(problem)

@@ -48,6 +48,8 @@ func equalMessages(a, b pdu.Message) bool {
 // byDestination routes to the connector that the destination names.
 type byDestination struct{ *fake }
 
+func (r byDestination) PlanMT() Plan { return r }
+
 func (r byDestination) RouteMT(_ context.Context, m *Message) (Route, error) {
 	if m.PDU.Dest.Addr == "nowhere" {
 		return Route{}, &sms.Error{Reason: sms.ReasonNoRoute}
@@ -58,7 +60,7 @@ func (r byDestination) RouteMT(_ context.Context, m *Message) (Route, error) {
 
 func TestSubmitAllKeepsTheOrderAndCommitsRunsTogether(t *testing.T) {
 	f := newFake()
-	s := New(Config{}, byDestination{f}, nil, f, f, nil)
+	s := New(Config{}, byDestination{f}, f, f, nil)
 	var ms []*Message
 	for _, to := range []string{"one", "one", "nowhere", "one", "two", strings.Repeat("9", 25), "two", "one"} {
 		m := esme("to " + to)

@@ -63,13 +63,14 @@ type Quote struct {
 // that is meant for the message is run, since the route may depend on what it does; a message
 // that it answers costs nothing.
 func (s *Service) Quote(ctx context.Context, m *Message) (Quote, error) {
-	if a, err := s.intercept(ctx, m); err != nil {
+	plan := s.plans.PlanMT()
+	if a, err := s.intercept(ctx, plan, m); err != nil {
 		return Quote{}, err
 	} else if a != nil {
 		n, err := s.Count(m)
 		return Quote{Parts: n}, err
 	}
-	route, err := s.router.RateMT(ctx, m)
+	route, err := plan.RateMT(ctx, m)
 	if err != nil {
 		return Quote{}, err
 	}

@@ -162,7 +162,7 @@ func (p poor) Commit(ctx context.Context, e *journal.Entry) error {
 func TestOneMessageWithoutCreditDoesNotRefuseTheOthers(t *testing.T) {
 	f := newFake()
 	f.rate = 1
-	s := New(Config{}, f, nil, poor{f}, f, slog.New(slog.DiscardHandler))
+	s := New(Config{}, f, poor{f}, f, slog.New(slog.DiscardHandler))
 	u := quotas(t, "balance=1")
 	var ms []*Message
 	for _, body := range []string{"one", "dear", "three"} {

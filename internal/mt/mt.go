@@ -99,8 +99,14 @@ type Route struct {
 	Rate      billing.Amount // 0: not rated
 }
 
-// router picks the way of a message.
-type router interface {
+// Plan is what the operator has configured for messages, at one moment: it is immutable.
+// A message, or a batch of them, asks for it once and uses it to the end, so that none is
+// intercepted by one table and routed by another.
+type Plan interface {
+	// HasMT tells whether there are scripts for messages to see.
+	HasMT() bool
+	// MatchMT gives the script that is meant for a message; nil: none is.
+	MatchMT(ctx context.Context, m *Message) Script
 	// RouteMT gives the route of a message. Errors: *sms.Error with ReasonNoRoute,
 	// ReasonNotBound or ReasonConnector.
 	RouteMT(ctx context.Context, m *Message) (Route, error)
@@ -108,6 +114,9 @@ type router interface {
 	// connector.
 	RateMT(ctx context.Context, m *Message) (Route, error)
 }
+
+// plans gives the Plan that holds now.
+type plans interface{ PlanMT() Plan }
 
 // backlog tells how many messages wait in a queue.
 type backlog interface {
@@ -117,8 +126,7 @@ type backlog interface {
 // Service submits messages. Create it with New; it is safe for concurrent use.
 type Service struct {
 	cfg     Config
-	router  router
-	scripts scripts
+	plans   plans
 	journal journal.Journal
 	limits  limits
 	rates   throughput
@@ -126,12 +134,12 @@ type Service struct {
 	log     *slog.Logger
 }
 
-// New makes a Service. sc are the scripts that see messages first; nil: there are none.
-func New(cfg Config, r router, sc scripts, j journal.Journal, b backlog, log *slog.Logger) *Service {
+// New makes a Service.
+func New(cfg Config, p plans, j journal.Journal, b backlog, log *slog.Logger) *Service {
 	if cfg.MaxParts <= 0 {
 		cfg.MaxParts = 5
 	}
-	return &Service{cfg: cfg, router: r, scripts: sc, journal: j, limits: limits{backlog: b, every: sampleEvery}, refs: smstext.NewReferences(), log: log}
+	return &Service{cfg: cfg, plans: p, journal: j, limits: limits{backlog: b, every: sampleEvery}, refs: smstext.NewReferences(), log: log}
 }
 
 // Submit makes a message ours, and writes what scripts change and the defaults that it applies
@@ -140,12 +148,13 @@ func New(cfg Config, r router, sc scripts, j journal.Journal, b backlog, log *sl
 // or a script has answered the message: then nothing was routed, charged or kept, and there is
 // no connector.
 func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
-	if a, err := s.intercept(ctx, m); err != nil {
+	plan := s.plans.PlanMT()
+	if a, err := s.intercept(ctx, plan, m); err != nil {
 		return Accepted{}, err
 	} else if a != nil {
 		return answer(m, a), nil
 	}
-	p, err := s.prepare(ctx, m)
+	p, err := s.prepare(ctx, plan, m)
 	if err != nil {
 		return Accepted{}, err
 	}
@@ -203,7 +212,8 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 		}
 		e, batch, of = new(journal.Entry), batch[:0], of[:0]
 	}
-	seen := s.interceptAll(ctx, ms)
+	plan := s.plans.PlanMT()
+	seen := s.interceptAll(ctx, plan, ms)
 	for i, m := range ms {
 		if seen != nil && seen[i].err != nil {
 			results[i].Err = seen[i].err
@@ -213,7 +223,7 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 			results[i].Accepted = answer(m, seen[i].answered)
 			continue
 		}
-		p, err := s.prepare(ctx, m)
+		p, err := s.prepare(ctx, plan, m)
 		if err != nil {
 			results[i].Err = err
 			continue
@@ -247,8 +257,8 @@ func (p *prepared) accepted() Accepted {
 }
 
 // prepare does what comes before a message is made durable.
-func (s *Service) prepare(ctx context.Context, m *Message) (*prepared, error) {
-	route, err := s.router.RouteMT(ctx, m)
+func (s *Service) prepare(ctx context.Context, plan Plan, m *Message) (*prepared, error) {
+	route, err := plan.RouteMT(ctx, m)
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,10 @@ func (f *fake) RateMT(context.Context, *Message) (Route, error) {
 	return Route{Connector: &f.cfg, Rate: f.rate}, f.routes
 }
 
+func (f *fake) HasMT() bool                              { return false }
+func (f *fake) MatchMT(context.Context, *Message) Script { return nil }
+func (f *fake) PlanMT() Plan                             { return f }
+
 func (f *fake) Length(context.Context, queue.Name) (int, error) {
 	f.asked.Add(1)
 	return f.length()
@@ -71,7 +75,7 @@ func (f *fake) Commit(_ context.Context, e *journal.Entry) error {
 }
 
 func (f *fake) service(cfg Config) *Service {
-	return New(cfg, f, nil, f, f, slog.New(slog.DiscardHandler))
+	return New(cfg, f, f, f, slog.New(slog.DiscardHandler))
 }
 
 // submit submits a message and gives the entry and the envelope in it.
@@ -271,7 +275,7 @@ func TestLongContentIsCut(t *testing.T) {
 func TestContentThatIsTooLong(t *testing.T) {
 	f := newFake()
 	var out bytes.Buffer
-	s := New(Config{}, f, nil, f, f, slog.New(slog.NewTextHandler(&out, nil)))
+	s := New(Config{}, f, f, f, slog.New(slog.NewTextHandler(&out, nil)))
 	f.submit(t, s, text(strings.Repeat("x", 5*153+7)))
 	if got := out.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "parts=5 dropped_octets=7") {
 		t.Errorf("log of a truncation: %q", got)
@@ -488,7 +492,7 @@ func TestAcceptedMessageIsDurable(t *testing.T) {
 	st := openStack(t, dir)
 	f := newFake()
 	f.cfg.MaxQueue = 2
-	s := New(Config{}, f, nil, st.j, st.q, slog.New(slog.DiscardHandler))
+	s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
 	m := text(strings.Repeat("x", 400))
 	m.Report = Report{What: sms.ReportOf(3), URL: "http://x/", Method: "GET"}
 	m.Set, m.Validity = FieldValidity, time.Nanosecond
@@ -527,7 +531,7 @@ func TestSubmitConcurrently(t *testing.T) {
 	defer st.close()
 	f := newFake()
 	f.cfg.MaxQueue = 1 << 20
-	s := New(Config{}, f, nil, st.j, st.q, slog.New(slog.DiscardHandler))
+	s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
 	ids := make(chan sms.MessageID, 400)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -563,7 +567,7 @@ func BenchmarkSubmit(b *testing.B) {
 				st := openStack(b, b.TempDir())
 				defer st.close()
 				f := newFake()
-				s := New(Config{}, f, nil, st.j, st.q, slog.New(slog.DiscardHandler))
+				s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
 				b.ReportAllocs()
 				b.ResetTimer()
 				var left atomic.Int64

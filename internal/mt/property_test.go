@@ -46,7 +46,7 @@ func (m *till) must(err error) {
 func (m *till) open() {
 	m.st = openStack(m.t, m.dir)
 	m.must(m.st.q.Declare(m.t.Context(), queue.BillRequests))
-	m.svc = New(Config{}, m.f, nil, m.st.j, m.st.q, slog.New(slog.DiscardHandler))
+	m.svc = New(Config{}, m.f, m.st.j, m.st.q, slog.New(slog.DiscardHandler))
 	var err error
 	m.subs, err = m.st.q.Consume(m.t.Context(), queue.SubmitSM(cid), 10_000)
 	m.must(err)

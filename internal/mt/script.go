@@ -17,14 +17,6 @@ import (
 	"jasmind/internal/sms"
 )
 
-// scripts are the operator's MT interceptors.
-type scripts interface {
-	// HasMT tells whether there are any.
-	HasMT() bool
-	// MatchMT gives the script that is meant for a message; nil: none is.
-	MatchMT(ctx context.Context, m *Message) Script
-}
-
 // Script runs one script on a message, which it does not change. Errors are those of
 // intercept.Pool.Run.
 type Script func(ctx context.Context, m *intercept.Message) (*intercept.Verdict, error)
@@ -104,11 +96,8 @@ func limit[T comparable](l account.Limit[T]) *T {
 
 // intercept runs the script that is meant for a message, if any, and makes its changes. An
 // answer of the script's ends the message's journey.
-func (s *Service) intercept(ctx context.Context, m *Message) (*intercept.Answered, error) {
-	if s.scripts == nil {
-		return nil, nil
-	}
-	run := s.scripts.MatchMT(ctx, m)
+func (s *Service) intercept(ctx context.Context, plan Plan, m *Message) (*intercept.Answered, error) {
+	run := plan.MatchMT(ctx, m)
 	if run == nil {
 		return nil, nil
 	}
@@ -139,8 +128,8 @@ type scripted struct {
 
 // interceptAll runs scripts on the messages of a batch, several at a time: one that waits for
 // a service must not hold up those behind it. Nil: there are no scripts.
-func (s *Service) interceptAll(ctx context.Context, ms []*Message) []scripted {
-	if s.scripts == nil || !s.scripts.HasMT() {
+func (s *Service) interceptAll(ctx context.Context, plan Plan, ms []*Message) []scripted {
+	if !plan.HasMT() {
 		return nil
 	}
 	out := make([]scripted, len(ms))
@@ -149,7 +138,7 @@ func (s *Service) interceptAll(ctx context.Context, ms []*Message) []scripted {
 	for range min(len(ms), batchScripts) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(ms); i = int(next.Add(1)) - 1 {
-				out[i].answered, out[i].err = s.intercept(ctx, ms[i])
+				out[i].answered, out[i].err = s.intercept(ctx, plan, ms[i])
 			}
 		})
 	}

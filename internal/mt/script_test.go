@@ -48,7 +48,19 @@ func (f *fakeScripts) MatchMT(context.Context, *Message) Script {
 
 func (f *fake) scripted(rule string) (*Service, *fakeScripts) {
 	sc := &fakeScripts{rule: rule}
-	return New(Config{}, f, sc, f, f, slog.New(slog.DiscardHandler)), sc
+	return New(Config{}, scriptedPlan{f, sc}, f, f, slog.New(slog.DiscardHandler)), sc
+}
+
+// scriptedPlan routes as the one and intercepts as the other.
+type scriptedPlan struct {
+	*fake
+	scripts *fakeScripts
+}
+
+func (p scriptedPlan) PlanMT() Plan { return p }
+func (p scriptedPlan) HasMT() bool  { return p.scripts.HasMT() }
+func (p scriptedPlan) MatchMT(ctx context.Context, m *Message) Script {
+	return p.scripts.MatchMT(ctx, m)
 }
 
 func TestWhatAScriptChangesAndLocks(t *testing.T) {
@@ -270,5 +282,54 @@ func TestContentIsEncodedOnce(t *testing.T) {
 	first := &m.encoded.octets[0]
 	if _, err := m.View(); err != nil || &m.encoded.octets[0] != first {
 		t.Errorf("encoded again, %v", err)
+	}
+}
+
+// changing gives a Plan that routes to another connector each time it is asked.
+type changing struct {
+	*fake
+	rule  string
+	asked atomic.Int64
+}
+
+func (c *changing) PlanMT() Plan {
+	n := c.asked.Add(1)
+	f := newFake()
+	f.cfg.CID = sms.ConnectorID(fmt.Sprintf("smsc-%d", n))
+	return scriptedPlan{f, &fakeScripts{rule: fmt.Sprintf(`set("source_addr", "plan-%d")`, n)}}
+}
+
+// What intercepts a message routes it, whatever is configured meanwhile.
+func TestAMessageUsesOnePlanToItsEnd(t *testing.T) {
+	f := newFake()
+	c := &changing{fake: f}
+	s := New(Config{}, c, f, f, slog.New(slog.DiscardHandler))
+	check := func(m *Message, cid sms.ConnectorID, want int64) {
+		t.Helper()
+		if n := c.asked.Load(); n != want {
+			t.Errorf("%d plans were asked for, want %d", n, want)
+		}
+		if got, of := m.PDU.Source.Addr, fmt.Sprintf("plan-%d", want); got != of || cid != "" && string(cid) != fmt.Sprintf("smsc-%d", want) {
+			t.Errorf("intercepted by %s, routed to %s, want those of plan %d", got, cid, want)
+		}
+	}
+	m := text("hi")
+	a, err := s.Submit(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(m, a.CID, 1)
+	m = text("hi")
+	if _, err := s.Quote(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	check(m, "", 2)
+	ms := []*Message{text("a"), text("b")}
+	results := s.SubmitAll(t.Context(), ms)
+	for i := range ms {
+		if results[i].Err != nil {
+			t.Fatal(results[i].Err)
+		}
+		check(ms[i], results[i].CID, 3)
 	}
 }

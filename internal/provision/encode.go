@@ -84,7 +84,7 @@ func (s *state) encode(skip func(Key) bool) ([]byte, error) {
 		if p := f.Type().Parameter(); p != "" {
 			m.set(p, f.Value())
 		}
-		if script := f.Script(); script != nil {
+		if script := f.Script(); script != nil && !script.IsRule() {
 			m.set("code", script.Code)
 		}
 		return m.node, nil
@@ -191,7 +191,11 @@ func encodeInterceptor(i *Interceptor) (*yaml.Node, error) {
 	if len(i.Filters) > 0 {
 		m.list("filters", i.Filters)
 	}
-	return m.set("script", i.Script.String()).set("code", i.Script.Code).node, nil
+	m.set("script", i.Script.String())
+	if !i.Script.IsRule() {
+		m.set("code", i.Script.Code)
+	}
+	return m.node, nil
 }
 
 // fields is a YAML mapping that is being built.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,11 +32,14 @@ const savedThings = `users:
 filters:
   - {fid: f1, type: TransparentFilter}
   - {fid: ev, type: EvalPyFilter, pyCode: /a b/c.py, code: "if x:\n\tresult = True\r\n  # é \n\n"}
+  - {fid: rule, type: EvalPyFilter, pyCode: 'expr(destination_addr startsWith "33")'}
 mt_interceptors:
+  - {type: StaticMTInterceptor, order: 8, filters: [rule], script: "expr(source_addr == '' ?\n  set(\"source_addr\", 'A B: #') : true)"}
   - {type: DefaultInterceptor, script: python3(/x.py), code: "pass\nif 1:\n    pass"}
   - {type: StaticMTInterceptor, order: 7, filters: [f1, ev], script: "python3(http://h/x.py)", code: ""}
 mo_interceptors:
   - {type: StaticMOInterceptor, order: 3, filters: f1, script: python3(/y.py), code: "\n null"}
+  - {type: DefaultInterceptor, script: expr(tag("mo"))}
 `
 
 // What Encode writes is read back as the same, to the last octet of every value.
@@ -196,5 +200,32 @@ func TestScriptsAreReadFromEverywhere(t *testing.T) {
 		if s, err := ReadScript(context.Background(), path); err == nil {
 			t.Errorf("%s: %+v", path, s)
 		}
+	}
+}
+
+func TestFaultsOfRulesNameTheirLine(t *testing.T) {
+	_, err := Parse("p.yaml", []byte(`filters:
+  - {fid: ok, type: EvalPyFilter, pyCode: 'expr(has_tag("fr"))'}
+  - {fid: bad, type: EvalPyFilter, pyCode: expr(nonsense)}
+  - {fid: two, type: EvalPyFilter, pyCode: expr(true), code: pass}
+  - {fid: none, type: EvalPyFilter, pyCode: ''}
+mt_interceptors:
+  - {type: DefaultInterceptor, script: 'expr(set("source_addr", )'}
+mo_interceptors:
+  - type: DefaultInterceptor
+    script: expr(tag("a") tag("b"))
+`))
+	want := []string{
+		`p.yaml:3: filter bad: pyCode: expr(): unknown name nonsense (1:1)`,
+		`p.yaml:4: filter two: pyCode: a rule has no code beside it`,
+		`p.yaml:5: filter none: pyCode: invalid value "", must be the path or URL of a script, or expr(rule)`,
+		`p.yaml:7: MT interceptor 0: script: expr(): unexpected token EOF (1:18)`,
+		`p.yaml:10: MO interceptor 0: script: expr(): unexpected token Identifier("tag") (1:10)`,
+	}
+	if err == nil {
+		t.Fatal("no fault")
+	}
+	if got := strings.Split(err.Error(), "\n"); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

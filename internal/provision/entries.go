@@ -296,24 +296,41 @@ func (e *entry) anyFilter() {
 	}
 }
 
-func (e *entry) scriptFilter(fid, path string) (*routing.Filter, error) {
-	script, err := e.script(path)
+// scriptFilter makes an EvalPyFilter of a path or URL, or of expr(rule).
+func (e *entry) scriptFilter(fid, value string) (*routing.Filter, error) {
+	script, err := routing.ParseScript(value)
+	if errors.Is(err, routing.ErrScript) || !script.IsRule() { // a path, whatever it looks like
+		if value == "" {
+			return nil, errors.New(`pyCode: invalid value "", must be the path or URL of a script, or expr(rule)`)
+		}
+		script, err = routing.Script{Path: value}, nil
+	}
+	if err == nil {
+		script, err = e.script(script)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pyCode: %w", err)
 	}
 	return routing.NewScriptFilter(fid, script)
 }
 
-// script is the script of a path: its code stands beside it, or else is read.
-func (e *entry) script(path string) (routing.Script, error) {
-	if e.nodes["code"] == nil {
-		return ReadScript(context.Background(), path)
+// script completes a script: the code of a Python script stands beside it, or else is read.
+func (e *entry) script(s routing.Script) (routing.Script, error) {
+	switch {
+	case s.IsRule() && e.nodes["code"] != nil:
+		e.used["code"] = true
+		return s, errors.New("a rule has no code beside it")
+	case s.IsRule():
+		return s, nil
+	case e.nodes["code"] == nil:
+		return ReadScript(context.Background(), s.Path)
 	}
 	code, ok := e.text("code")
 	if !ok {
 		return routing.Script{}, errors.New("the code cannot be read")
 	}
-	return routing.Script{Path: path, Code: code}, nil
+	s.Code = code
+	return s, nil
 }
 
 // credentials reads one set of credentials: sections, each with keys.
@@ -467,9 +484,9 @@ func (r *reader) interceptor(e *entry, d routing.Direction) {
 	}
 	i.Filters, _ = e.list("filters")
 	if text, ok := e.required("script"); ok {
-		path, err := routing.ParseScript(text)
+		script, err := routing.ParseScript(text)
 		if err == nil {
-			i.Script, err = e.script(path)
+			i.Script, err = e.script(script)
 		}
 		if err != nil {
 			e.fault(e.lineOf("script"), "script: %v", err)

@@ -27,7 +27,7 @@ const (
 	DateIntervalFilter                          // dateInterval: YYYY-MM-DD;YYYY-MM-DD, both included
 	TimeIntervalFilter                          // timeInterval: HH:MM:SS;HH:MM:SS, both included; may cross midnight
 	TagFilter                                   // tag: one of the message's tags
-	EvalPyFilter                                // pyCode: path of a script, which is copied
+	EvalPyFilter                                // pyCode: path of a script, which is copied, or expr(rule)
 	filterTypeEnd
 )
 
@@ -111,7 +111,7 @@ func ValidFID(s string) bool {
 	return s != "" && len(s) <= 16 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7F || r == ';' || r == ',' })
 }
 
-// NewScriptFilter makes an EvalPyFilter of a script that was read.
+// NewScriptFilter makes an EvalPyFilter of a script that was read, or of a rule.
 func NewScriptFilter(fid string, script Script) (*Filter, error) {
 	if !ValidFID(fid) {
 		return nil, invalidFID(fid)
@@ -119,7 +119,11 @@ func NewScriptFilter(fid string, script Script) (*Filter, error) {
 	if err := script.Validate(); err != nil {
 		return nil, fmt.Errorf("pyCode: %w", err)
 	}
-	return &Filter{fid: fid, typ: EvalPyFilter, value: script.Path, script: &script}, nil
+	value := script.Path
+	if script.IsRule() {
+		value = script.String()
+	}
+	return &Filter{fid: fid, typ: EvalPyFilter, value: value, script: &script}, nil
 }
 
 func invalidFID(fid string) error {

@@ -6,46 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
-
-// Script is a script of the operator's: where it was read from, and the copy that was made
-// of it then. A change of the file changes nothing until the script is defined again.
-type Script struct {
-	Path string // absolute path or URL
-	Code string
-}
-
-// MaxScript bounds the code of one script, in octets.
-const MaxScript = 1 << 20
-
-// Validate tells what is wrong with a script; its code is not compiled.
-func (s *Script) Validate() error {
-	switch {
-	case s.Path == "" || len(s.Path) > 4096 || strings.ContainsFunc(s.Path, func(r rune) bool { return r < ' ' || r == 0x7F }):
-		return invalid(s.Path, "the path of a script")
-	case len(s.Code) > MaxScript:
-		return fmt.Errorf("script %s of %d octets is longer than %d", s.Path, len(s.Code), MaxScript)
-	case !utf8.ValidString(s.Code):
-		return fmt.Errorf("script %s is not UTF-8 text", s.Path)
-	}
-	return nil
-}
-
-// String is the script as operators write it, such as python3(/opt/scripts/mt.py).
-func (s *Script) String() string { return "python3(" + s.Path + ")" }
-
-// ErrScript is what ParseScript returns, in the words of the original's console.
-var ErrScript = errors.New("invalid syntax for script, must be python3(/path/to/script)")
-
-// ParseScript reads python3(path) and gives the path; the language may be in any case.
-func ParseScript(text string) (path string, err error) {
-	const language = "python3("
-	if len(text) <= len(language)+1 || !strings.EqualFold(text[:len(language)], language) || !strings.HasSuffix(text, ")") {
-		return "", ErrScript
-	}
-	return text[len(language) : len(text)-1], nil
-}
 
 // InterceptorType is a kind of interceptor.
 type InterceptorType uint8
