@@ -112,7 +112,7 @@ type Listener struct {
 type Broker struct {
 	Host, User, Password, VHost string
 	Port                        int
-	Heartbeat                   time.Duration
+	Heartbeat, Timeout          time.Duration
 	QueueType                   string
 }
 
@@ -120,6 +120,7 @@ type Broker struct {
 type Redis struct {
 	Host, Password string
 	Port, DB       int
+	Timeout        time.Duration
 }
 
 // Fault is one thing wrong with the configuration.

@@ -207,6 +207,8 @@ var table = slices.Concat(
 		{Section: "amqp-broker", Name: "username", Default: "guest", Doc: "User name.", set: text(func(c *Config) *string { return &c.Broker.User })},
 		{Section: "amqp-broker", Name: "password", Default: "guest", Doc: "Password.", set: text(func(c *Config) *string { return &c.Broker.Password })},
 		{Section: "amqp-broker", Name: "heartbeat", Default: "0", Doc: "Seconds between heartbeats; 0: 10 seconds.", set: seconds(0, 3600, func(c *Config) *time.Duration { return &c.Broker.Heartbeat })},
+		{Section: "amqp-broker", Name: "timeout", Default: "10", Doc: "Seconds that connecting, or the confirm of a message, may take; then RabbitMQ counts as away.",
+			set: seconds(0.1, 3600, func(c *Config) *time.Duration { return &c.Broker.Timeout })},
 		{Section: "amqp-broker", Name: "queue_type", Default: "classic", Doc: "Type of the work queues: classic or quorum.",
 			set: oneOf(func(c *Config) *string { return &c.Broker.QueueType }, "classic", "quorum")},
 		{Section: "amqp-broker", Name: "connection_loss_retry", Default: "True", Doc: "Without meaning here: the connection always comes back by itself.", set: ignored},
@@ -300,6 +302,8 @@ var table = slices.Concat(
 			c.Redis.Password = v
 			return nil
 		}},
+		{Section: "redis-client", Name: "timeout", Default: "5", Doc: "Seconds that connecting, or an answer, may take; then Redis counts as away.",
+			set: seconds(0.1, 3600, func(c *Config) *time.Duration { return &c.Redis.Timeout })},
 		{Section: "redis-client", Name: "poolsize", Default: "10", Doc: "Without meaning here: concurrent calls share pipelines.", set: ignored},
 	},
 	logKeys("redis-client", "redis-client.log", "W6", func(c *Config) *logging.Config { return &c.RedisLog }),

@@ -92,7 +92,8 @@ func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*
 	defer cancel()
 	store, err := retryOpen(ctx, logs.redis, "Redis", func(ctx context.Context) (*storeredis.Store, error) {
 		return storeredis.Open(ctx, storeredis.Config{
-			Host: cfg.Redis.Host, Port: cfg.Redis.Port, Password: cfg.Redis.Password, DB: cfg.Redis.DB, Logger: logs.redis,
+			Host: cfg.Redis.Host, Port: cfg.Redis.Port, Password: cfg.Redis.Password, DB: cfg.Redis.DB,
+			DialTimeout: cfg.Redis.Timeout, Timeout: cfg.Redis.Timeout, Logger: logs.redis,
 		})
 	})
 	if err != nil {
@@ -101,7 +102,7 @@ func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*
 	b, err := retryOpen(ctx, logs.broker, "the AMQP broker", func(ctx context.Context) (*rabbit.Broker, error) {
 		return rabbit.Open(ctx, rabbit.Config{
 			Host: cfg.Broker.Host, Port: cfg.Broker.Port, User: cfg.Broker.User, Password: cfg.Broker.Password, VHost: cfg.Broker.VHost,
-			Heartbeat: cfg.Broker.Heartbeat, QueueType: rabbit.QueueType(cfg.Broker.QueueType), Logger: logs.broker,
+			Heartbeat: cfg.Broker.Heartbeat, DialTimeout: cfg.Broker.Timeout, ConfirmTimeout: cfg.Broker.Timeout, QueueType: rabbit.QueueType(cfg.Broker.QueueType), Logger: logs.broker,
 		})
 	})
 	if err != nil {

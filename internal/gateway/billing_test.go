@@ -29,7 +29,7 @@ func modes(t *testing.T, run func(t *testing.T, vars map[string]string)) {
 	t.Run("embedded", func(t *testing.T) { run(t, map[string]string{"GATEWAY_MODE": "embedded"}) })
 	t.Run("services", func(t *testing.T) {
 		r, q := testenv.Redis(t), testenv.RabbitMQ(t)
-		run(t, map[string]string{"GATEWAY_MODE": "services",
+		run(t, map[string]string{"GATEWAY_MODE": "services", "AMQP_BROKER_TIMEOUT": "60", "REDIS_CLIENT_TIMEOUT": "60", "HTTP_API_SUBMIT_TIMEOUT": "60",
 			"AMQP_BROKER_HOST": q.Host, "AMQP_BROKER_PORT": strconv.Itoa(q.Port), "AMQP_BROKER_VHOST": q.VHost,
 			"AMQP_BROKER_USERNAME": q.User, "AMQP_BROKER_PASSWORD": q.Password,
 			"REDIS_CLIENT_HOST": r.Host, "REDIS_CLIENT_PORT": strconv.Itoa(r.Port), "REDIS_CLIENT_DBID": strconv.Itoa(r.DB)})
