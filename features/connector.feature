@@ -128,8 +128,8 @@ Feature: Connectors to an SMSC
 
   Scenario Outline: An answer that cannot be read or matched (<odd>) costs at most a repetition
     Given the connector has:
-      | res_to     | 0.5 |
-      | pdu_red_to | 0.5 |
+      | res_to     | 2 |
+      | pdu_red_to | 2 |
     And a running gateway
     When the SMSC spoils its next answer by <odd>
     And 1 clients send 5 messages each

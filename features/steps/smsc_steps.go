@@ -56,11 +56,17 @@ func (w *World) smsc(name string) (*smsc, error) {
 	return s, nil
 }
 
-// freeAddress finds a port below those that the system hands out by itself, so that nobody
-// gets it while its SMSC is down.
+// given are the ports that scenarios of this process have.
+var given sync.Map
+
+// freeAddress finds a port below those that the system hands out by itself, and that no other
+// scenario was given, so that nobody gets it while its SMSC is down.
 func freeAddress() (string, error) {
 	for range 1000 {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+mathrand.IntN(9000)))
+		if _, taken := given.LoadOrStore(address, true); taken {
+			continue
+		}
 		if l, err := net.Listen("tcp", address); err == nil {
 			return address, l.Close()
 		}

@@ -38,7 +38,7 @@ const (
 const EnvKeep = "FEATURES_KEEP"
 
 // patience is how long a step waits for what should come at once. It only bounds a failure.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // Suite is what the scenarios of one run share.
 type Suite struct {

@@ -31,8 +31,8 @@ Options:
 
 // startLimit bounds the start of one program, stepLimit each step of the round trip.
 const (
-	startLimit = 30 * time.Second
-	stepLimit  = 20 * time.Second
+	startLimit = 2 * time.Minute
+	stepLimit  = time.Minute
 )
 
 type options struct {

@@ -18,8 +18,8 @@ import (
 )
 
 // stopLimit is the time that a program gets to stop in order: more than jasmind's own
-// limit, 15 s.
-const stopLimit = 20 * time.Second
+// limit, 15 s, also on a busy machine.
+const stopLimit = time.Minute
 
 // program is a child process.
 type program struct {

@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // deadline bounds the waits of tests for what is sure to come.
-const deadline = 20 * time.Second
+const deadline = 2 * time.Minute
 
 // stack is the embedded backend with a consumer on every queue that the lookup fills. It sees
 // every entry that is committed.

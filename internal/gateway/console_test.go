@@ -40,7 +40,7 @@ func logIn(t testing.TB, g *gateway.Gateway) *operator {
 
 // await reads until the text was printed and gives what came.
 func (o *operator) await(text string) string {
-	if err := o.conn.SetReadDeadline(time.Now().Add(60 * time.Second)); err != nil {
+	if err := o.conn.SetReadDeadline(time.Now().Add(5 * time.Minute)); err != nil {
 		o.t.Error(err)
 	}
 	var b strings.Builder

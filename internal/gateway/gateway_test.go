@@ -150,7 +150,7 @@ func start(t testing.TB, root, provision string) *gateway.Gateway {
 
 func stop(t testing.TB, g *gateway.Gateway) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := g.Stop(ctx); err != nil {
 		t.Error(err)
@@ -162,7 +162,7 @@ func until(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !f() {
 		select {
 		case <-tick.C:
@@ -217,7 +217,7 @@ func TestRoundTripWithBothDLRs(t *testing.T) {
 		select {
 		case v := <-dlrs:
 			seen[v.Get("level")] = v
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("no DLR; so far %v", seen)
 		}
 	}
@@ -238,13 +238,7 @@ func TestRoundTripWithBothDLRs(t *testing.T) {
 func TestAcceptedMessagesOutliveARestart(t *testing.T) {
 	root := t.TempDir()
 	// Nobody listens there: messages wait.
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := dead.Addr().String()
-	dead.Close()
-	g := start(t, root, provisioning(t, addr, ""))
+	g := start(t, root, provisioning(t, "127.0.0.1:1", ""))
 	for range 20 {
 		send(t, g, url.Values{})
 	}

@@ -90,6 +90,7 @@ func startWith(t testing.TB, root, provision string, vars map[string]string) *ga
 	t.Helper()
 	all := map[string]string{
 		"ROOT_PATH": root, "GATEWAY_MODE": "embedded", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0", "HTTP_API_BIND": "127.0.0.1",
+		"INTERCEPTOR_TIMEOUT": "60",
 	}
 	for k, v := range vars {
 		all[k] = v
@@ -235,7 +236,7 @@ func typeIn(t testing.TB, g *gateway.Gateway, want string, lines ...string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Fprint(conn, "jcliadmin\r\njclipwd\r\n"+strings.Join(lines, "\r\n")+"\r\n")

@@ -99,6 +99,7 @@ const stopPatience = 2 * time.Second
 type Pool struct {
 	cfg   Config
 	log   *slog.Logger
+	grace time.Duration // abortGrace
 	Stats Stats
 
 	ctx    context.Context // ends with Close
@@ -119,7 +120,7 @@ type Pool struct {
 func New(cfg Config, log *slog.Logger) *Pool {
 	cfg.defaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Pool{cfg: cfg, log: log, ctx: ctx, cancel: cancel}
+	return &Pool{cfg: cfg, log: log, grace: abortGrace, ctx: ctx, cancel: cancel}
 }
 
 // Check tells whether a script can run: a rule always can, Python needs the interpreter and
@@ -306,7 +307,7 @@ func (p *Pool) converse(w *worker, s *Script, do string, m *wireMessage) (*answe
 		late.Store(true)
 		w.abort()
 	})
-	kill := time.AfterFunc(p.cfg.Timeout+abortGrace, w.kill)
+	kill := time.AfterFunc(p.cfg.Timeout+p.grace, w.kill)
 	closed := context.AfterFunc(p.ctx, w.kill)
 	_, err = w.out.Write(request) // an error means that the worker is gone or about to be
 	var f *frame

@@ -66,11 +66,12 @@ func TestAnExceptionHurtsOnlyItsMessage(t *testing.T) {
 
 func TestAnEndlessLoopIsStoppedAndItsPlaceNamed(t *testing.T) {
 	p, log := newPool(t, Config{Workers: 1, Timeout: 3 * time.Second})
+	p.grace = patience
 	err := wantFailure(t, p, python(t, "x = 1\nwhile True:\n    x += 1\n"), mt())
 	if !errors.Is(err, errTimeout) || p.Stats.TimedOut.Load() != 1 {
 		t.Errorf("got %v, want %v", err, errTimeout)
 	}
-	run(t, p, python(t, tagPID), mt())
+	runAtLast(t, p, python(t, tagPID), mt())
 	p.Close()
 	log.wants(t, "script printed", `\"/scripts/test.py\", line `, "in <module>")
 }
@@ -82,7 +83,7 @@ func TestALoopThatHoldsTheInterpreterIsStopped(t *testing.T) {
 	if err := wantFailure(t, p, s, mt()); !errors.Is(err, errTimeout) {
 		t.Errorf("got %v, want %v", err, errTimeout)
 	}
-	run(t, p, python(t, tagPID), mt())
+	runAtLast(t, p, python(t, tagPID), mt())
 }
 
 func TestAMemoryHogEndsItsWorkerOnly(t *testing.T) {

@@ -199,7 +199,7 @@ func (w *worker) read(in *os.File, greeted chan struct{}) {
 	w.mu.Unlock()
 	err := w.cmd.Wait()
 	w.log.Debug("interceptor worker ended", "pid", w.cmd.Process.Pid, "err", err)
-	_ = w.prints.SetReadDeadline(time.Now().Add(time.Second)) // a process that left the group may hold it open
+	_ = w.prints.SetReadDeadline(time.Now().Add(5 * time.Second)) // a process that left the group may hold it open
 	in.Close()
 	w.out.Close()
 	w.life.Close()

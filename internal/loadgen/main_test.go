@@ -15,7 +15,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what a test waits for; only a failing one waits so long.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // simulator starts an SMSC for one test.
 func simulator(t testing.TB, cfg smscsim.Config) *smscsim.Simulator {

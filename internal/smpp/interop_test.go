@@ -30,7 +30,7 @@ func receive[T any](t *testing.T, what string, ch <-chan T) T {
 	select {
 	case v := <-ch:
 		return v
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("%s did not come", what)
 		panic("unreachable")
 	}
@@ -67,7 +67,7 @@ func TestGoSMPPAsESME(t *testing.T) {
 	srv := serve(t, smpp.ServerConfig{Config: smpp.Config{Handler: numbered, OnStateChange: onState}}, loopback(nil))
 	received := make(chan string, 10)
 	client := &gosmpp.Transceiver{
-		Addr: srv.Addr().String(), User: "foo", Passwd: "bar", RespTimeout: 20 * time.Second,
+		Addr: srv.Addr().String(), User: "foo", Passwd: "bar", RespTimeout: 2 * time.Minute,
 		Handler: func(p gosmpppdu.Body) {
 			if f := p.Fields()[pdufield.ShortMessage]; f != nil {
 				received <- f.String()

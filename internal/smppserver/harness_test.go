@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var discard = slog.New(slog.DiscardHandler)
 
 // deadline bounds the waits for what is sure to come.
-const deadline = 20 * time.Second
+const deadline = 2 * time.Minute
 
 // world is a door with accounts, a submitter and receivers of the test's.
 type world struct {

@@ -99,7 +99,7 @@ func TestAPIWaits(t *testing.T) {
 	done := make(chan listed, 1)
 	go func() {
 		var l listed
-		call(t, sim, "GET", "/messages/wait?n=2&timeout=20s", "", &l)
+		call(t, sim, "GET", "/messages/wait?n=2&timeout=1m", "", &l)
 		done <- l
 	}()
 	e.submit(t, hello("441"))
@@ -192,7 +192,7 @@ func TestAPISessions(t *testing.T) {
 	// The peer sees the end of a session before the simulator has struck it off.
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(10 * time.Second); len(sim.Sessions()) > 0; {
+	for deadline := time.After(patience); len(sim.Sessions()) > 0; {
 		select {
 		case <-tick.C:
 		case <-deadline:

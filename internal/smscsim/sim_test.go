@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what should come at once. It only bounds a failure.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // start runs a simulator for a test.
 func start(t testing.TB, cfg smscsim.Config) *smscsim.Simulator {

@@ -110,6 +110,7 @@ func (r *RedisDB) with(f func(*redis.Client) error) error {
 	client := redis.NewClient(&redis.Options{
 		Addr: r.Addr(), DB: r.DB,
 		Protocol: 2, DisableIdentity: true, MaxRetries: -1, PoolSize: 1, ContextTimeoutEnabled: true,
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience,
 	})
 	defer client.Close()
 	return f(client)

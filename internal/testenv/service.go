@@ -140,7 +140,7 @@ func (s *Service) waitReady(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, patience)
 		err := s.kind.ready(attempt, s.inst.host(), s.ports)
 		cancel()
 		if err == nil {

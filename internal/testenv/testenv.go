@@ -54,9 +54,11 @@ const (
 const (
 	// startTimeout bounds one start of one service. RabbitMQ takes 8 to 16 s on an idle
 	// machine of two cores; a test run does not leave it idle.
-	startTimeout = 3 * time.Minute
+	startTimeout = 5 * time.Minute
 	// tidyTimeout bounds what a test's cleanup does.
-	tidyTimeout = time.Minute
+	tidyTimeout = 2 * time.Minute
+	// patience bounds one handshake or one command, which a busy machine can hold up for long.
+	patience = 30 * time.Second
 )
 
 // RabbitMQ returns a virtual host of its own on the RabbitMQ that the run shares. It is

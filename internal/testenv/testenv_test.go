@@ -15,7 +15,7 @@ import (
 
 // deadline bounds what a test waits for. It is long, since it decides nothing but how soon
 // a failure is told.
-const deadline = 2 * time.Minute
+const deadline = 6 * time.Minute
 
 func channelTo(t *testing.T, url string) *amqp.Channel {
 	t.Helper()
@@ -110,6 +110,7 @@ func redisClient(t *testing.T, url string) *redis.Client {
 	}
 	opts.MaxRetries = -1
 	opts.ContextTimeoutEnabled = true
+	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = patience, patience, patience
 	client := redis.NewClient(opts)
 	t.Cleanup(func() { client.Close() })
 	return client

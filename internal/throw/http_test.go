@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // deadline bounds the waits of tests for what is sure to come.
-const deadline = 20 * time.Second
+const deadline = 2 * time.Minute
 
 // fake is a broker with one queue and a journal that shows what is committed.
 type fake struct {

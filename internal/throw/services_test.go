@@ -20,7 +20,7 @@ func TestDeliveriesOverRabbitMQ(t *testing.T) {
 	for _, kind := range []rabbit.QueueType{rabbit.Classic, rabbit.Quorum} {
 		t.Run(string(kind), func(t *testing.T) {
 			log := slog.New(slog.DiscardHandler)
-			b, err := rabbit.Open(t.Context(), rabbit.Config{URL: testenv.RabbitMQ(t).URL(), QueueType: kind, Logger: log})
+			b, err := rabbit.Open(t.Context(), rabbit.Config{URL: testenv.RabbitMQ(t).URL(), QueueType: kind, DialTimeout: deadline, ConfirmTimeout: deadline, Logger: log})
 			if err != nil {
 				t.Fatal(err)
 			}

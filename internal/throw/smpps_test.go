@@ -488,6 +488,7 @@ func TestStoppingSettlesWhatIsAnswered(t *testing.T) {
 	s.tell(dlrFor("acme", "m0", "1"), dlrFor("acme", "m1", "2"))
 	s.until("both are in flight", func() bool { return len(one.inFlight()) == 2 })
 	one.finish(one.inFlight()[0], pdu.StatusOK, nil)
+	s.until("the answer is settled", func() bool { return s.th.Metrics.Delivered.Load() == 1 })
 	s.stop()
 
 	s = startSMPPS(t, dir, SMPPSConfig{})

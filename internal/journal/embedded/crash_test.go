@@ -213,7 +213,7 @@ func contents(t *testing.T, s *stack, name queue.Name) map[string]int {
 				t.Fatal(err)
 			}
 			return got
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("the end did not come")
 		}
 	}

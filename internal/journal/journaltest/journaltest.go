@@ -29,7 +29,7 @@ type Instance struct {
 }
 
 // Patience is how long an event is waited for before it counts as missing.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // Run runs the contract. open makes a fresh instance and cleans it up with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) Instance) {

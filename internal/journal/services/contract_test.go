@@ -3,7 +3,6 @@ package services_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -38,8 +37,10 @@ func (s *set) close(t testing.TB) {
 
 func open(t testing.TB, b rabbit.Config, r redis.Config) *set {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	// A busy machine is no reason to give up.
+	b.DialTimeout, b.ConfirmTimeout, r.DialTimeout, r.Timeout = patience, patience, patience, patience
 	broker, err := rabbit.Open(ctx, b)
 	if err != nil {
 		t.Fatal(err)

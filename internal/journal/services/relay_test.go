@@ -10,65 +10,61 @@ import (
 // relay stands between a driver and a service; it can be away and come back at the same
 // address.
 type relay struct {
-	t        testing.TB
 	upstream string
 	addr     string
 	l        net.Listener
-	wg       sync.WaitGroup
+	accepts  sync.WaitGroup
 
-	mu    sync.Mutex // guards conns and up
+	mu    sync.Mutex     // guards what follows
+	links sync.WaitGroup // of the connections
 	conns map[net.Conn]struct{}
 	up    bool
 }
 
+// newRelay listens until the test ends, also while it is away: nobody else gets its port.
 func newRelay(t testing.TB, upstream string) *relay {
 	t.Helper()
-	r := &relay{t: t, upstream: upstream, addr: "127.0.0.1:0", conns: make(map[net.Conn]struct{})}
-	r.start()
-	t.Cleanup(r.stop)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{upstream: upstream, addr: l.Addr().String(), l: l, conns: make(map[net.Conn]struct{}), up: true}
+	r.accepts.Go(r.accept)
+	t.Cleanup(func() {
+		r.l.Close()
+		r.accepts.Wait()
+		r.stop()
+	})
 	return r
 }
 
-func (r *relay) start() {
-	r.t.Helper()
-	l, err := net.Listen("tcp", r.addr)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.l, r.addr = l, l.Addr().String()
-	r.mu.Lock()
-	r.up = true
-	r.mu.Unlock()
-	r.wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s, err := net.Dial("tcp", r.upstream)
-			if err != nil {
-				c.Close()
-				continue
-			}
-			if r.keep(c, s) {
-				r.wg.Go(func() { r.copy(s, c) })
-				r.wg.Go(func() { r.copy(c, s) })
-			}
+func (r *relay) accept() {
+	for {
+		c, err := r.l.Accept()
+		if err != nil {
+			return
 		}
-	})
+		s, err := net.Dial("tcp", r.upstream)
+		if err != nil {
+			c.Close()
+			continue
+		}
+		r.join(c, s)
+	}
 }
 
-// keep remembers a pair of connections, or closes it if the relay is away.
-func (r *relay) keep(c, s net.Conn) bool {
+// join copies between two connections, or closes them if the relay is away.
+func (r *relay) join(c, s net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.up {
 		c.Close()
 		s.Close()
-		return false
+		return
 	}
 	r.conns[c], r.conns[s] = struct{}{}, struct{}{}
-	return true
+	r.links.Go(func() { r.copy(s, c) })
+	r.links.Go(func() { r.copy(c, s) })
 }
 
 func (r *relay) copy(dst, src net.Conn) {
@@ -80,7 +76,7 @@ func (r *relay) copy(dst, src net.Conn) {
 	r.mu.Unlock()
 }
 
-// stop ends all connections and refuses new ones until start.
+// stop ends all connections and closes new ones until start.
 func (r *relay) stop() {
 	r.mu.Lock()
 	r.up = false
@@ -88,6 +84,11 @@ func (r *relay) stop() {
 		c.Close()
 	}
 	r.mu.Unlock()
-	r.l.Close()
-	r.wg.Wait()
+	r.links.Wait()
+}
+
+func (r *relay) start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.up = true
 }

@@ -112,7 +112,7 @@ func TestOrder(t *testing.T) {
 }
 
 const (
-	patience = 60 * time.Second
+	patience = 5 * time.Minute
 	qMT      = queue.Name("submit.sm.smsc")
 )
 

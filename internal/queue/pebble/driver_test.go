@@ -22,7 +22,7 @@ var waiting = flag.Int("waiting", 200_000, "messages that wait in TestMemory")
 
 const qTest = queue.Name("submit.sm.test")
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func must(t testing.TB, err error) {
 	t.Helper()

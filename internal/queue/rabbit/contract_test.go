@@ -16,8 +16,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, cfg rabbit.Config) *rabbit.Broker {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	if cfg.ConfirmTimeout == 0 { // a busy machine is no reason to give up
+		cfg.ConfirmTimeout = patience
+	}
+	if cfg.DialTimeout == 0 {
+		cfg.DialTimeout = patience
+	}
 	b, err := rabbit.Open(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -37,12 +37,15 @@ type Peer struct {
 	timeout time.Duration
 }
 
+// patience is how long something is waited for before it counts as missing.
+const patience = time.Minute
+
 // NewPeer takes over a connection and closes it when the test ends. Each expectation has
-// ten seconds, on the bubble's clock if there is one.
+// a minute, on the bubble's clock if there is one.
 func NewPeer(t testing.TB, conn net.Conn) *Peer {
 	t.Helper()
 	t.Cleanup(func() { conn.Close() }) //nolint:errcheck // it may be closed already
-	return &Peer{t: t, conn: conn, r: bufio.NewReader(conn), timeout: 10 * time.Second}
+	return &Peer{t: t, conn: conn, r: bufio.NewReader(conn), timeout: patience}
 }
 
 // Within sets the time for each expectation from now on.

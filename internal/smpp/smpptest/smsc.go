@@ -117,13 +117,13 @@ func (s *SMSC) Messages() []pdu.PDU {
 	return append([]pdu.PDU(nil), s.messages...)
 }
 
-// Await waits, up to ten seconds, until n messages have arrived.
+// Await waits, up to a minute, until n messages have arrived.
 func (s *SMSC) Await(n int) []pdu.PDU {
 	s.t.Helper()
 	return s.await(n, "messages", func() []pdu.PDU { return s.messages })
 }
 
-// AwaitAnswers waits, up to ten seconds, for n responses to what Deliver sent.
+// AwaitAnswers waits, up to a minute, for n responses to what Deliver sent.
 func (s *SMSC) AwaitAnswers(n int) []pdu.PDU {
 	s.t.Helper()
 	return s.await(n, "answers", func() []pdu.PDU { return s.answers })
@@ -132,7 +132,7 @@ func (s *SMSC) AwaitAnswers(n int) []pdu.PDU {
 // await waits until a list, read with s.mu held, has n elements.
 func (s *SMSC) await(n int, what string, list func() []pdu.PDU) []pdu.PDU {
 	s.t.Helper()
-	limit := time.NewTimer(10 * time.Second)
+	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	for {
 		s.mu.Lock()

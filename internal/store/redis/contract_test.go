@@ -22,8 +22,14 @@ func TestMain(m *testing.M) {
 
 func open(t testing.TB, cfg redis.Config) *redis.Store {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	if cfg.Timeout == 0 { // a busy machine is no reason to give up
+		cfg.Timeout = patience
+	}
+	if cfg.DialTimeout == 0 {
+		cfg.DialTimeout = patience
+	}
 	s, err := redis.Open(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -49,6 +49,7 @@ func raw(t testing.TB, url string) *goredis.Client {
 	o, err := goredis.ParseURL(url)
 	must(t, err)
 	o.Protocol, o.DisableIdentity = 2, true
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = patience, patience, patience
 	c := goredis.NewClient(o)
 	t.Cleanup(func() { must(t, c.Close()) })
 	return c
