@@ -125,6 +125,16 @@ func (a *Authenticator) Check(ctx context.Context, username, password string) (*
 	return user, nil
 }
 
+// Known gives the user behind a username and a password if Check would not have to compute
+// anything: the same password was found right a moment ago. Nil tells nothing.
+func (a *Authenticator) Known(username, password string) *User {
+	user, group := a.dir.Account(username)
+	if user == nil || !user.Enabled || group == nil || !group.Enabled || !a.remembered(user.UID, a.digest(user, password)) {
+		return nil
+	}
+	return user
+}
+
 // Forget drops everything remembered, so that the next check of each user is computed.
 func (a *Authenticator) Forget() {
 	a.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"jasmind/internal/httpapi"
 	"jasmind/internal/logging"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smstext"
@@ -254,6 +255,28 @@ var table = slices.Concat(
 				c.MT.WideRef = v == "16"
 				return nil
 			}},
+		{Section: "http-api", Name: "auto_codings", Default: "0,8", Doc: "What coding=auto chooses from: the coding that carries a text in the fewest parts, of equal ones the first.",
+			set: func(c *Config, v string) (err error) { c.MT.Codings, err = parseCodings(v); return err }},
+		{Section: "http-api", Name: "ssl", Default: "False", Doc: "Whether bind and port speak TLS, 1.2 and later.", set: boolean(func(c *Config) *bool { return &c.HTTP.SSL })},
+		{Section: "http-api", Name: "ssl_certificate", Default: "", Doc: "PEM file with the certificate and those that vouch for it; read again on HUP.",
+			set: text(func(c *Config) *string { return &c.HTTP.TLS.Certificate })},
+		{Section: "http-api", Name: "ssl_key", Default: "", Doc: "PEM file with the key of the certificate; read again on HUP.", set: text(func(c *Config) *string { return &c.HTTP.TLS.Key })},
+		{Section: "http-api", Name: "ssl_client_cert", Default: "none", Doc: "Whether clients show a certificate: none (it is not asked for), optional (it is verified if there is one) or require.",
+			set: oneOf(func(c *Config) *httpapi.ClientCert { return &c.HTTP.TLS.ClientCert }, httpapi.ClientCertNone, httpapi.ClientCertOptional, httpapi.ClientCertRequire)},
+		{Section: "http-api", Name: "ssl_client_ca", Default: "", Doc: "PEM file with the certificates that vouch for those of clients; read again on HUP.",
+			set: text(func(c *Config) *string { return &c.HTTP.TLS.ClientCA })},
+		{Section: "http-api", Name: "allow", Default: "", Doc: "IPv4 and IPv6 addresses and networks that may ask, separated by commas; empty: everybody.",
+			set: func(c *Config, v string) (err error) { c.HTTP.Allow, err = parseNetworks(v); return err }},
+		{Section: "http-api", Name: "max_body", Default: "1048576", Doc: "Octets that the body of a request may have.", set: number(1024, 64<<20, func(c *Config) *int { return &c.HTTP.MaxBody })},
+		{Section: "http-api", Name: "max_header", Default: "65536", Doc: "Octets that request line and header may have, about.", set: number(4096, 1<<20, func(c *Config) *int { return &c.HTTP.MaxHeader })},
+		{Section: "http-api", Name: "header_timeout", Default: "10", Doc: "Seconds that a client may take for request line and header.",
+			set: seconds(0.1, 3600, func(c *Config) *time.Duration { return &c.HTTP.HeaderTimeout })},
+		{Section: "http-api", Name: "read_timeout", Default: "30", Doc: "Seconds that it may take for a whole request.",
+			set: seconds(0.1, 3600, func(c *Config) *time.Duration { return &c.HTTP.ReadTimeout })},
+		{Section: "http-api", Name: "idle_timeout", Default: "120", Doc: "Seconds that a connection stays open between two requests.",
+			set: seconds(0.1, day, func(c *Config) *time.Duration { return &c.HTTP.IdleTimeout })},
+		{Section: "http-api", Name: "max_connections_per_address", Default: "1000", Doc: "Connections open at a time from one IP address; more are closed at once.",
+			set: number(1, 1000000, func(c *Config) *int { return &c.HTTP.MaxPerAddress })},
 		{Section: "http-api", Name: "max_connections", Default: "10000", Doc: "Connections open at a time.", set: number(1, 1000000, func(c *Config) *int { return &c.HTTP.MaxConns })},
 		{Section: "http-api", Name: "submit_timeout", Default: "15", Doc: "Seconds that a request waits for its message to become durable; then it is answered 503.",
 			set: seconds(0.1, 600, func(c *Config) *time.Duration { return &c.HTTP.SubmitWait })},

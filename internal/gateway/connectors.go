@@ -94,7 +94,7 @@ func (c *connectors) one(ctx context.Context, cid sms.ConnectorID, w wanted) err
 	c.mu.Unlock()
 	switch {
 	case r != nil:
-		if r.cfg == w.cfg {
+		if r.cfg.Equal(w.cfg) {
 			return nil
 		}
 		r.cfg = w.cfg

@@ -257,12 +257,28 @@ func (g *Gateway) startConnectors(ctx context.Context) error {
 	return g.follow(ctx)
 }
 
-// Reload reads the provisioning file again and applies the difference. When the file has
-// faults nothing changes and the error names each of them.
+// Reload reads the certificates of the HTTP API and the provisioning file again and applies
+// the difference. When one of them has faults nothing changes of it and the error names each.
 func (g *Gateway) Reload(ctx context.Context) error {
-	if g.opts.Provision == "" {
+	var err error
+	certificates := g.http != nil && g.cfg.HTTP.SSL
+	if certificates {
+		if err = g.http.Reload(); err != nil {
+			g.logs.manager.Error("certificates were not read again", "err", err)
+		} else {
+			g.logs.manager.Info("certificates read again")
+		}
+	}
+	if g.opts.Provision != "" {
+		return errors.Join(err, g.reprovision(ctx))
+	}
+	if !certificates {
 		return errors.New("there is no provisioning file to reload")
 	}
+	return err
+}
+
+func (g *Gateway) reprovision(ctx context.Context) error {
 	if err := g.state.ApplyFile(g.opts.Provision); err != nil {
 		g.logs.manager.Error("provisioning file was not applied", "file", g.opts.Provision, "err", err)
 		return err

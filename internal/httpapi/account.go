@@ -23,7 +23,7 @@ type ledger interface {
 // parameters", and what else /send has that a route may look at).
 var rateFields = func() fields {
 	var out fields
-	for _, name := range []string{"to", "from", "coding", "username", "password", "priority", "validity-period", "tags", "content", "hex-content"} {
+	for _, name := range []string{"to", "from", "coding", "username", "password", "priority", "validity-period", "tags", "content", "hex-content", "language"} {
 		for _, f := range sendFields {
 			if f.name == name {
 				out = append(out, f)
@@ -175,7 +175,7 @@ func (s *Server) left(ctx context.Context, user *account.User) (billing.Credit, 
 func (s *Server) user(r *http.Request, a *arguments) (*account.User, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)
 	defer cancel()
-	return s.auth.Check(ctx, a.get("username"), a.get("password"))
+	return s.check(ctx, r, a.get("username"), a.get("password"))
 }
 
 // number writes an amount as the original writes its floats, yet exactly: 100.0, 0.25.

@@ -63,7 +63,7 @@ func (s *Server) arguments(w http.ResponseWriter, r *http.Request) (*arguments, 
 	if r.Method != http.MethodPost {
 		return a, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.cfg.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.cfg.MaxBody)))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
@@ -133,7 +133,7 @@ func unhex(c byte) byte {
 	return c - 'a' + 10
 }
 
-// parseJSON reads an object of strings, numbers and booleans.
+// parseJSON reads an object of strings, numbers and booleans, and the object custom_tlvs.
 func (a *arguments) parseJSON(body []byte) error {
 	malformed := func(why string) error {
 		return &sms.Error{Reason: sms.ReasonInvalid, Detail: "Request body is not valid JSON: " + why + "."}
@@ -169,7 +169,10 @@ func (a *arguments) parseJSON(body []byte) error {
 			a.set(name, v)
 		case 'n': // null: as if it were not there
 		case '{', '[':
-			return invalid(name, string(raw))
+			if name != customTLVs { // whose value is a document of its own
+				return invalid(name, string(raw))
+			}
+			a.set(name, string(raw))
 		default:
 			a.set(name, string(raw))
 		}

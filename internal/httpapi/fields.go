@@ -20,7 +20,7 @@ type fields []field
 var sendFields = fields{
 	{"to", true, regexp.MustCompile(`^\+?\d+$`)},
 	{"from", false, nil},
-	{"coding", false, regexp.MustCompile(`^(?:[0-9]|10|13|14)$`)},
+	{"coding", false, regexp.MustCompile(`^(?:[0-9]|10|13|14|auto)$`)},
 	{"username", true, regexp.MustCompile(`^.{1,30}$`)},
 	{"password", true, regexp.MustCompile(`^.{1,30}$`)},
 	{"priority", false, regexp.MustCompile(`^[0-3]$`)},
@@ -33,7 +33,11 @@ var sendFields = fields{
 	{"tags", false, regexp.MustCompile(`^[-a-zA-Z0-9,]*$`)},
 	{"content", false, nil},
 	{"hex-content", false, nil},
+	{customTLVs, false, nil},
+	{"language", false, nil},
 }
+
+const customTLVs = "custom_tlvs"
 
 // dlrDefaults fills in what the sender left out (Jasmin: any of dlr-url and dlr-level
 // means dlr=yes; level 1 and POST are the defaults).

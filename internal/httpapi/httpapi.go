@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,35 +23,43 @@ import (
 
 // Config holds the settings of the door ([http-api] in jasmin.cfg).
 type Config struct {
-	Disabled    bool          // --disable-http-api
-	Bind        string        // bind, default 0.0.0.0
-	Port        int           // port, 0: any free port
-	TLS         *tls.Config   // nil: plain HTTP
-	MaxBody     int64         // octets of a request's body, default 1 MiB
-	MaxConns    int           // connections open at a time, default 10000
-	ReadTimeout time.Duration // for a whole request, default 30 s
-	IdleTimeout time.Duration // of a kept-alive connection, default 120 s
-	SubmitWait  time.Duration // for a message to become durable, default 15 s
-	LogPrivacy  bool          // log_privacy: no message text in the log
-	Release     string        // what / answers
+	Disabled      bool           // --disable-http-api
+	Bind          string         // bind, default 0.0.0.0
+	Port          int            // port, 0: any free port
+	SSL           bool           // ssl: TLS in place of plain HTTP
+	TLS           TLS            // with SSL
+	Allow         []netip.Prefix // allow: who may ask; none: everybody
+	MaxBody       int            // max_body: octets of a request's body, default 1 MiB
+	MaxHeader     int            // max_header: octets of its request line and header, about, default 64 KiB
+	MaxConns      int            // max_connections: open at a time, default 10000
+	MaxPerAddress int            // max_connections_per_address: of them from one address, default 1000
+	HeaderTimeout time.Duration  // header_timeout: for request line and header, default 10 s
+	ReadTimeout   time.Duration  // read_timeout: for a whole request, default 30 s
+	IdleTimeout   time.Duration  // idle_timeout: of a kept-alive connection, default 120 s
+	SubmitWait    time.Duration  // submit_timeout: for a message to become durable, default 15 s
+	LogPrivacy    bool           // log_privacy: no message text in the log
+	Release       string         // what / answers
 }
 
 func (c *Config) defaults() {
-	if c.MaxBody <= 0 {
-		c.MaxBody = 1 << 20
+	count := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
 	}
-	if c.MaxConns <= 0 {
-		c.MaxConns = 10000
+	duration := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
 	}
-	if c.ReadTimeout <= 0 {
-		c.ReadTimeout = 30 * time.Second
-	}
-	if c.IdleTimeout <= 0 {
-		c.IdleTimeout = 120 * time.Second
-	}
-	if c.SubmitWait <= 0 {
-		c.SubmitWait = 15 * time.Second
-	}
+	count(&c.MaxBody, 1<<20)
+	count(&c.MaxHeader, 64<<10)
+	count(&c.MaxConns, 10000)
+	count(&c.MaxPerAddress, 1000)
+	duration(&c.HeaderTimeout, 10*time.Second)
+	duration(&c.ReadTimeout, 30*time.Second)
+	duration(&c.IdleTimeout, 120*time.Second)
+	duration(&c.SubmitWait, 15*time.Second)
 }
 
 // authenticator checks credentials.
@@ -58,6 +67,9 @@ type authenticator interface {
 	// Check gives the user behind a name and password. Errors: *sms.Error with
 	// ReasonAuthentication, or ReasonUnavailable when too many checks wait.
 	Check(ctx context.Context, username, password string) (*account.User, error)
+	// Known gives the user if the same password was found right a moment ago, nil if nothing
+	// can be told without computing.
+	Known(username, password string) *account.User
 }
 
 // submitter takes messages.
@@ -96,14 +108,22 @@ type Server struct {
 	http   *http.Server
 	ln     net.Listener
 	users  users
+	guard  guard
 	Stats  Stats
+
+	tls     atomic.Pointer[tls.Config] // with ssl: of the next connection
+	closing chan struct{}              // closed by Shutdown
+	closed  sync.Once
 }
+
+// streams is how many requests of one HTTP/2 connection are in work at a time.
+const streams = 100
 
 // New makes the door. access receives one line per request in the combined log format, with
 // passwords masked; nil: none. metrics serves /metrics; nil: 404.
 func New(cfg Config, auth authenticator, submit submitter, l ledger, metrics http.Handler, access io.Writer, log *slog.Logger) *Server {
 	cfg.defaults()
-	s := &Server{cfg: cfg, auth: auth, submit: submit, ledger: l, log: log}
+	s := &Server{cfg: cfg, auth: auth, submit: submit, ledger: l, log: log, closing: make(chan struct{})}
 	s.Stats.CreatedAt = time.Now()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/send", s.send)
@@ -115,8 +135,11 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, metrics htt
 		mux.Handle("/metrics", metrics)
 	}
 	var h http.Handler = mux
+	if len(cfg.Allow) > 0 {
+		h = &allowList{server: s, next: h}
+	}
 	if access != nil {
-		s.access = &accessLog{w: access, next: mux}
+		s.access = &accessLog{w: access, next: h}
 		h = s.access
 	}
 	protocols := new(http.Protocols)
@@ -125,20 +148,26 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, metrics htt
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: cfg.HeaderTimeout,
 		ReadTimeout:       cfg.ReadTimeout,
-		WriteTimeout:      cfg.ReadTimeout + cfg.SubmitWait,
+		WriteTimeout:      cfg.ReadTimeout + cfg.SubmitWait + longestWait,
 		IdleTimeout:       cfg.IdleTimeout,
-		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         cfg.TLS,
+		MaxHeaderBytes:    cfg.MaxHeader,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streams},
 		Protocols:         protocols,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	if cfg.SSL {
+		s.http.TLSConfig = s.tlsConfig()
 	}
 	return s
 }
 
 // Listen opens the listener, so that Addr is known before Serve.
 func (s *Server) Listen() error {
+	if err := s.Reload(); err != nil {
+		return err
+	}
 	addr := net.JoinHostPort(s.cfg.Bind, fmt.Sprint(s.cfg.Port))
 	network := "tcp"
 	if ip := net.ParseIP(s.cfg.Bind); ip != nil && ip.To4() != nil {
@@ -148,7 +177,7 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return fmt.Errorf("http-api: listen on %s: %w", addr, err)
 	}
-	s.ln = newBoundedListener(ln, s.cfg.MaxConns)
+	s.ln = newBoundedListener(ln, s.cfg.MaxConns, s.cfg.MaxPerAddress)
 	return nil
 }
 
@@ -158,7 +187,7 @@ func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 // Serve answers requests until Shutdown; then it returns nil.
 func (s *Server) Serve() error {
 	var err error
-	if s.cfg.TLS != nil {
+	if s.cfg.SSL {
 		err = s.http.ServeTLS(s.ln, "", "")
 	} else {
 		err = s.http.Serve(s.ln)
@@ -172,6 +201,7 @@ func (s *Server) Serve() error {
 // Shutdown refuses new connections and waits for requests under way until ctx ends; those
 // left then are cut off, unanswered.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.closed.Do(func() { close(s.closing) })
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("http-api: %w", err), s.http.Close())
@@ -188,46 +218,4 @@ func text(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(status)
 	io.WriteString(w, body)
-}
-
-// boundedListener accepts no more than max connections at a time; further ones wait in the
-// kernel's backlog.
-type boundedListener struct {
-	net.Listener
-	slots chan struct{}
-	once  sync.Once
-	done  chan struct{}
-}
-
-func newBoundedListener(ln net.Listener, max int) *boundedListener {
-	return &boundedListener{Listener: ln, slots: make(chan struct{}, max), done: make(chan struct{})}
-}
-
-func (l *boundedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &boundedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return l.Listener.Close()
-}
-
-type boundedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *boundedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }

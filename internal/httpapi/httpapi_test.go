@@ -32,6 +32,8 @@ type fakeAuth func(username, password string) (*account.User, error)
 
 func (f fakeAuth) Check(_ context.Context, u, p string) (*account.User, error) { return f(u, p) }
 
+func (f fakeAuth) Known(u, p string) *account.User { return nil }
+
 var foo = &account.User{UID: "u1", GID: "g1", Username: "foo", Enabled: true, Credentials: account.DefaultCredentials()}
 
 func fooBar(u, p string) (*account.User, error) {

@@ -13,6 +13,7 @@ import (
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
+	"jasmind/internal/smstext"
 )
 
 // answerOf maps each Reason to the status and the generic text of the original; a Detail
@@ -75,7 +76,7 @@ func (s *Server) refusal(w http.ResponseWriter, r *http.Request, err error) (sta
 		if e.Detail != "" && !keepsText(reason) {
 			answer.text = e.Detail
 		}
-		if e.Override != nil {
+		if e.Override != nil && e.Override.HTTP != 0 {
 			answer.status = e.Override.HTTP
 		}
 	}
@@ -98,7 +99,7 @@ func (s *Server) refusal(w http.ResponseWriter, r *http.Request, err error) (sta
 	} else {
 		s.log.Warn("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
 	}
-	if answer.status == http.StatusServiceUnavailable {
+	if answer.status == http.StatusServiceUnavailable || answer.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
 	return answer.status, answer.text
@@ -119,7 +120,7 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)
 	defer cancel()
-	user, err := s.auth.Check(ctx, a.get("username"), a.get("password"))
+	user, err := s.check(ctx, r, a.get("username"), a.get("password"))
 	if err != nil {
 		return mt.Accepted{}, err
 	}
@@ -181,8 +182,12 @@ func message(a *arguments) (*mt.Message, error) {
 		m.PDU.Source.Addr = a.get("from")
 		m.Set |= mt.FieldSource
 	}
-	if a.has("coding") {
-		n, _ := strconv.Atoi(a.get("coding"))
+	switch coding := a.get("coding"); {
+	case coding == "auto":
+		m.Auto = true
+		m.Set |= mt.FieldCoding
+	case a.has("coding"):
+		n, _ := strconv.Atoi(coding)
 		m.PDU.DataCoding = pdu.DataCoding(n)
 		m.Set |= mt.FieldCoding
 	}
@@ -209,6 +214,12 @@ func message(a *arguments) (*mt.Message, error) {
 	if t := a.get("tags"); t != "" {
 		m.Tags = strings.Split(t, ",")
 	}
+	if doc := a.get(customTLVs); doc != "" {
+		var err error
+		if m.CustomTLVs, err = sms.ParseCustomTLVs([]byte(doc)); err != nil {
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: customTLVs, Detail: "Argument [" + customTLVs + "] has an invalid value: " + printable(err.Error()) + "."}
+		}
+	}
 	content, hexed := a.has("content"), a.has("hex-content")
 	switch {
 	case !content && !hexed:
@@ -220,12 +231,25 @@ func message(a *arguments) (*mt.Message, error) {
 		if err != nil {
 			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "hex-content", Detail: "Invalid hex-content data: '" + clip(a.get("hex-content")) + "'"}
 		}
+		if m.Auto {
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "coding", Detail: "Argument [coding] has an invalid value: [auto], hex-content has a coding of its own."}
+		}
 		m.PDU.ShortMessage = data
 	case m.Set&mt.FieldCoding != 0 && m.PDU.DataCoding != pdu.CodingDefault:
 		// With a coding of his own the sender gives the octets themselves.
 		m.PDU.ShortMessage = []byte(a.get("content"))
 	default:
 		m.Text, m.IsText = a.get("content"), true
+	}
+	if wish := a.get("language"); wish != "" {
+		var err error
+		if m.National, err = smstext.ParseNational(wish); err != nil {
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "language", Detail: "Argument [language] has an invalid value: " + printable(err.Error()) + "."}
+		}
+		if !m.IsText {
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "language", Detail: "Argument [language] needs content with coding 0 or auto."}
+		}
+		m.Set |= mt.FieldLanguage
 	}
 	// A DLR needs a URL to go to: without one dlr=yes counts as no.
 	if a.get("dlr") == "yes" && a.get("dlr-url") != "" {

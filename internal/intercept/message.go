@@ -1,9 +1,6 @@
 package intercept
 
 import (
-	"encoding/binary"
-	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -70,74 +67,8 @@ type Quotas struct {
 	MaxBindings     *int
 }
 
-// CustomTLV is an optional parameter of a vendor, not encoded yet: its type may still have to
-// be found in the connector's rules.
-type CustomTLV struct {
-	Tag    pdu.Tag
-	Length int    // as the sender declared it, -1 when he did not
-	Type   string // Int1, Int2, Int4, Int8, OctetString, COctetString, or "" when it is not known yet
-	// Value is []byte, string, int64, or uint64 for what int64 does not hold.
-	Value any
-}
-
-// Encode gives the TLV of the wire. An empty Type stands for OctetString. Numbers in a
-// string are taken for the Int types, and numbers are written in decimal for the strings.
-// Errors name tag, type and value.
-func (t CustomTLV) Encode() (pdu.TLV, error) {
-	out := pdu.TLV{Tag: t.Tag}
-	fault := func(why string) (pdu.TLV, error) {
-		return pdu.TLV{}, fmt.Errorf("custom TLV %s of type %s: invalid value %q, %s", t.Tag, t.Type, fmt.Sprint(t.Value), why)
-	}
-	switch t.Type {
-	case "", "OctetString", "COctetString":
-		switch v := t.Value.(type) {
-		case []byte:
-			out.Value = slices.Clone(v)
-		case string:
-			out.Value = []byte(v)
-		case int64, uint64:
-			out.Value = fmt.Append(nil, v)
-		default:
-			return fault("must be octets, a text or a number")
-		}
-		if t.Type == "COctetString" && (len(out.Value) == 0 || out.Value[len(out.Value)-1] != 0) {
-			out.Value = append(out.Value, 0)
-		}
-	case "Int1", "Int2", "Int4", "Int8":
-		size := int(t.Type[3] - '0')
-		if b, ok := t.Value.([]byte); ok && len(b) == size {
-			out.Value = slices.Clone(b) // as it was received
-			break
-		}
-		n, ok := t.number()
-		if !ok || size < 8 && n>>(8*size) != 0 {
-			return fault("must be a number of " + strconv.Itoa(size) + " octets")
-		}
-		out.Value = binary.BigEndian.AppendUint64(nil, n)[8-size:]
-	default:
-		return fault("must be of type Int1, Int2, Int4, Int8, OctetString or COctetString")
-	}
-	if len(out.Value) > math.MaxUint16 {
-		return pdu.TLV{}, fmt.Errorf("custom TLV %s: %d octets are more than %d", t.Tag, len(out.Value), math.MaxUint16)
-	}
-	return out, nil
-}
-
-func (t CustomTLV) number() (uint64, bool) {
-	text := ""
-	switch v := t.Value.(type) {
-	case int64:
-		return uint64(v), v >= 0
-	case uint64:
-		return v, true
-	case string:
-		text = v
-	case []byte:
-		text = string(v)
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	return n, err == nil
-}
+// CustomTLV is an optional parameter of a vendor, not encoded yet.
+type CustomTLV = sms.CustomTLV
 
 // clone makes a copy that a script may be run on: nothing in it is shared with m, and TLVs
 // without a name are in CustomTLVs.
@@ -150,7 +81,7 @@ func (m *Message) clone() Message {
 		if _, known := tlvKinds[t.Tag]; known {
 			c.PDU.TLVs = append(c.PDU.TLVs, t)
 		} else {
-			c.CustomTLVs = append(c.CustomTLVs, CustomTLV{Tag: t.Tag, Length: len(t.Value), Type: "OctetString", Value: t.Value})
+			c.CustomTLVs = append(c.CustomTLVs, CustomTLV{Tag: t.Tag, Length: len(t.Value), Type: sms.TLVOctets, Value: t.Value})
 		}
 	}
 	return c

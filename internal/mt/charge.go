@@ -63,6 +63,7 @@ type Quote struct {
 // that is meant for the message is run, since the route may depend on what it does; a message
 // that it answers costs nothing.
 func (s *Service) Quote(ctx context.Context, m *Message) (Quote, error) {
+	m.how = &s.how
 	plan := s.plans.PlanMT()
 	if a, err := s.intercept(ctx, plan, m); err != nil {
 		return Quote{}, err

@@ -31,6 +31,7 @@ type Config struct {
 	Overflow   smstext.Overflow // long_content_overflow: truncate (default) or reject (new)
 	WideRef    bool             // long_content_ref_bits = 16: 16-bit reference numbers (new)
 	LastReport bool             // dlr_parts = last: ask a receipt for the last part only
+	Codings    []pdu.DataCoding // auto_codings: those that coding=auto chooses from, default 0 and 8 (new)
 	FreeHTTP   bool             // billing_feature = False in [http-api]
 	FreeSMPP   bool             // billing_feature = False in [smpp-server]
 }
@@ -45,6 +46,7 @@ const (
 	FieldCoding
 	FieldPriority
 	FieldValidity
+	FieldLanguage
 )
 
 // Message is what a door hands in, authenticated and validated.
@@ -63,10 +65,18 @@ type Message struct {
 	// or else in the connector's. Characters that the alphabet lacks become question marks.
 	Text   string
 	IsText bool
+	// Auto has text encoded in the coding that carries all of it in the fewest parts,
+	// whatever the coding of PDU is. The sender set it with FieldCoding.
+	Auto bool
+	// National are the tables that text in the GSM alphabet may use; with FieldLanguage.
+	National smstext.National
 
 	Set      Field
 	Validity time.Duration // with FieldValidity
 	Tags     []string
+	// CustomTLVs are vendors' optional parameters that are still to be encoded, behind those
+	// of PDU: their types may be those of the connector's rules.
+	CustomTLVs []sms.CustomTLV
 
 	// Report says what the sender wants to hear of; with OriginHTTP at URL by Method.
 	Report Report
@@ -76,6 +86,7 @@ type Message struct {
 
 	changed, locked intercept.Params // by the script
 	encoded         encoded          // Text
+	how             *encoding        // set by the Service
 }
 
 // Report is a request for delivery receipts.
@@ -131,6 +142,7 @@ type Service struct {
 	limits  limits
 	rates   throughput
 	refs    *smstext.References
+	how     encoding
 	log     *slog.Logger
 }
 
@@ -139,7 +151,11 @@ func New(cfg Config, p plans, j journal.Journal, b backlog, log *slog.Logger) *S
 	if cfg.MaxParts <= 0 {
 		cfg.MaxParts = 5
 	}
-	return &Service{cfg: cfg, plans: p, journal: j, limits: limits{backlog: b, every: sampleEvery}, refs: smstext.NewReferences(), log: log}
+	if len(cfg.Codings) == 0 {
+		cfg.Codings = defaultEncoding.codings
+	}
+	how := encoding{codings: cfg.Codings, split: smstext.Options{Method: cfg.Split, Wide: cfg.WideRef, MaxParts: cfg.MaxParts, Overflow: cfg.Overflow}}
+	return &Service{cfg: cfg, how: how, plans: p, journal: j, limits: limits{backlog: b, every: sampleEvery}, refs: smstext.NewReferences(), log: log}
 }
 
 // Submit makes a message ours, and writes what scripts change and the defaults that it applies
@@ -148,6 +164,7 @@ func New(cfg Config, p plans, j journal.Journal, b backlog, log *slog.Logger) *S
 // or a script has answered the message: then nothing was routed, charged or kept, and there is
 // no connector.
 func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
+	m.how = &s.how
 	plan := s.plans.PlanMT()
 	if a, err := s.intercept(ctx, plan, m); err != nil {
 		return Accepted{}, err
@@ -178,6 +195,9 @@ type Result struct {
 // one connector become durable together, at the price of one.
 func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 	results := make([]Result, len(ms))
+	for _, m := range ms {
+		m.how = &s.how
+	}
 	var (
 		e     = new(journal.Entry)
 		batch []*prepared
@@ -279,7 +299,7 @@ func (s *Service) prepare(ctx context.Context, plan Plan, m *Message) (*prepared
 		env.ID = sms.MessageID(uuid.NewString())
 	}
 	applyDefaults(m, cfg, env, now)
-	if env.Parts, err = s.parts(m, env); err != nil {
+	if env.Parts, err = s.parts(m, cfg, env); err != nil {
 		return nil, err
 	}
 	if len(env.Parts) > 1 && m.Origin == sms.OriginHTTP && m.User != nil {

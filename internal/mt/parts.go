@@ -34,7 +34,10 @@ func applyDefaults(m *Message, cfg *smppc.Config, env *sms.Envelope, now time.Ti
 		p.Source.Addr = cfg.SourceAddr
 	}
 	if m.Set&FieldCoding == 0 && m.Origin == sms.OriginHTTP {
-		p.DataCoding = cfg.Coding
+		p.DataCoding, m.Auto = cfg.Coding, cfg.AutoCoding
+	}
+	if m.Set&FieldLanguage == 0 {
+		m.National = cfg.Language
 	}
 	if m.Set&FieldPriority == 0 {
 		p.PriorityFlag = cfg.Priority
@@ -57,15 +60,17 @@ func (m *Message) fill(p intercept.Param, to *uint8, value uint8) {
 
 // parts encodes the content and cuts it, and asks for receipts where the sender wants the
 // final state: of every part, so that the DLR of a long message tells of all of them.
-func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
+func (s *Service) parts(m *Message, cfg *smppc.Config, env *sms.Envelope) ([]pdu.SubmitSM, error) {
 	p := m.PDU
+	var err error
+	if p.TLVs, err = customTLVs(m, cfg); err != nil {
+		return nil, err
+	}
 	if m.Origin != sms.OriginHTTP {
 		// What an ESME submits passes through untouched.
 		return []pdu.SubmitSM{{Message: p}}, nil
 	}
-	if err := m.encode(&p); err != nil {
-		return nil, err
-	}
+	tables := m.encode(&p)
 	ask := !m.changed.Has(intercept.ParamRegisteredDelivery) && env.Report&sms.ReportFinal != 0
 	if p.ESMClass&pdu.ESMUDHI != 0 { // a script made a header of its own
 		if ask {
@@ -73,7 +78,8 @@ func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
 		}
 		return []pdu.SubmitSM{{Message: p}}, nil
 	}
-	opts := s.split()
+	opts := s.how.split
+	opts.Tables = tables
 	if opts.Count(p.ShortMessage, p.DataCoding) > 1 {
 		opts.Reference = s.refs.Next(p.Dest.Addr)
 	}
@@ -106,25 +112,22 @@ func (s *Service) parts(m *Message, env *sms.Envelope) ([]pdu.SubmitSM, error) {
 	return out, nil
 }
 
-// encode gives p the user data of a message: of text, in p's coding. What was encoded is kept.
-func (m *Message) encode(p *pdu.Message) error {
-	if !m.IsText {
-		return nil
+// customTLVs gives the optional parameters that every part of a message has: those of vendors as
+// the connector's rules want them, each in its own type, else in that of its rule.
+func customTLVs(m *Message, cfg *smppc.Config) (pdu.TLVs, error) {
+	if len(m.CustomTLVs) == 0 && len(cfg.CustomTLVs) == 0 {
+		return m.PDU.TLVs, nil
 	}
-	if m.encoded.ok && m.encoded.coding == p.DataCoding {
-		p.ShortMessage = m.encoded.octets
-		return nil
+	tlvs, err := cfg.CustomTLVs.Encode(m.PDU.TLVs, m.CustomTLVs)
+	if err == nil {
+		return tlvs, nil
 	}
-	data, err := smstext.Encode(m.Text, p.DataCoding, smstext.Replace)
-	if err != nil {
-		return &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: fmt.Sprintf("content cannot be encoded with coding %d: %v", p.DataCoding, err)}
+	refusal := &sms.Error{Reason: sms.ReasonInvalid, Field: "custom_tlvs", Detail: err.Error(), Err: fmt.Errorf("connector %s: %w", cfg.CID, err)}
+	var te *smppc.TLVError
+	if errors.As(err, &te) {
+		refusal.Override = &sms.StatusPair{SMPP: te.Status}
 	}
-	p.ShortMessage, m.encoded = data, encoded{data, p.DataCoding, true}
-	return nil
-}
-
-func (s *Service) split() smstext.Options {
-	return smstext.Options{Method: s.cfg.Split, Wide: s.cfg.WideRef, MaxParts: s.cfg.MaxParts, Overflow: s.cfg.Overflow}
+	return nil, refusal
 }
 
 func (s *Service) tooMany(parts int) error {
@@ -134,14 +137,14 @@ func (s *Service) tooMany(parts int) error {
 // Count tells into how many parts Submit would cut a message that came over HTTP, as it is
 // now. Errors are those of Submit.
 func (s *Service) Count(m *Message) (int, error) {
+	m.how = &s.how
 	p := m.PDU
-	if err := m.encode(&p); err != nil {
-		return 0, err
-	}
+	tables := m.encode(&p)
 	if p.ESMClass&pdu.ESMUDHI != 0 {
 		return 1, nil
 	}
-	opts := s.split()
+	opts := s.how.split
+	opts.Tables = tables
 	n := max(1, opts.Count(p.ShortMessage, p.DataCoding))
 	if n > s.cfg.MaxParts {
 		if s.cfg.Overflow == smstext.Reject {

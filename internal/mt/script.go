@@ -24,13 +24,6 @@ type Script func(ctx context.Context, m *intercept.Message) (*intercept.Verdict,
 // batchScripts is how many messages of one batch scripts run on at a time.
 const batchScripts = 16
 
-// encoded is content that was encoded once.
-type encoded struct {
-	octets []byte
-	coding pdu.DataCoding
-	ok     bool
-}
-
 // shown are the parameters that a script sees of a message that came over HTTP: those of a
 // connector without settings (Jasmin).
 var shown = smppc.Default("http")
@@ -39,9 +32,7 @@ var shown = smppc.Default("http")
 // must not be changed. Content that is longer than intercept.MaxContent is cut in it.
 func (m *Message) View() (*intercept.Message, error) {
 	p := m.PDU
-	if err := m.encode(&p); err != nil {
-		return nil, err
-	}
+	m.encode(&p)
 	if len(p.ShortMessage) > intercept.MaxContent {
 		p.ShortMessage = p.ShortMessage[:intercept.MaxContent]
 	}
@@ -69,7 +60,7 @@ func (m *Message) View() (*intercept.Message, error) {
 			p.ValidityPeriod = pdu.FormatRelative(m.Validity)
 		}
 	}
-	out := &intercept.Message{Direction: intercept.MT, PDU: p, Tags: m.Tags, Time: time.Now(), User: intercept.User{UID: m.UID, GID: m.GID}}
+	out := &intercept.Message{Direction: intercept.MT, PDU: p, CustomTLVs: m.CustomTLVs, Tags: m.Tags, Time: time.Now(), User: intercept.User{UID: m.UID, GID: m.GID}}
 	if u := m.User; u != nil {
 		q := &u.MT.Quota
 		out.User.Username, out.User.DefaultSource = u.Username, u.MT.DefaultSource
@@ -210,14 +201,11 @@ func (m *Message) apply(v *intercept.Verdict) error {
 	}
 	p.TLVs = was.TLVs
 	if v.Changed.Has(intercept.ParamTLVs) || v.Changed.Has(intercept.ParamCustomTLVs) {
-		p.TLVs = append(pdu.TLVs(nil), v.Message.PDU.TLVs...)
-		for _, c := range v.Message.CustomTLVs {
-			t, err := c.Encode()
-			if err != nil {
-				return &sms.Error{Reason: sms.ReasonInvalid, Field: "custom_tlvs", Detail: err.Error(), Err: err}
-			}
-			p.TLVs = append(p.TLVs, t)
-		}
+		// Those without a name came to the custom ones, which are encoded when their rules are known.
+		p.TLVs, m.CustomTLVs = v.Message.PDU.TLVs, v.Message.CustomTLVs
+	}
+	if touched.Has(intercept.ParamDataCoding) {
+		m.Auto = false
 	}
 	for _, f := range [...]struct {
 		param intercept.Param

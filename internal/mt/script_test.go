@@ -279,8 +279,8 @@ func TestContentIsEncodedOnce(t *testing.T) {
 	s, _ := f.scripted("true")
 	m := text("hi")
 	f.submit(t, s, m)
-	first := &m.encoded.octets[0]
-	if _, err := m.View(); err != nil || &m.encoded.octets[0] != first {
+	first := &m.encoded.choice.Octets[0]
+	if _, err := m.View(); err != nil || &m.encoded.choice.Octets[0] != first {
 		t.Errorf("encoded again, %v", err)
 	}
 }

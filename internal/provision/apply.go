@@ -140,7 +140,8 @@ func (doc *Document) declaresAlike(other *Document, k Key) bool {
 		a, b := doc.filters[k.ID], other.filters[k.ID]
 		return sameFilter(a, b)
 	case KindSMPPConnector:
-		return *doc.smppcs[sms.ConnectorID(k.ID)] == *other.smppcs[sms.ConnectorID(k.ID)]
+		a, b := doc.smppcs[sms.ConnectorID(k.ID)], other.smppcs[sms.ConnectorID(k.ID)]
+		return a.Started == b.Started && a.Equal(b.Config)
 	case KindHTTPConnector:
 		return *doc.httpcs[sms.ConnectorID(k.ID)] == *other.httpcs[sms.ConnectorID(k.ID)]
 	case KindMTRoute:

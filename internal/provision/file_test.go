@@ -94,11 +94,12 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 		SourceTON: 5, Validity: time.Hour, Priority: 1, Coding: pdu.CodingUCS2, ReplaceIfPresent: 1, SubmitThroughput: 0.5,
 		RequeueDelay: 30 * time.Second, DLRExpiry: 48 * time.Hour, DLRMsgID: "auto", Window: 100, Binds: 2, MaxQueue: 50000,
 		LogFile: "/tmp/smpp-01.log", LogRotate: "D", LogLevel: 10,
+		CustomTLVs: smppc.TLVRules{{Tag: 0x1400, Type: "Int4", MaxLength: 4, Required: true}, {Tag: 0x1401, Type: "COctetString"}},
 	}
-	if c.Config != want || c.Started {
+	if !c.Equal(want) || c.Started {
 		t.Errorf("connector:\ngot  %+v\nwant %+v", *c, want)
 	}
-	if c := doc.smppcs["second"]; c.Config != smppc.Default("second") || !c.Started {
+	if c := doc.smppcs["second"]; !c.Equal(smppc.Default("second")) || !c.Started {
 		t.Errorf("a connector of a cid alone: %+v", c)
 	}
 	for uid, enabled := range map[sms.UserID]bool{"u1": true, "u2": true, "u3": false, "u4": true} {

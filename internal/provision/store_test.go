@@ -72,7 +72,7 @@ func TestSnapshotGivesWhatWasConfigured(t *testing.T) {
 	if r := s.Table(routing.MO).Match(&routing.Message{}); r == nil || r.Connectors[0].ID != "http_1" {
 		t.Errorf("MO route: %+v", r)
 	}
-	if c := s.SMPPConnector("DEMO"); c == nil || c.Config != smppc.Default("DEMO") || c.Started {
+	if c := s.SMPPConnector("DEMO"); c == nil || !c.Equal(smppc.Default("DEMO")) || c.Started {
 		t.Errorf("SMPP connector: %+v", c)
 	}
 	if c := s.HTTPConnector("http_1"); c == nil || c.Method != "GET" || s.Filter("f1") == nil {

@@ -10,6 +10,7 @@ import (
 
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
+	"jasmind/internal/smstext"
 )
 
 // Key is one parameter of a connector under the name that the console gives it.
@@ -90,7 +91,12 @@ var Keys = []Key{
 	{Name: "dlr_expiry", parse: seconds(time.Second, func(c *Config) *time.Duration { return &c.DLRExpiry }),
 		format: func(c *Config) string { return formatSeconds(c.DLRExpiry) }},
 	{Name: "coding", parse: parseCoding,
-		format: func(c *Config) string { return itoa(uint8(c.Coding)) }},
+		format: func(c *Config) string {
+			if c.AutoCoding {
+				return autoCoding
+			}
+			return itoa(uint8(c.Coding))
+		}},
 	{Name: "submit_throughput", parse: parseThroughput,
 		format: func(c *Config) string { return strconv.FormatFloat(c.SubmitThroughput, 'f', -1, 64) }},
 	{Name: "elink_interval", parse: seconds(0, func(c *Config) *time.Duration { return &c.EnquireLink }),
@@ -178,6 +184,8 @@ var Keys = []Key{
 		format: func(c *Config) string { return formatYesNo(c.SSL) }},
 	{Name: "dlr_msgid", parse: parseDLRMsgID,
 		format: func(c *Config) string { return c.DLRMsgID }},
+	{Name: "custom_tlvs", parse: parseCustomTLVs,
+		format: func(c *Config) string { return c.CustomTLVs.String() }},
 	// Not of the original.
 	{Name: "window", parse: integer(1, 1000, func(c *Config) *int { return &c.Window }),
 		format: func(c *Config) string { return strconv.Itoa(c.Window) }},
@@ -185,6 +193,8 @@ var Keys = []Key{
 		format: func(c *Config) string { return strconv.Itoa(c.Binds) }},
 	{Name: "max_queue", parse: integer(0, 1_000_000_000, func(c *Config) *int { return &c.MaxQueue }),
 		format: func(c *Config) string { return strconv.Itoa(c.MaxQueue) }},
+	{Name: "language", parse: parseLanguage,
+		format: func(c *Config) string { return c.Language.String() }},
 }
 
 const none = "None"
@@ -239,8 +249,28 @@ func parseBind(value string, c *Config) string {
 // codings are the values of data_coding that the documentation lists (SMPP v3.4 §5.2.19).
 var codings = []uint8{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14}
 
+// autoCoding as the value of coding has each text encoded in the coding that suits it.
+const autoCoding = "auto"
+
 func parseCoding(value string, c *Config) string {
-	return oneOf(codings, value, (*uint8)(&c.Coding))
+	if value == autoCoding {
+		c.Coding, c.AutoCoding = pdu.CodingDefault, true
+		return ""
+	}
+	if want := oneOf(codings, value, (*uint8)(&c.Coding)); want != "" {
+		return want + ", or " + autoCoding
+	}
+	c.AutoCoding = false
+	return ""
+}
+
+func parseLanguage(value string, c *Config) string {
+	n, err := smstext.ParseNational(strings.TrimSpace(value))
+	if err != nil {
+		return "none, or a language with national tables, which :auto, :single, :locking or :both may follow: " + err.Error()
+	}
+	c.Language = n
+	return ""
 }
 
 func parseThroughput(value string, c *Config) string {

@@ -5,10 +5,13 @@ package smppc
 
 import (
 	"errors"
+	"reflect"
+	"slices"
 	"time"
 
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
+	"jasmind/internal/smstext"
 )
 
 // Config holds the parameters of one connector. The zero value is not usable; start
@@ -39,18 +42,21 @@ type Config struct {
 	ConFailDelay    time.Duration // con_fail_delay, default 10 s
 
 	// Defaults of messages, for fields that the sender left unset.
-	SourceAddr       string         // src_addr, "" = none
-	SourceTON        uint8          // src_ton, default 2
-	SourceNPI        uint8          // src_npi, default 1
-	DestTON          uint8          // dst_ton, default 1
-	DestNPI          uint8          // dst_npi, default 1
-	Validity         time.Duration  // validity in seconds, 0 = none
-	Priority         uint8          // priority, default 0
-	ProtocolID       uint8          // proto_id
-	ProtocolIDSet    bool           // whether proto_id is defined
-	Coding           pdu.DataCoding // coding, default 0
-	DefaultMsgID     uint8          // def_msg_id, default 0
-	ReplaceIfPresent uint8          // ripf, default 0
+	SourceAddr       string           // src_addr, "" = none
+	SourceTON        uint8            // src_ton, default 2
+	SourceNPI        uint8            // src_npi, default 1
+	DestTON          uint8            // dst_ton, default 1
+	DestNPI          uint8            // dst_npi, default 1
+	Validity         time.Duration    // validity in seconds, 0 = none
+	Priority         uint8            // priority, default 0
+	ProtocolID       uint8            // proto_id
+	ProtocolIDSet    bool             // whether proto_id is defined
+	Coding           pdu.DataCoding   // coding, default 0
+	AutoCoding       bool             // coding auto: the one that carries a text in the fewest parts (new)
+	Language         smstext.National // language: national tables that texts may use, default none (new)
+	DefaultMsgID     uint8            // def_msg_id, default 0
+	ReplaceIfPresent uint8            // ripf, default 0
+	CustomTLVs       TLVRules         // custom_tlvs: what vendors' optional parameters must be, default none
 
 	// Flow.
 	SubmitThroughput float64       // submit_throughput, messages per second, default 1, 0 = unlimited
@@ -126,6 +132,15 @@ func (c Config) Validate() error {
 		errs = append(errs, Keys[i].Parse(Keys[i].Format(c), &scratch))
 	}
 	return errors.Join(errs...)
+}
+
+// Equal tells whether two configurations are the same.
+func (c Config) Equal(d Config) bool {
+	if !slices.Equal(c.CustomTLVs, d.CustomTLVs) {
+		return false
+	}
+	c.CustomTLVs, d.CustomTLVs = nil, nil
+	return reflect.DeepEqual(c, d)
 }
 
 // Changed lists the parameters in which two configurations differ, in the order of Keys.

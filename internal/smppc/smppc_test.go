@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smstext"
 )
 
 // The sample of the documentation, smppccm -s Demo, with the table's default where the
@@ -52,9 +53,11 @@ logrotate midnight
 logprivacy no
 ssl no
 dlr_msgid 0
+custom_tlvs none
 window 10
 binds 1
 max_queue 0
+language none
 `
 
 func shown(c Config) string {
@@ -110,6 +113,12 @@ func TestSetChangesExactlyItsField(t *testing.T) {
 		{"priority", "3", "", func(c *Config) { c.Priority = 3 }},
 		{"proto_id", "0", "", func(c *Config) { c.ProtocolIDSet = true }},
 		{"proto_id", "64", "", func(c *Config) { c.ProtocolID, c.ProtocolIDSet = 64, true }},
+		{"coding", "auto", "", func(c *Config) { c.AutoCoding = true }},
+		{"language", "none", "", func(*Config) {}},
+		{"language", "Turkish", "turkish", func(c *Config) { c.Language.Language = smstext.Turkish }},
+		{"language", "pt:LOCKING", "portuguese:locking", func(c *Config) {
+			c.Language = smstext.National{Language: smstext.Portuguese, Shift: smstext.ShiftLocking}
+		}},
 		{"coding", "14", "", func(c *Config) { c.Coding = pdu.CodingKSC5601 }},
 		{"def_msg_id", "254", "", func(c *Config) { c.DefaultMsgID = 254 }},
 		{"ripf", "1", "", func(c *Config) { c.ReplaceIfPresent = 1 }},
@@ -127,6 +136,12 @@ func TestSetChangesExactlyItsField(t *testing.T) {
 		{"logrotate", "W6", "", func(c *Config) { c.LogRotate = "W6" }},
 		{"loglevel", "10", "", func(c *Config) { c.LogLevel = 10 }},
 		{"logprivacy", "yes", "", func(c *Config) { c.LogPrivacy = true }},
+		{"custom_tlvs", "none", "", func(*Config) {}},
+		{"custom_tlvs", "5120,Int4,4", "0x1400,Int4,4,optional", func(c *Config) { c.CustomTLVs = TLVRules{{0x1400, "Int4", 4, false}} }},
+		{"custom_tlvs", " 0x3fff , COctetString , - , Required ;0x1401,OctetString,,;", "0x3FFF,COctetString,-,required;0x1401,OctetString,-,optional",
+			func(c *Config) {
+				c.CustomTLVs = TLVRules{{0x3FFF, "COctetString", 0, true}, {0x1401, "OctetString", 0, false}}
+			}},
 	} {
 		t.Run(tt.key+" "+tt.value, func(t *testing.T) {
 			got, want := Default("Demo"), Default("Demo")
@@ -134,7 +149,7 @@ func TestSetChangesExactlyItsField(t *testing.T) {
 			if err := Set(&got, tt.key, tt.value); err != nil {
 				t.Fatal(err)
 			}
-			if got != want {
+			if !got.Equal(want) {
 				t.Errorf("got %+v\nwant %+v", got, want)
 			}
 			if tt.format == "" {
@@ -177,9 +192,9 @@ func TestSetRefusesAndLeavesTheConfigurationAlone(t *testing.T) {
 		"addr_range": {strings.Repeat("1", 41)}, "bind_to": {"0", "-1", "abc", "", "1e3", "inf", "NaN", "0.0001", ".5", "5.", "9999999999999"},
 		"res_to": {"0"}, "pdu_red_to": {"0"}, "con_loss_retry": {"maybe"}, "con_loss_delay": {"-1"}, "con_fail_retry": {""}, "con_fail_delay": {"none"},
 		"src_addr": {strings.Repeat("1", 21)}, "src_ton": {"x"}, "src_npi": {"11"}, "dst_ton": {"07x"}, "dst_npi": {"256"},
-		"validity": {"0", "-5"}, "priority": {"4", "-1"}, "proto_id": {"256", "x"}, "coding": {"11", "12", "15", "0x08"},
+		"validity": {"0", "-5"}, "priority": {"4", "-1"}, "proto_id": {"256", "x"}, "coding": {"11", "12", "15", "0x08", "Auto"}, "language": {"", "klingon", "tr:", "tr:all", "es:both", "none:single", ":single"},
 		"def_msg_id": {"255"}, "ripf": {"2", "yes"}, "submit_throughput": {"-1", "inf", "abc", "1e2", "1000001"},
-		"requeue_delay": {"x"}, "dlr_expiry": {"0"}, "dlr_msgid": {"3", "Auto", ""}, "window": {"0", "1001"}, "binds": {"0", "101"},
+		"custom_tlvs": {"", "0x1400,Int3,4", "0x1400,Int4,4;0x1400,Int4,4"}, "requeue_delay": {"x"}, "dlr_expiry": {"0"}, "dlr_msgid": {"3", "Auto", ""}, "window": {"0", "1001"}, "binds": {"0", "101"},
 		"max_queue": {"-1"}, "logfile": {""}, "logrotate": {"W7", "Midnight"}, "loglevel": {"15", "INFO"}, "logprivacy": {"True"},
 		"trx_to": {"-0"}, "elink_interval": {"1,5"},
 	}
@@ -204,7 +219,7 @@ func TestSetRefusesAndLeavesTheConfigurationAlone(t *testing.T) {
 			} else if ve.Key != key || ve.Value != v || !strings.Contains(err.Error(), fmt.Sprintf("%s: invalid value %q", key, v)) {
 				t.Errorf("%s %q: the error does not name both: %v", key, v, err)
 			}
-			if c != Default("Demo") {
+			if !c.Equal(Default("Demo")) {
 				t.Errorf("%s %q: changed the configuration: %+v", key, v, c)
 			}
 		}
@@ -223,7 +238,7 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		t.Fatal("accepted")
 	}
 	want := []string{
-		`coding: invalid value "99", must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14`,
+		`coding: invalid value "99", must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, or auto`,
 		`port: invalid value "0", must be a whole number from 1 to 65535`,
 		`res_to: invalid value "0.000001", must be seconds, with up to 3 decimals, at least 0.001`,
 		`cid: invalid value "x", must be 3 to 25 characters of A-Z, a-z, 0-9, _ and -`,
@@ -278,7 +293,7 @@ func FuzzSet(f *testing.F) {
 		k := &Keys[int(index)%len(Keys)]
 		c := Default("Demo")
 		if err := Set(&c, k.Name, value); err != nil {
-			if c != Default("Demo") {
+			if !c.Equal(Default("Demo")) {
 				t.Fatalf("%s %q: changed although %v", k.Name, value, err)
 			}
 			return
@@ -287,7 +302,7 @@ func FuzzSet(f *testing.F) {
 		if err := Set(&d, k.Name, k.Format(c)); err != nil {
 			t.Fatalf("%s %q is printed as %q, which is refused: %v", k.Name, value, k.Format(c), err)
 		}
-		if c != d {
+		if !c.Equal(d) {
 			t.Fatalf("%s %q: got %+v after a round trip, want %+v", k.Name, value, d, c)
 		}
 		if err := c.Validate(); err != nil {

@@ -59,7 +59,7 @@ type Error struct {
 	Reason   Reason
 	Field    string      // the parameter at fault, if one is
 	Detail   string      // text for the sender
-	Override *StatusPair // a script's own answer, wins over the table
+	Override *StatusPair // what to answer instead of the table; a script's own answer, or a closer one. 0 leaves it to the table
 	Err      error
 }
 
