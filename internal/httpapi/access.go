@@ -87,7 +87,7 @@ func masked(path, query string) string {
 		name, _, found := strings.Cut(pair, "=")
 		if found && strings.EqualFold(unescape(name), "password") {
 			b.WriteString(name)
-			b.WriteString("=**********")
+			b.WriteString("=" + masking)
 			continue
 		}
 		b.WriteString(pair)

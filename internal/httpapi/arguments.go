@@ -79,6 +79,9 @@ func (s *Server) arguments(w http.ResponseWriter, r *http.Request) (*arguments, 
 	case err == nil && kind == "multipart/form-data":
 		return nil, &sms.Error{Reason: sms.ReasonInvalid, Detail: "Content-Type multipart/form-data is not supported, use application/x-www-form-urlencoded or application/json."}
 	}
+	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) { // which is not to be quoted as the name of an argument
+		return nil, &sms.Error{Reason: sms.ReasonInvalid, Detail: "Request body is JSON, its Content-Type must be application/json."}
+	}
 	return a, a.parse(string(body))
 }
 

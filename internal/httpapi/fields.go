@@ -37,6 +37,9 @@ var sendFields = fields{
 	{"language", false, nil},
 }
 
+// masking stands for passwords in logs and answers.
+const masking = "**********"
+
 const customTLVs = "custom_tlvs"
 
 // dlrDefaults fills in what the sender left out (Jasmin: any of dlr-url and dlr-level
@@ -98,9 +101,6 @@ func (fs fields) check(a *arguments) error {
 		value, ok := a.values[f.name]
 		switch {
 		case ok && f.pattern != nil && !f.pattern.MatchString(value):
-			if f.name == "password" {
-				value = "**********"
-			}
 			return invalid(f.name, value)
 		case !ok && f.mandatory:
 			return &sms.Error{Reason: sms.ReasonInvalid, Field: f.name, Detail: "Mandatory argument [" + f.name + "] is not found."}
@@ -110,5 +110,8 @@ func (fs fields) check(a *arguments) error {
 }
 
 func invalid(name, value string) error {
+	if name == "password" {
+		value = masking
+	}
 	return &sms.Error{Reason: sms.ReasonInvalid, Field: name, Detail: "Argument [" + clip(printable(name)) + "] has an invalid value: [" + clip(printable(value)) + "]."}
 }

@@ -12,7 +12,7 @@ type Shift uint8
 
 // The shifts.
 const (
-	ShiftAuto    Shift = iota // whichever makes the text shortest, none included
+	ShiftAuto    Shift = iota // whichever carry the text in the fewest messages, none included
 	ShiftSingle               // the single shift table
 	ShiftLocking              // the locking shift table
 	ShiftBoth                 // both
@@ -112,7 +112,8 @@ type Choice struct {
 }
 
 // EncodeNational encodes a text with a coding, and for the GSM alphabet with those of the wanted
-// national tables that lose the fewest characters and, of these, need the fewest messages. What
+// national tables that lose the fewest characters, of these the ones that need the fewest messages,
+// of these the simplest: none, single shift, locking shift, both. What
 // no table has becomes a question mark. Other alphabets have no national tables.
 func EncodeNational(text string, coding pdu.DataCoding, n National, o Options) Choice {
 	candidates := []Tables{{}}
@@ -122,7 +123,7 @@ func EncodeNational(text string, coding pdu.DataCoding, n National, o Options) C
 	var best Choice
 	for i, t := range candidates {
 		e := encodeCounting(text, coding, t)
-		if i == 0 || e.Lost < best.Lost || e.Lost == best.Lost && e.cost(o) < best.cost(o) {
+		if i == 0 || e.Lost < best.Lost || e.Lost == best.Lost && e.count(o) < best.count(o) {
 			best = e
 		}
 	}
@@ -147,11 +148,6 @@ func Choose(text string, codings []pdu.DataCoding, n National, o Options) Choice
 func (e Choice) count(o Options) int {
 	o.Tables, o.MaxParts, o.Overflow = e.Tables, 0, Reject
 	return o.Count(e.Octets, e.Coding)
-}
-
-// cost orders the tables of one coding: by messages, then by octets with the header.
-func (e Choice) cost(o Options) int {
-	return e.count(o)<<20 + len(e.Octets) + e.Tables.octets()
 }
 
 // encodeCounting is EncodeTables with Replace that counts what is replaced.

@@ -1,0 +1,247 @@
+package httpapi
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// serve starts a door on a free port of the loopback interface, and stops it with the test.
+func (d *door) serve(t *testing.T) string {
+	t.Helper()
+	if err := d.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- d.Serve() }()
+	t.Cleanup(func() {
+		if err := errors.Join(d.http.Close(), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	return d.Addr().String()
+}
+
+const patience = 30 * time.Second
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() }) //nolint:errcheck // it may be closed
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestOnlyWhoIsAllowedIsAnswered(t *testing.T) {
+	d := newDoor(Config{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")}})
+	for addr, want := range map[string]int{
+		"192.0.2.7:5": 200, "[2001:db8::1]:5": 200, "[::ffff:192.0.2.9]:5": 200, "192.0.3.1:5": 403, "[2001:db8::2]:5": 403, "@": 403,
+	} {
+		for _, path := range []string{"/send" + right, "/ping"} {
+			r := httptest.NewRequest("GET", path, nil)
+			r.RemoteAddr = addr
+			status, body := d.do(r)
+			if status != want || want == 403 && !strings.HasPrefix(body, `Error "Address `) {
+				t.Errorf("%s %s: %d %s", addr, path, status, body)
+			}
+		}
+	}
+	if status, body := d.from("192.0.3.1:5", right); body != `Error "Address 192.0.3.1 is not allowed."` {
+		t.Error(status, body)
+	}
+	if !strings.Contains(d.access.String(), `192.0.3.1 - - `) || len(d.submit.got) != 3 {
+		t.Errorf("%d were sent; access log\n%s", len(d.submit.got), d.access.String())
+	}
+}
+
+func TestSlowClientsAreLetGo(t *testing.T) {
+	for _, tt := range []struct{ name, sent, want string }{
+		{"one that never ends its header", "GET /ping HTTP/1.1\r\nHost: x\r\n", ""},
+		{"one that says nothing", "", ""},
+		{"one that never ends its body", "POST /send HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nto=1", "HTTP/1.1 400 "},
+		{"one that asks nothing more", "GET /ping HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 "},
+		{"one with a long header", "GET /ping HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 16<<10) + "\r\n\r\n", "HTTP/1.1 431 "},
+		{"one with a long address", "GET /ping?" + strings.Repeat("x", 16<<10) + " HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 431 "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDoor(Config{Bind: "127.0.0.1", HeaderTimeout: 50 * time.Millisecond, ReadTimeout: 50 * time.Millisecond, IdleTimeout: 50 * time.Millisecond, MaxHeader: 4096})
+			c := dial(t, d.serve(t))
+			if _, err := io.WriteString(c, tt.sent); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(c) // until the door closes it, without a word of ours
+			var ne net.Error
+			if errors.As(err, &ne) && ne.Timeout() || !strings.HasPrefix(string(got), tt.want) {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
+	d := newDoor(Config{Bind: "127.0.0.1", MaxConns: 10, MaxPerAddress: 2})
+	addr := d.serve(t)
+	ask := func(c net.Conn) error {
+		fmt.Fprintf(c, "GET /ping HTTP/1.1\r\nHost: x\r\n\r\n") //nolint:errcheck // the answer tells
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	}
+	first, second := dial(t, addr), dial(t, addr)
+	if err := errors.Join(ask(first), ask(second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(dial(t, addr)); err == nil {
+		t.Error("a third one was answered")
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); ask(dial(t, addr)) != nil; {
+		if time.Now().After(deadline) {
+			t.Fatal("its place is not given to the next")
+		}
+	}
+}
+
+// authority issues certificates for tests.
+type authority struct {
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func (a *authority) issue(t *testing.T, name string) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: a.cert == nil, BasicConstraintsValid: true}
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = tmpl, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert == nil {
+		if a.cert, err = x509.ParseCertificate(der); err != nil {
+			t.Fatal(err)
+		}
+		a.key = key
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")
+	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+func TestTLS(t *testing.T) {
+	ca := &authority{dir: t.TempDir()}
+	caFile, _ := ca.issue(t, "ca")
+	cert, key := ca.issue(t, "server")
+	clientCert, clientKey := ca.issue(t, "client")
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	d := newDoor(Config{Bind: "127.0.0.1", SSL: true, TLS: TLS{Certificate: cert, Key: key, ClientCert: ClientCertRequire, ClientCA: caFile}})
+	addr := d.serve(t)
+	get := func(c *tls.Config) (string, *tls.ConnectionState, error) {
+		c.RootCAs = roots
+		tr := &http.Transport{TLSClientConfig: c, ForceAttemptHTTP2: true}
+		defer tr.CloseIdleConnections()
+		resp, err := (&http.Client{Transport: tr, Timeout: patience}).Get("https://" + addr + "/ping")
+		if err != nil {
+			return "", nil, err
+		}
+		defer resp.Body.Close() //nolint:errcheck // it is read
+		body, err := io.ReadAll(resp.Body)
+		return resp.Proto + " " + string(body), resp.TLS, err
+	}
+	pair, err := tls.LoadX509KeyPair(clientCert, clientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{pair}} }
+	got, state, err := get(mine())
+	if err != nil || got != "HTTP/2.0 Jasmin/PONG" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	serial := state.PeerCertificates[0].SerialNumber
+	if _, _, err := get(&tls.Config{}); err == nil {
+		t.Error("a client without a certificate was answered")
+	}
+	old := mine()
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	if _, _, err := get(old); err == nil {
+		t.Error("TLS 1.1 was spoken")
+	}
+
+	ca.issue(t, "server")
+	if err := d.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if _, state, err = get(mine()); err != nil || state.PeerCertificates[0].SerialNumber.Cmp(serial) == 0 {
+		t.Errorf("the new certificate is not in use: %v", err)
+	}
+	if err := os.WriteFile(key, []byte("no key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Reload(); err == nil || !strings.Contains(err.Error(), "ssl_key "+key) {
+		t.Errorf("a fault is not named: %v", err)
+	}
+	if _, _, err = get(mine()); err != nil {
+		t.Errorf("after a fault: %v", err)
+	}
+}
+
+func TestFaultsOfTLSAreNamed(t *testing.T) {
+	ca := &authority{dir: t.TempDir()}
+	cert, key := ca.issue(t, "server")
+	for want, c := range map[string]TLS{
+		"ssl needs ssl_certificate and ssl_key":   {Certificate: cert},
+		"ssl_certificate /nowhere, ssl_key /none": {Certificate: "/nowhere", Key: "/none"},
+		"ssl_client_ca: open":                     {Certificate: cert, Key: key, ClientCert: ClientCertRequire, ClientCA: "/nowhere"},
+		"holds no certificate":                    {Certificate: cert, Key: key, ClientCert: ClientCertOptional, ClientCA: key},
+		`ssl_client_cert "maybe" is none of`:      {Certificate: cert, Key: key, ClientCert: "maybe"},
+	} {
+		if err := newDoor(Config{Bind: "127.0.0.1", SSL: true, TLS: c}).Listen(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+}
