@@ -83,6 +83,8 @@ var smppServerKeys = []Key{
 		set: number(4096, 1<<30, func(c *Config) *int { return &c.SMPPServer.MaxWriteBuffer })},
 	{Section: "smpp-server", Name: "deliver_window", Default: "50", Doc: "deliver_sm and data_sm that may await their answer on one session.",
 		set: number(1, 10000, func(c *Config) *int { return &c.SMPPServer.Window })},
+	{Section: "smpp-server", Name: "message_state_expiry", Default: "172800", Doc: "Seconds after its acceptance, or after the end of its validity, that the state of an ESME's message is kept for query_sm, cancel_sm and replace_sm; 0: none is kept, and they are answered ESME_RINVMSGID.",
+		set: seconds(0, 90*day, func(c *Config) *time.Duration { return &c.MT.StateExpiry })},
 	{Section: "smpp-server", Name: "submit_timeout", Default: "15", Doc: "Seconds that a request waits for its message to become durable; then it is answered ESME_RSYSERR.",
 		set: seconds(0.1, 600, func(c *Config) *time.Duration { return &c.SMPPServer.SubmitWait })},
 }

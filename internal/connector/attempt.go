@@ -40,6 +40,7 @@ type attempt struct {
 	broken   error        // why a part could not be encoded
 	cut      error        // why a response did not come
 	expired  bool
+	canceled bool // its ESME no longer wants it sent
 	judged   bool
 }
 
@@ -131,6 +132,8 @@ func (c *Connector) judge(a *attempt, now time.Time) *verdict {
 		}
 	}
 	switch {
+	case a.canceled:
+		result(statusExpired, stateDeleted)
 	case a.broken != nil:
 		result(pdu.StatusSubmitFail, stateUndeliv)
 	case len(a.refusals) > 0:
@@ -169,6 +172,7 @@ func (c *Connector) judge(a *attempt, now time.Time) *verdict {
 const (
 	stateExpired = "EXPIRED"
 	stateUndeliv = "UNDELIV"
+	stateDeleted = "DELETED"
 	lostSession  = "SESSION_LOST"
 	noResponse   = "RESPONSE_TIMEOUT"
 	undecodable  = "UNDECODABLE"
@@ -228,6 +232,9 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 			r.Headers = queue.EnvelopeHeaders(&env)
 		}
 		e.Retry = append(e.Retry, r)
+		if a.env.Origin == sms.OriginSMPP {
+			e.Release = append(e.Release, a.env.ID)
+		}
 		return
 	}
 	if v.result != nil {
@@ -238,6 +245,9 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 	}
 	if !v.settled {
 		a.settleBill(c, e)
+		if a.env.Origin == sms.OriginSMPP {
+			e.Changes = append(e.Changes, a.change(v))
+		}
 		if !a.env.ExpiresAt.IsZero() {
 			e.Unexpire = append(e.Unexpire, sms.Expiry{At: a.env.ExpiresAt, MsgID: a.env.ID, CID: c.cid, Report: a.env.Report})
 		}

@@ -8,6 +8,7 @@ import (
 
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
@@ -103,6 +104,7 @@ func (s *ExpirySweeper) sweep(ctx context.Context) (more bool, err error) {
 			e.Publish = append(e.Publish, queue.Publication{Queue: queue.DLRSubmitSMResp, Message: r.Message()})
 		}
 		e.Unexpire = append(e.Unexpire, x)
+		e.Changes = append(e.Changes, sms.StateChange{MsgID: x.MsgID, State: pdu.StateExpired, Final: now})
 	}
 	if len(e.Unexpire) == 0 {
 		return false, nil

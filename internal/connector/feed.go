@@ -121,7 +121,7 @@ func (c *Connector) pump(ctx context.Context, sub *subscription) pumpEnd {
 	var held []*attempt
 	defer func() {
 		close(sub.ended)
-		sub.out.add(-len(held))
+		c.giveBack(ctx, held...)
 	}()
 	var grace <-chan time.Time
 	for {
@@ -192,6 +192,11 @@ func (c *Connector) prepare(ctx context.Context, sub *subscription, batch []*que
 	if !ok {
 		return nil
 	}
+	envs, faults := decodeAll(batch, settled)
+	overrides, ok := c.claim(ctx, envs)
+	if !ok {
+		return nil
+	}
 	now := time.Now()
 	out := make([]*attempt, 0, len(batch))
 	sub.out.add(len(batch))
@@ -201,9 +206,14 @@ func (c *Connector) prepare(ctx context.Context, sub *subscription, batch []*que
 			c.settler.post(event{a: &attempt{d: d, sub: sub}, kind: judgedAlready, verdict: &verdict{settled: true}})
 			continue
 		}
-		env, err := queue.DecodeEnvelope(d)
-		if err != nil {
-			c.buryUndecodable(sub, d, err)
+		if faults[i] != nil {
+			c.buryUndecodable(sub, d, faults[i])
+			continue
+		}
+		env := envs[i]
+		if o := overrides[env.ID]; o != nil && c.obey(env, o) {
+			a := &attempt{d: d, env: env, sub: sub, canceled: true}
+			c.settler.post(event{a: a, kind: judgedAlready, verdict: c.judge(a, now)})
 			continue
 		}
 		if !env.ExpiresAt.IsZero() && !env.ExpiresAt.After(now) {
@@ -211,7 +221,7 @@ func (c *Connector) prepare(ctx context.Context, sub *subscription, batch []*que
 			if len(env.Parts) > 1 && env.Bill.Early > 0 && (d.Redelivered || d.Attempts > 0) {
 				accepted, ok := c.submissions(ctx, env.ID) // they are not given back
 				if !ok {
-					sub.out.add(i - len(batch))
+					c.giveBackRest(ctx, sub, envs[i:])
 					return out
 				}
 				a.accepted = newAttempt(d, env, sub, accepted).accepted
@@ -222,7 +232,7 @@ func (c *Connector) prepare(ctx context.Context, sub *subscription, batch []*que
 		var accepted []sms.PartOutcome
 		if len(env.Parts) > 1 && (d.Redelivered || d.Attempts > 0) {
 			if accepted, ok = c.submissions(ctx, env.ID); !ok {
-				sub.out.add(i - len(batch))
+				c.giveBackRest(ctx, sub, envs[i:])
 				return out
 			}
 		}
@@ -237,6 +247,17 @@ func (c *Connector) prepare(ctx context.Context, sub *subscription, batch []*que
 		out = append(out, a)
 	}
 	return out
+}
+
+// decodeAll decodes what is not settled; in the same places, what is no message has a fault.
+func decodeAll(batch []*queue.Delivery, settled map[*queue.Delivery]bool) (envs []*sms.Envelope, faults []error) {
+	envs, faults = make([]*sms.Envelope, len(batch)), make([]error, len(batch))
+	for i, d := range batch {
+		if !settled[d] {
+			envs[i], faults[i] = queue.DecodeEnvelope(d)
+		}
+	}
+	return envs, faults
 }
 
 // settledBefore asks which of the redelivered messages were settled.
@@ -271,7 +292,7 @@ func (c *Connector) settledBefore(ctx context.Context, batch []*queue.Delivery) 
 // told as far as its headers say so.
 func (c *Connector) buryUndecodable(sub *subscription, d *queue.Delivery, err error) {
 	c.log.Error("undecodable message moved to the dead-letter queue", "queue", string(d.Queue), "msgid", d.ID, "err", err)
-	env := &sms.Envelope{ID: sms.MessageID(d.ID), CID: c.cid, Report: sms.ReportOf(int(d.Headers.Int(queue.HeaderReport)))}
+	env := &sms.Envelope{ID: sms.MessageID(d.ID), CID: c.cid, Origin: sms.Origin(d.Headers.Str(queue.HeaderSourceConnector)), Report: sms.ReportOf(int(d.Headers.Int(queue.HeaderReport)))}
 	if ms := d.Headers.Int(queue.HeaderExpiresAt); ms != 0 {
 		env.ExpiresAt = time.UnixMilli(ms)
 	}

@@ -46,6 +46,10 @@ type backend struct {
 	expiries  []sms.Expiry
 	unsettled map[*queue.Delivery]*consumer
 	asked     int // calls of Settled
+	overrides map[sms.MessageID]sms.Override
+	claimed   map[sms.MessageID]bool
+	claims    int // calls of Claim
+	changes   []sms.StateChange
 	handles   int
 
 	refuse    func(*journal.Entry) error // nil: never
@@ -141,6 +145,11 @@ func (b *backend) Commit(ctx context.Context, e *journal.Entry) error {
 	b.entries = append(b.entries, e)
 	b.published = append(b.published, e.Publish...)
 	b.forgotten = append(b.forgotten, e.Forget...)
+	b.changes = append(b.changes, e.Changes...)
+	for _, c := range e.Changes {
+		b.releaseLocked(c.MsgID)
+	}
+	b.releaseLocked(e.Release...)
 	for _, m := range e.Mappings {
 		b.mappings[m.SMPPMsgID] = m
 	}
@@ -232,6 +241,40 @@ func (b *backend) Mapping(context.Context, sms.ConnectorID, string) (sms.Mapping
 
 func (b *backend) RecordFinal(context.Context, sms.PartOutcome) ([]sms.PartOutcome, error) {
 	return nil, errors.New("not the connector's business")
+}
+
+func (b *backend) Records(context.Context, []sms.MessageID) ([]sms.Record, error) {
+	return nil, errors.New("not the connector's business")
+}
+
+func (b *backend) Claim(_ context.Context, ids []sms.MessageID) ([]sms.Override, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claims++
+	var out []sms.Override
+	for _, id := range ids {
+		if b.claimed == nil {
+			b.claimed = map[sms.MessageID]bool{}
+		}
+		b.claimed[id] = true
+		if o, ok := b.overrides[id]; ok {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
+
+func (b *backend) Unclaim(_ context.Context, ids []sms.MessageID) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.releaseLocked(ids...)
+	return nil
+}
+
+func (b *backend) releaseLocked(ids ...sms.MessageID) {
+	for _, id := range ids {
+		delete(b.claimed, id)
+	}
 }
 
 // results are the events of dlr.submit_sm_resp in order.

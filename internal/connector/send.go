@@ -56,7 +56,7 @@ func (b *bind) transmit(ctx context.Context, s *smpp.Session, a *attempt) {
 		}
 		if !c.brake.wait(ctx, stop) || !takeToken(ctx, stop, c.limiter) {
 			b.win.release(1)
-			b.unsent(a)
+			b.unsent(ctx, a)
 			return
 		}
 		now := time.Now()
@@ -78,7 +78,7 @@ func (b *bind) transmit(ctx context.Context, s *smpp.Session, a *attempt) {
 			}
 			a.launched-- // nothing was sent
 			b.win.release(1)
-			b.unsent(a)
+			b.unsent(ctx, a)
 			return
 		}
 		b.win.release(1)
@@ -89,7 +89,7 @@ func (b *bind) transmit(ctx context.Context, s *smpp.Session, a *attempt) {
 
 // unsent handles a message of which a part could not be sent. One of which nothing was sent
 // goes to another bind, or back to its queue when consumption ends.
-func (b *bind) unsent(a *attempt) {
+func (b *bind) unsent(ctx context.Context, a *attempt) {
 	if a.launched > 0 {
 		a.endEarly(b.c, false)
 		return
@@ -98,7 +98,7 @@ func (b *bind) unsent(a *attempt) {
 		select {
 		case b.c.jobs <- a:
 		case <-a.sub.ended:
-			a.sub.out.add(-1)
+			b.c.giveBack(ctx, a)
 		}
 	})
 }

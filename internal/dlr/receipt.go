@@ -3,10 +3,13 @@ package dlr
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
+	"jasmind/internal/journal"
 	"jasmind/internal/logging"
 	"jasmind/internal/queue"
+	"jasmind/internal/smpp/receipt"
 	"jasmind/internal/sms"
 )
 
@@ -79,6 +82,9 @@ func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) er
 			forget = nil
 		}
 	}
+	if m.Origin == sms.OriginSMPP && dlr != nil {
+		fx.add(func(e *journal.Entry) { e.Changes = append(e.Changes, stateOf(m.MsgID, dlr)) })
+	}
 	pub := l.publication(&req, dlr, false)
 	fx.finish(d, pub, forget, func() {
 		l.Metrics.Receipts.Add(1)
@@ -87,6 +93,19 @@ func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) er
 		}
 	})
 	return nil
+}
+
+// stateOf is what query_sm tells of a message from now on.
+func stateOf(id sms.MessageID, dlr *queue.HTTPDLR) sms.StateChange {
+	c := sms.StateChange{MsgID: id, Left: true}
+	c.State, _ = receipt.ParseState(dlr.Status)
+	if n, err := strconv.ParseUint(given(dlr.Err), 10, 8); err == nil {
+		c.Err = uint8(n)
+	}
+	if final(dlr.Status) {
+		c.Final = time.Now()
+	}
+	return c
 }
 
 // forwarded counts and logs a DLR that was queued.

@@ -8,6 +8,7 @@ import (
 
 	"jasmind/internal/account"
 	"jasmind/internal/metrics"
+	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	"jasmind/internal/queue/pebble"
@@ -23,7 +24,8 @@ func (a accounts) User(uid sms.UserID) *account.User { return a.Snapshot().User(
 
 func (g *Gateway) startSMPP(ctx context.Context) error {
 	srv := smppserver.New(g.cfg.SMPPServer, smppserver.Deps{
-		Auth: g.auth, Accounts: accounts{g.state}, Submit: g.submit, Receivers: g.esmes, Log: g.logs.smpp,
+		Auth: g.auth, Accounts: accounts{g.state}, Submit: g.submit,
+		States: mt.NewStates(g.backend.journal, g.backend.store), Receivers: g.esmes, Log: g.logs.smpp,
 	})
 	if err := srv.Listen(ctx); err != nil {
 		return err

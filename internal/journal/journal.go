@@ -3,14 +3,15 @@
 //
 // Accepting a message and settling an attempt are Entries. The embedded driver
 // (journal/embedded) commits an Entry as one atomic synced batch. The services driver
-// (journal/services) runs it in a fixed order, each step idempotent: first the Charges,
-// as reservations, then what the store holds (Receipts, Expiries, Mappings, Outcomes), then the confirmed publishes, then
-// Forget, Unexpire and the Settled keys, and the acknowledgements last. So a crash in
+// (journal/services) runs it in a fixed order, each step idempotent: first the Overrides and the Charges,
+// as reservations, then what the store holds (Receipts, Records, Expiries, Mappings, Outcomes), then the confirmed publishes, then
+// Changes, Release, Forget, Unexpire and the Settled keys, and the acknowledgements last. So a crash in
 // between repeats effects, never loses one; a repeat of Commit with the same Entry is harmless.
 package journal
 
 import (
 	"context"
+	"errors"
 
 	"jasmind/internal/billing"
 	"jasmind/internal/queue"
@@ -27,7 +28,14 @@ type Entry struct {
 	// charged again, once.
 	Confirm []billing.BillID
 
+	// Overrides change messages that are queued. When one comes too late (ErrTooLate, ErrConflict)
+	// the entry is refused and nothing of it happens.
+	Overrides []sms.Override
+
 	Receipts []sms.ReceiptRequest // remember who asked
+	Records  []sms.Record         // states of messages of ESMEs
+	Changes  []sms.StateChange    // what became of them; those that Left are in no connector's hand any more
+	Release  []sms.MessageID      // they are in no connector's hand any more, and queued: Overrides may come again
 	Expiries []sms.Expiry         // index ends of validity
 	Mappings []sms.Mapping        // from the SMSC's ids to ours
 	Outcomes []sms.PartOutcome    // what became of parts of long messages
@@ -37,6 +45,15 @@ type Entry struct {
 	Ack      []Ack                // leave their queue
 	Retry    []queue.Retry        // go back to their queue, after a delay
 }
+
+// Why an Override is refused.
+var (
+	// ErrTooLate: the message has no Record of the user (any more), has left its queue, or is in a
+	// connector's hand.
+	ErrTooLate = errors.New("too late to change the message")
+	// ErrConflict: it was made for another version of the Record than there is.
+	ErrConflict = errors.New("the message was changed meanwhile")
+)
 
 // Ack takes a delivery out of its queue.
 type Ack struct {
@@ -52,8 +69,8 @@ type Ack struct {
 type Journal interface {
 	// Commit makes the entry durable and returns nil, or returns an error and has
 	// acknowledged nothing. Concurrent calls share round trips and syncs. Errors wrap
-	// queue.ErrUnavailable (try again later) or queue.ErrNoQueue (a queue of Publish does
-	// not exist), or are *sms.Error (no credit). A stale delivery in Ack is no error: its message comes again and is
+	// queue.ErrUnavailable (try again later), queue.ErrNoQueue (a queue of Publish does
+	// not exist), ErrTooLate or ErrConflict, or are *sms.Error (no credit). A stale delivery in Ack is no error: its message comes again and is
 	// found settled.
 	Commit(ctx context.Context, e *Entry) error
 	// Settled tells for each delivery whether this very attempt was settled before. It is
@@ -77,4 +94,11 @@ type Store interface {
 	// Expired gives up to limit index entries whose time has come, oldest first; they stay
 	// until an Entry's Unexpire.
 	Expired(ctx context.Context, limit int) ([]sms.Expiry, error)
+	// Records gives the record of each message, in order; one that is not there (any more) has no MsgID.
+	Records(ctx context.Context, ids []sms.MessageID) ([]sms.Record, error)
+	// Claim takes messages in hand: from now on Overrides of them are refused, until a Change or
+	// Release. It gives the overrides that there are. Claiming twice is harmless.
+	Claim(ctx context.Context, ids []sms.MessageID) ([]sms.Override, error)
+	// Unclaim is Release for messages that go back to their queue unsent.
+	Unclaim(ctx context.Context, ids []sms.MessageID) error
 }

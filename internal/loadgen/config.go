@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,7 +47,8 @@ type Config struct {
 	Addr       string // smpp: host:port; --addr
 	Engine     string // smpp: Native (default), GoSMPP or Raw; --engine
 	Bind       string // smpp: tx (default) or trx; --bind
-	Binds      int    // smpp: sessions; default 1; --binds
+	Binds      int    // smpp: sessions, of each ESME; default 1; --binds
+	ESMEs      int    // smpp: system_ids that bind, Username followed by 1, 2, ...; 0: Username alone; --esmes
 	Window     int    // smpp: submit_sm in flight on each session; default 10; --window
 	SystemType string // smpp: system_type of the bind; --system-type
 	Receipts   bool   // smpp: ask for delivery receipts and count them; needs trx; --receipts
@@ -201,6 +203,19 @@ func (c Config) validateSMPP(f *faults) {
 	f.oneOf("engine", c.Engine, Native, GoSMPP, Raw)
 	f.oneOf("bind", c.Bind, "tx", "trx")
 	f.between("binds", c.Binds, 1, maxConnections)
+	f.between("esmes", c.ESMEs, 0, maxConnections)
+	if n := c.connections(); n > maxConnections {
+		f.add("--esmes %d, --binds %d: %d sessions are more than %d", c.ESMEs, c.Binds, n, maxConnections)
+	}
+	if c.ESMEs > 0 && c.Engine != Native {
+		f.add("--esmes %d: needs --engine native, not %s", c.ESMEs, c.Engine)
+	}
+	if c.ESMEs > 0 && c.From != "" {
+		f.add("--esmes %d, --from %q: the source address is the system_id then", c.ESMEs, c.From)
+	}
+	if name := c.systemID(c.ESMEs - 1); len(name) > 15 {
+		f.add("--username %q: %q is longer than 15 octets", c.Username, name)
+	}
 	f.between("window", c.Window, 1, maxWindow)
 	if c.Receipts && c.Bind != "trx" {
 		f.add("--receipts: needs --bind trx, not %s", c.Bind)
@@ -273,9 +288,17 @@ func (c Config) coding() pdu.DataCoding { return pdu.DataCoding(c.Coding) }
 // connections is how many connections are opened, whatever the protocol.
 func (c Config) connections() int {
 	if c.Protocol == SMPP {
-		return c.Binds
+		return c.Binds * max(c.ESMEs, 1)
 	}
 	return c.Connections
+}
+
+// systemID is the system_id of the i-th ESME.
+func (c Config) systemID(i int) string {
+	if c.ESMEs == 0 {
+		return c.Username
+	}
+	return c.Username + strconv.Itoa(i+1)
 }
 
 // depth is how much may be in flight on each.

@@ -94,6 +94,7 @@ type Reports struct {
 	Elapsed      float64 `json:"elapsed_s"`
 	PerS         float64 `json:"per_s"` // level-1 and final reports together
 	Untracked    int64   `json:"untracked"`
+	Misdirected  int64   `json:"misdirected"` // receipts that another ESME got than the one that had submitted
 }
 
 // Stage is about one kind of report.
@@ -129,11 +130,12 @@ type Demand struct {
 
 // Errors of Report.Check; each names figures.
 var (
-	ErrLost       = errors.New("accepted messages were lost")
-	ErrDuplicates = errors.New("too many messages came twice")
-	ErrNotAll     = errors.New("not every message was accepted and reported on")
-	ErrEnded      = errors.New("the run ended early")
-	ErrNothing    = errors.New("no message was sent")
+	ErrLost        = errors.New("accepted messages were lost")
+	ErrDuplicates  = errors.New("too many messages came twice")
+	ErrMisdirected = errors.New("receipts went to another ESME")
+	ErrNotAll      = errors.New("not every message was accepted and reported on")
+	ErrEnded       = errors.New("the run ended early")
+	ErrNothing     = errors.New("no message was sent")
 )
 
 // Check reports everything in which a run failed.
@@ -152,6 +154,9 @@ func (r *Report) Check(d Demand) error {
 		if d.Duplicates >= 0 && a.Duplicates > d.Duplicates {
 			errs = append(errs, ErrDuplicates)
 		}
+	}
+	if r.Reports != nil && r.Reports.Misdirected > 0 {
+		errs = append(errs, ErrMisdirected)
 	}
 	missing := r.Reports != nil && r.Reports.First.Missing+r.Reports.Final.Missing > 0
 	if d.All && (r.Rejected+r.Unanswered+r.Warmup.Rejected+r.Warmup.Unanswered > 0 || missing) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,8 @@ type run struct {
 
 	release chan struct{} // closed when connections need not be held any longer
 	senders sync.WaitGroup
+
+	misdirected atomic.Int64 // receipts that the wrong ESME got
 
 	mu      sync.Mutex
 	lanes   int // alive
@@ -467,6 +470,7 @@ func (r *run) reports(m *measured) *Reports {
 		Intermediate: s.intermediate, Unknown: s.unknownFirst + s.unknownFinal, Foreign: s.strays, Untracked: s.notRecorded,
 		Elapsed: round3(d.Seconds()), PerS: perSecond(max(s.first+s.final-m.reportsBegun, 0), d),
 	}
+	rs.Misdirected = r.misdirected.Load()
 	if r.dlr != nil {
 		rs.Foreign += r.dlr.foreign.Load()
 	}

@@ -123,7 +123,11 @@ func (r *run) deliver(m *pdu.Message) {
 
 // nativeBind is a session of package smpp with a window.
 func nativeBind(ctx context.Context, r *run, lanes []*lane) error {
-	n := &native{run: r, lane: lanes[0], submit: newSubmitter(r)}
+	n := &native{run: r, lane: lanes[0], submit: newSubmitter(r), bind: r.bindPDU()}
+	n.bind.SystemID = r.cfg.systemID(lanes[0].index / r.cfg.Binds)
+	if r.cfg.ESMEs > 0 {
+		n.submit.pdu.Source = pdu.Address{TON: 5, Addr: n.bind.SystemID}
+	}
 	defer n.end()
 	for {
 		if err := n.ensure(ctx); err != nil {
@@ -148,6 +152,7 @@ type native struct {
 	run     *run
 	lane    *lane
 	submit  *submitter
+	bind    pdu.Bind
 	session *smpp.Session // nil when there is none
 	running sync.WaitGroup
 }
@@ -164,7 +169,7 @@ func (n *native) ensure(ctx context.Context) error {
 	}
 	cfg := n.run.cfg
 	return n.run.again("smpp", func(dialing context.Context) error {
-		s, _, err := smpp.Dial(dialing, "tcp", cfg.Addr, smpp.DialConfig{TLS: cfg.TLS, Bind: n.run.bindPDU(), Config: smpp.Config{
+		s, _, err := smpp.Dial(dialing, "tcp", cfg.Addr, smpp.DialConfig{TLS: cfg.TLS, Bind: n.bind, Config: smpp.Config{
 			Window: cfg.Window, Response: cfg.Timeout, Handler: smpp.HandlerFunc(n.serve), InboundWindow: 10_000,
 		}})
 		if err != nil {
@@ -180,6 +185,10 @@ func (n *native) ensure(ctx context.Context) error {
 func (n *native) serve(_ *smpp.Session, req *smpp.Request) {
 	switch p := req.PDU.(type) {
 	case *pdu.DeliverSM:
+		// What an ESME submits has its system_id as the source, to which a receipt goes back.
+		if n.run.cfg.ESMEs > 0 && p.Dest.Addr != n.bind.SystemID {
+			n.run.misdirected.Add(1)
+		}
 		n.run.deliver(&p.Message)
 		req.Respond(pdu.StatusOK, nil) //nolint:errcheck // the session is gone, then
 	default:

@@ -3,6 +3,7 @@ package loadgen
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -232,5 +233,62 @@ func TestArrivals(t *testing.T) {
 	}
 	if a, err = s.arrivals(t.Context(), "never", &accepted); err != nil || a.Lost != 5001 {
 		t.Errorf("got lost %d, %v", a.Lost, err)
+	}
+}
+
+// accountsOf are the ESMEs 1 to n.
+func accountsOf(n int) []smscsim.Account {
+	var out []smscsim.Account
+	for i := range n {
+		out = append(out, smscsim.Account{SystemID: fmt.Sprint("esme", i+1), Password: "pw"})
+	}
+	return out
+}
+
+func TestSMPPManyESMEs(t *testing.T) {
+	sim := simulator(t, smscsim.Config{Accounts: accountsOf(5)})
+	cfg := smppConfig(sim)
+	cfg.Username, cfg.Password, cfg.From = "esme", "pw", ""
+	cfg.ESMEs, cfg.Binds, cfg.Bind, cfg.Count, cfg.Receipts = 5, 2, "trx", 500, true
+	rep := mustRun(t, cfg)
+	if rep.Opened != 10 || rep.Accepted != 500 {
+		t.Errorf("report %+v, opened %d", rep.Counts, rep.Opened)
+	}
+	if r := rep.Reports; r.Final.Received != 500 || r.Final.Missing+r.Final.Duplicates+r.Unknown+r.Foreign+r.Misdirected != 0 {
+		t.Errorf("receipts %+v", r)
+	}
+	if err := rep.Check(Demand{All: true}); err != nil {
+		t.Error(err)
+	}
+	for _, m := range sim.Messages(smscsim.Filter{}) {
+		if m.From != m.Account {
+			t.Fatalf("a message of %s is from %s", m.Account, m.From)
+		}
+	}
+}
+
+func TestMisdirectedReceiptsFail(t *testing.T) {
+	rep := &Report{Counts: Counts{Sent: 1, Accepted: 1}, Reports: &Reports{Misdirected: 1}}
+	if err := rep.Check(Demand{}); !errors.Is(err, ErrMisdirected) {
+		t.Errorf("got %v, want ErrMisdirected", err)
+	}
+}
+
+func TestManyESMEsAreChecked(t *testing.T) {
+	for _, tt := range []struct {
+		edit func(*Config)
+		want string
+	}{
+		{func(c *Config) { c.ESMEs, c.Engine = 2, Raw }, "--esmes 2: needs --engine native"},
+		{func(c *Config) { c.ESMEs, c.From = 2, "1234" }, "--from"},
+		{func(c *Config) { c.ESMEs, c.Binds = 5000, 3 }, "15000 sessions"},
+		{func(c *Config) { c.ESMEs, c.Username = 100, "thirteenchars" }, "longer than 15"},
+		{func(c *Config) { c.ESMEs = -1 }, "--esmes -1"},
+	} {
+		cfg := Config{Protocol: SMPP, Addr: "127.0.0.1:2775", Username: "foo", Count: 1}
+		tt.edit(&cfg)
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("got %v, want %q", err, tt.want)
+		}
 	}
 }

@@ -134,6 +134,9 @@ func (t *table) reports(r *Reports) {
 	if r.Unknown+r.Foreign > 0 {
 		t.row("not ours", "%s of unknown ids, %s of other runs or without an id", grouped(r.Unknown), grouped(r.Foreign))
 	}
+	if r.Misdirected > 0 {
+		t.row("misdirected", "%s went to another ESME", grouped(r.Misdirected))
+	}
 	if r.Untracked > 0 {
 		t.row("not tracked", "%s: there was no room for more ids", grouped(r.Untracked))
 	}

@@ -61,6 +61,15 @@ func (b *Batch) SetExpiring(key, value []byte, at time.Time) {
 	}
 }
 
+// Rewrite gives a key that SetExpiring wrote a new value; at is what GetExpiring told, so that its entry in
+// the index still holds.
+func (b *Batch) Rewrite(key, value []byte, at time.Time) {
+	b.SetFunc(key, expiryHeader+len(value), func(v []byte) {
+		putExpiry(v, expiryOf(at))
+		copy(v[expiryHeader:], value)
+	})
+}
+
 // Check adds a function that runs just before the batch is written, when no other commit can come
 // between: it may read, refuse the batch by an error, and add writes that follow from what it read. It
 // sees everything committed before it. It runs on the goroutine all commits go through, so it must be

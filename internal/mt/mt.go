@@ -34,6 +34,9 @@ type Config struct {
 	Codings    []pdu.DataCoding // auto_codings: those that coding=auto chooses from, default 0 and 8 (new)
 	FreeHTTP   bool             // billing_feature = False in [http-api]
 	FreeSMPP   bool             // billing_feature = False in [smpp-server]
+	// StateExpiry is how long the state of a message that an ESME submitted is kept, for query_sm,
+	// cancel_sm and replace_sm ([smpp-server] message_state_expiry); zero: none is.
+	StateExpiry time.Duration
 }
 
 // Field is a set of fields that the sender set himself, so that the connector's defaults
@@ -77,6 +80,9 @@ type Message struct {
 	// CustomTLVs are vendors' optional parameters that are still to be encoded, behind those
 	// of PDU: their types may be those of the connector's rules.
 	CustomTLVs []sms.CustomTLV
+
+	// Group is how many messages the submit_multi made to which this one belongs; 0: it belongs to none.
+	Group int
 
 	// Report says what the sender wants to hear of; with OriginHTTP at URL by Method.
 	Report Report
@@ -270,6 +276,7 @@ type prepared struct {
 	cfg    *smppc.Config
 	env    *sms.Envelope
 	charge *billing.Charge // nil: nothing
+	keep   time.Duration   // StateExpiry
 }
 
 func (p *prepared) accepted() Accepted {
@@ -311,7 +318,7 @@ func (s *Service) prepare(ctx context.Context, plan Plan, m *Message) (*prepared
 	if err := s.limits.check(ctx, cfg); err != nil {
 		return nil, err
 	}
-	p := &prepared{m: m, cfg: cfg, env: env}
+	p := &prepared{m: m, cfg: cfg, env: env, keep: s.cfg.StateExpiry}
 	p.charge, err = s.charge(m, route.Rate, env)
 	return p, err
 }
@@ -342,6 +349,9 @@ func (p *prepared) addTo(e *journal.Entry) error {
 			e.Receipts = append(e.Receipts, sms.ReceiptRequest{MsgID: queue.LevelOne(env.ID), Origin: m.Origin, CID: env.CID,
 				Report: sms.ReportSubmit, Parts: len(env.Parts), Expiry: sms.QueueStay + cfg.DLRExpiry, SubmittedAt: env.CreatedAt})
 		}
+	}
+	if m.Origin == sms.OriginSMPP && p.keep > 0 {
+		e.Records = append(e.Records, p.record())
 	}
 	if !env.ExpiresAt.IsZero() {
 		e.Expiries = append(e.Expiries, sms.Expiry{At: env.ExpiresAt, MsgID: env.ID, CID: env.CID, Report: env.Report})

@@ -41,6 +41,7 @@ type world struct {
 	bound  map[throw.Receiver]string
 	change chan struct{}
 	serial int
+	states fakeStates
 }
 
 func newWorld(t testing.TB, cfg Config, edit ...func(*account.User)) *world {
@@ -49,7 +50,7 @@ func newWorld(t testing.TB, cfg Config, edit ...func(*account.User)) *world {
 		bound: map[throw.Receiver]string{}, change: make(chan struct{}, 1)}
 	w.setUser("foo", edit...)
 	cfg.Bind = "127.0.0.1"
-	w.srv = New(cfg, Deps{Auth: account.NewAuthenticator(account.AuthConfig{}, w), Accounts: w, Submit: w, Receivers: w, Log: discard})
+	w.srv = New(cfg, Deps{Auth: account.NewAuthenticator(account.AuthConfig{}, w), Accounts: w, Submit: w, States: &w.states, Receivers: w, Log: discard})
 	if err := w.srv.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@
 //	err = srv.Serve(ctx)       // until Shutdown
 //	err = srv.Shutdown(ctx)
 //
-// query_sm, cancel_sm and replace_sm are refused (ESME_RQUERYFAIL and so on): a message that
-// was accepted is in its connector's queue, and no record of its state is kept beside it.
+// query_sm, cancel_sm and replace_sm are answered from the record of the message's state, which
+// mt keeps: cancelled and replaced is what is still queued.
 package smppserver
 
 import (
@@ -131,6 +131,7 @@ type Deps struct {
 	Auth      authenticator
 	Accounts  directory
 	Submit    submitter
+	States    states
 	Receivers receivers
 	Log       *slog.Logger
 }

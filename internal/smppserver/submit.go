@@ -37,14 +37,11 @@ func (srv *Server) serve(s *smpp.Session, r *smpp.Request) {
 		st.DataSMCount.Add(1)
 	case *pdu.SubmitMulti:
 		k.source, k.sequence = "submit_multi", r.Header.Sequence
-	case *pdu.QuerySM:
-		srv.respond(r, pdu.StatusQueryFail, nil)
-		return
-	case *pdu.CancelSM:
-		srv.respond(r, pdu.StatusCancelFail, nil)
-		return
-	case *pdu.ReplaceSM:
-		srv.respond(r, pdu.StatusReplaceFail, nil)
+	case *pdu.QuerySM, *pdu.CancelSM, *pdu.ReplaceSM:
+		k.source, k.sequence = "state", r.Header.Sequence
+		if !srv.work.add(k, job{r, m}) {
+			srv.respond(r, pdu.StatusThrottled, nil)
+		}
 		return
 	default:
 		srv.respond(r, pdu.StatusInvCmdID, nil)
@@ -84,6 +81,9 @@ func (srv *Server) submitBatch(jobs []job) {
 		}
 		if p, ok := j.r.PDU.(*pdu.SubmitMulti); ok {
 			srv.submitMulti(ctx, j, p)
+			continue
+		}
+		if srv.manage(ctx, j) {
 			continue
 		}
 		m, err := srv.message(j)
@@ -191,6 +191,9 @@ func (srv *Server) submitMulti(ctx context.Context, j job, p *pdu.SubmitMulti) {
 		m.ID = queue.OneOf(id, len(ms))
 		ms, of = append(ms, m), append(of, i)
 	}
+	for _, m := range ms {
+		m.Group = len(ms)
+	}
 	taken := 0
 	for n, res := range srv.deps.Submit.SubmitAll(ctx, ms) {
 		srv.countScript(ms[n])
@@ -274,12 +277,8 @@ func (srv *Server) prepare(mem *member, p *pdu.Message) (*mt.Message, error) {
 	if m.PDU.Source.Addr != "" {
 		m.Set |= mt.FieldSource
 	}
-	// The two lowest bits ask for an SMSC delivery receipt (SMPP v3.4 §5.2.17).
-	if p.RegisteredDelivery&3 != 0 {
-		m.Report = mt.Report{What: sms.ReportFinal, SystemID: mem.systemID}
-		if srv.cfg.Accepted {
-			m.Report.What |= sms.ReportSubmit
-		}
+	if what := srv.report(p.RegisteredDelivery); what != 0 {
+		m.Report = mt.Report{What: what, SystemID: mem.systemID}
 	}
 	return m, nil
 }
@@ -291,20 +290,15 @@ func invalid(field, value string) error {
 // authorise tells whether the user may send the message (Jasmin: the order of the checks).
 func authorise(u *account.User, m *mt.Message) error {
 	a, p := &u.MT.Authorization, &m.PDU
-	for _, rule := range [...]struct {
-		asked, allowed bool
-		field, text    string
-	}{
-		{true, a.SMPPSSend, "", "Can not send MT messages"},
-		{p.RegisteredDelivery&3 != 0, a.DLRLevel, "registered_delivery", "Setting dlr level not authorized"},
-		{p.Source.Addr != "", a.SourceAddr, "source_addr", "Setting source address not authorized"},
-		{p.PriorityFlag != 0, a.Priority, "priority_flag", "Setting priority not authorized"},
-		{p.ValidityPeriod != "", a.ValidityPeriod, "validity_period", "Setting validity period not authorized"},
-		{p.ScheduleDeliveryTime != "", a.ScheduleDeliveryTime, "schedule_delivery_time", "Setting schedule delivery time not authorized"},
-	} {
-		if rule.asked && !rule.allowed {
-			return &sms.Error{Reason: sms.ReasonAuthorization, Field: rule.field, Detail: "Authorization failed for username [" + u.Username + "] (" + rule.text + ")."}
-		}
+	if err := permitted(u,
+		rule{true, a.SMPPSSend, "", "Can not send MT messages"},
+		rule{p.RegisteredDelivery&3 != 0, a.DLRLevel, "registered_delivery", "Setting dlr level not authorized"},
+		rule{p.Source.Addr != "", a.SourceAddr, "source_addr", "Setting source address not authorized"},
+		rule{p.PriorityFlag != 0, a.Priority, "priority_flag", "Setting priority not authorized"},
+		rule{p.ValidityPeriod != "", a.ValidityPeriod, "validity_period", "Setting validity period not authorized"},
+		rule{p.ScheduleDeliveryTime != "", a.ScheduleDeliveryTime, "schedule_delivery_time", "Setting schedule delivery time not authorized"},
+	); err != nil {
+		return err
 	}
 	f := &u.MT.ValueFilter
 	source := p.Source.Addr
@@ -320,8 +314,7 @@ func authorise(u *account.User, m *mt.Message) error {
 	if !f.Priority.Match(strconv.Itoa(int(p.PriorityFlag))) {
 		return filtered(u, "priority_flag")
 	}
-	// The filter's language is that of the HTTP API: minutes.
-	if p.ValidityPeriod != "" && !f.ValidityPeriod.Match(strconv.Itoa(int((m.Validity+time.Minute-1)/time.Minute))) {
+	if p.ValidityPeriod != "" && !f.ValidityPeriod.Match(minutes(m.Validity)) {
 		return filtered(u, "validity_period")
 	}
 	if f.Content.String() != anything && !f.Content.Match(content(p)) {

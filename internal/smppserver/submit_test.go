@@ -263,18 +263,6 @@ func TestSubmitMulti(t *testing.T) {
 	}
 }
 
-func TestOperationsOnQueuedMessagesAreRefused(t *testing.T) {
-	w := newWorld(t, Config{})
-	e := w.bind(pdu.Bind{})
-	for want, p := range map[pdu.Status]pdu.PDU{
-		pdu.StatusQueryFail: &pdu.QuerySM{MessageID: "1"}, pdu.StatusCancelFail: &pdu.CancelSM{MessageID: "1"}, pdu.StatusReplaceFail: &pdu.ReplaceSM{MessageID: "1"},
-	} {
-		if st, _ := e.do(t, p); st != want {
-			t.Errorf("%s: got %s, want %s", p.CommandID(), st, want)
-		}
-	}
-}
-
 // Hundreds are in work at once, and each is answered when it is done.
 func TestAnswersComeOutOfOrder(t *testing.T) {
 	const n = maxWorkers

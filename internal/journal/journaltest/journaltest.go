@@ -49,6 +49,8 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 		{"a repeated entry is harmless", testRepeat},
 		{"an entry without credit is refused whole, and one with credit is charged once", testCharges},
 		{"a message that finds no queue is not charged", testChargeNoQueue},
+		{"the state of a message is accepted and settled with it, and stays after a restart", testState},
+		{"an override is refused with its entry, or carried out with it", testOverride},
 		{"concurrent entries are all carried out", testConcurrent},
 		{"an ended context refuses and acknowledges nothing", testContext},
 	} {

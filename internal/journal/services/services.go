@@ -2,12 +2,12 @@
 // both: an entry is carried out in a fixed order, each step idempotent, so that a crash in
 // between repeats effects and never loses one.
 //
-//  0. Charges that may be refused, as reservations under their bill; a refusal ends it
+//  0. Overrides, and Charges that may be refused, as reservations under their bill; a refusal ends it
 //  1. what the store holds and others will look for once the publications are there:
-//     Charges that are owed, Receipts, Expiries, Mappings, Outcomes
+//     Charges that are owed, Receipts, Records, Expiries, Mappings, Outcomes
 //  2. the confirmed publications: Publish, and the copies that Retry makes
-//  3. what is only true after them: the reservations become final; Confirm, Forget,
-//     Unexpire, and the settled attempts
+//  3. what is only true after them: the reservations become final; Confirm, Changes, Release,
+//     Forget, Unexpire, and the settled attempts
 //  4. the acknowledgements, which RabbitMQ does not confirm
 //
 // A reservation that does not become final lapses after a minute. Its message may be in
@@ -30,6 +30,7 @@ import (
 	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
+	"jasmind/internal/sms"
 )
 
 // broker is the part of queue/rabbit that a journal needs.
@@ -42,6 +43,7 @@ type broker interface {
 
 // store is the part of store/redis that a journal needs.
 type store interface {
+	Override(ctx context.Context, os []sms.Override) error   // step 0
 	Reserve(ctx context.Context, cs []billing.Charge) error  // step 0, those that are not Owed
 	Finalize(ctx context.Context, cs []billing.Charge) error // step 3 of them
 	Release(ctx context.Context, cs []billing.Charge) error  // instead, when nothing was published
@@ -66,6 +68,9 @@ func New(b broker, s store) *Journal { return &Journal{broker: b, store: s} }
 func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: commit: %w", queue.ErrUnavailable, context.Cause(ctx))
+	}
+	if err := j.store.Override(ctx, e.Overrides); err != nil {
+		return err
 	}
 	if err := j.store.Reserve(ctx, e.Charges); err != nil {
 		return err

@@ -60,6 +60,12 @@ func (t *trace) Release(_ context.Context, cs []billing.Charge) error {
 	}
 	return t.step("release")
 }
+func (t *trace) Override(_ context.Context, os []sms.Override) error {
+	if len(os) == 0 {
+		return nil
+	}
+	return t.step("override")
+}
 func (t *trace) WriteBefore(context.Context, *journal.Entry) error { return t.step("before") }
 func (t *trace) WriteAfter(context.Context, *journal.Entry) error  { return t.step("after") }
 func (t *trace) Apply(context.Context, *journal.Entry) error       { return t.step("apply") }
@@ -73,6 +79,8 @@ func TestOrder(t *testing.T) {
 		Ack: []journal.Ack{{Delivery: d, Remember: true}}, Retry: []queue.Retry{{Delivery: d}}}
 	charged := full
 	charged.Charges = []billing.Charge{{UID: "u", Bill: "m", Amount: 1}}
+	changed := full
+	changed.Overrides = []sms.Override{{MsgID: "m"}}
 	down := fmt.Errorf("%w: test", queue.ErrUnavailable)
 	gone := fmt.Errorf("%w: test", queue.ErrNoQueue)
 	poor := &sms.Error{Reason: sms.ReasonNoCredit}
@@ -93,6 +101,8 @@ func TestOrder(t *testing.T) {
 		{"a missing queue gives the charges back", charged, "send 2+1", gone, "reserve, before, send 2+1, release", queue.ErrNoQueue},
 		{"a lost confirm does not: they lapse", charged, "send 2+1", down, "reserve, before, send 2+1", queue.ErrUnavailable},
 		{"a charge that cannot be made final refuses nothing", charged, "finalize", down, "reserve, before, send 2+1, finalize, after, ack 2", nil},
+		{"an override comes first", changed, "", nil, "override, before, send 2+1, after, ack 2", nil},
+		{"an override that comes too late refuses all", changed, "override", journal.ErrTooLate, "override", journal.ErrTooLate},
 		{"the store is down", full, "before", down, "before", queue.ErrUnavailable},
 		{"the broker is down", full, "send 2+1", down, "before, send 2+1", queue.ErrUnavailable},
 		{"the store goes down after the publications", full, "after", down, "before, send 2+1, after", queue.ErrUnavailable},

@@ -10,6 +10,7 @@ import (
 	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/localdb"
+	"jasmind/internal/sms"
 	"jasmind/internal/store/pebble"
 	"jasmind/internal/store/storetest"
 )
@@ -37,7 +38,10 @@ func TestContract(t *testing.T) {
 		open = func(t *testing.T) storetest.Instance {
 			db := openDB(t, dir)
 			s := pebble.New(db)
-			return storetest.Instance{Store: s, Apply: s.Apply, Reopen: func(t *testing.T) storetest.Instance {
+			override := func(ctx context.Context, o sms.Override) error {
+				return s.Apply(ctx, &journal.Entry{Overrides: []sms.Override{o}})
+			}
+			return storetest.Instance{Store: s, Apply: s.Apply, Override: override, Reopen: func(t *testing.T) storetest.Instance {
 				if err := db.Close(); err != nil {
 					t.Fatal(err)
 				}

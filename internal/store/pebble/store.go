@@ -26,6 +26,7 @@ const (
 	nsOutcome localdb.Namespace = 0x52 // msgid text, question (1), part (4) -> PartOutcome, expiring
 	nsEnd     localdb.Namespace = 0x53 // time in ms (8), msgid -> Expiry
 	nsSettled localdb.Namespace = 0x54 // attempt -> nothing, expiring
+	// 0x55 and 0x56 are the ledger's, 0x57 and 0x58 those of state.go.
 )
 
 // The questions that outcomes answer.
@@ -43,6 +44,7 @@ const (
 type Store struct {
 	db   *localdb.DB
 	ends localdb.Position // where the index of ends of validity begins
+	hand hand             // messages of ESMEs that connectors have taken
 }
 
 var _ journal.Store = (*Store)(nil)
@@ -85,8 +87,16 @@ func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
 		return err
 	}
 	now := time.Now()
+	s.stageOverrides(b, e.Overrides)
 	for i := range e.Receipts {
 		s.stageReceipt(b, &e.Receipts[i], now)
+	}
+	for i := range e.Records {
+		r := &e.Records[i]
+		b.SetExpiring(recordKey(r.MsgID), appendRecord(nil, r), r.Until)
+	}
+	if err := s.stageChanges(b, e.Changes, e.Release); err != nil {
+		return err
 	}
 	for i := range e.Expiries {
 		s.stageEnd(b, &e.Expiries[i])

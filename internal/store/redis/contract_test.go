@@ -9,6 +9,7 @@ import (
 
 	"jasmind/internal/billing"
 	"jasmind/internal/journal"
+	"jasmind/internal/sms"
 	"jasmind/internal/store/redis"
 	"jasmind/internal/store/storetest"
 	"jasmind/internal/testenv"
@@ -48,7 +49,8 @@ func TestContract(t *testing.T) {
 		s := open(t, cfg)
 		var instance func() storetest.Instance
 		instance = func() storetest.Instance {
-			return storetest.Instance{Store: s, Apply: s.Apply, Reopen: func(t *testing.T) storetest.Instance {
+			override := func(ctx context.Context, o sms.Override) error { return s.Override(ctx, []sms.Override{o}) }
+			return storetest.Instance{Store: s, Apply: s.Apply, Override: override, Reopen: func(t *testing.T) storetest.Instance {
 				if err := s.Close(); err != nil {
 					t.Errorf("close: %v", err)
 				}

@@ -15,6 +15,7 @@ import (
 //	queue-msgid:<cid>:<id>       hash  from an SMSC's id to ours
 //	parts:<msgid>                hash  part number to its submission outcome
 //	final:<msgid>                hash  part number to its final state
+//	msg:<msgid>                  hash  the state of a message of an ESME
 //	expiry                       zset  ends of validity, by time
 //	settled:<queue>              zset  attempts settled lately, by time
 //	quota:<uid>                  hash  what a user has left
@@ -31,6 +32,7 @@ func (k keys) mapping(cid sms.ConnectorID, smppMsgID string) string {
 
 func (k keys) parts(id sms.MessageID) string  { return k.prefix + "parts:" + string(id) }
 func (k keys) finals(id sms.MessageID) string { return k.prefix + "final:" + string(id) }
+func (k keys) record(id sms.MessageID) string { return k.prefix + "msg:" + string(id) }
 func (k keys) expiry() string                 { return k.prefix + "expiry" }
 func (k keys) settled(q queue.Name) string    { return k.prefix + "settled:" + string(q) }
 
@@ -73,6 +75,24 @@ const (
 	fieldMsgID         = "msgid"
 	fieldConnectorType = "connector_type" // as sc
 	fieldPart          = "part"
+)
+
+// Fields of msg:<msgid>, beside uid, connector, addresses, level and rd_receipt. The last
+// four are not there until they are needed.
+const (
+	fieldUID       = "uid"
+	fieldCoding    = "data_coding"
+	fieldClass     = "esm_class"
+	fieldGroup     = "group"
+	fieldExpiresAt = "expires_at" // milliseconds since the epoch, 0: never
+	fieldUntil     = "until"      // milliseconds since the epoch: until when the record is kept
+	fieldState     = "state"      // message_state
+	fieldErr       = "err"        // error_code
+	fieldQueued    = "queued"     // 1: not submitted yet
+	fieldFinal     = "final_at"   // milliseconds since the epoch: state is final
+	fieldClaimed   = "claimed"    // 1: in a connector's hand
+	fieldVersion   = "version"    // of the override
+	fieldOverride  = "override"   // JSON
 )
 
 // settledKept is how many attempts of a queue are remembered: far more than can be in

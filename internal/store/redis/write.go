@@ -24,20 +24,20 @@ func ttl(d time.Duration) time.Duration {
 	return d
 }
 
-// Apply writes everything that the store holds of an entry, as one change, in the order of
-// the journal: the records, then Forget and Unexpire, then the settled attempts.
+// Apply writes everything that the store holds of an entry but its Overrides, as one change, in the order of
+// the journal: the records, then Changes, Release, Forget and Unexpire, then the settled attempts.
 func (s *Store) Apply(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, true, true)
 }
 
 // WriteBefore writes what must be there before an entry's publications: Charges that are
-// owed, Receipts, Expiries, Mappings and Outcomes.
+// owed, Receipts, Records, Expiries, Mappings and Outcomes.
 func (s *Store) WriteBefore(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, true, false)
 }
 
-// WriteAfter writes what is only true when the publications are durable: Confirm, Forget, Unexpire,
-// and that the attempts of Ack (those to be remembered) and Retry are settled.
+// WriteAfter writes what is only true when the publications are durable: Confirm, Changes, Release, Forget,
+// Unexpire, and that the attempts of Ack (those to be remembered) and Retry are settled.
 func (s *Store) WriteAfter(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, false, true)
 }
@@ -75,6 +75,8 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 			if len(e.Confirm) > 0 {
 				s.addBills(p, confirmScript, e.Confirm)
 			}
+			s.addChanges(p, e.Changes)
+			s.addUnclaim(p, e.Release)
 			s.addDrops(p, e)
 			s.addSettled(p, e)
 		}
@@ -83,12 +85,12 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 
 // hasBefore tells whether WriteBefore has anything to do.
 func hasBefore(e *journal.Entry) bool {
-	return len(e.Receipts)+len(e.Expiries)+len(e.Mappings)+len(e.Outcomes) > 0 || hasOwed(e.Charges)
+	return len(e.Receipts)+len(e.Records)+len(e.Expiries)+len(e.Mappings)+len(e.Outcomes) > 0 || hasOwed(e.Charges)
 }
 
 // hasAfter tells whether WriteAfter has anything to do.
 func hasAfter(e *journal.Entry) bool {
-	if len(e.Forget)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm) > 0 {
+	if len(e.Changes)+len(e.Release)+len(e.Forget)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm) > 0 {
 		return true
 	}
 	for i := range e.Ack {
@@ -109,6 +111,7 @@ func (s *Store) addRecords(p goredis.Pipeliner, e *journal.Entry) {
 		p.HSet(noContext, key, receiptFields(r)...)
 		p.PExpire(noContext, key, ttl(r.Expiry))
 	}
+	s.addMessages(p, e.Records)
 	if len(e.Expiries) > 0 {
 		zs := make([]goredis.Z, len(e.Expiries))
 		for i := range e.Expiries {

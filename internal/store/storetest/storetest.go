@@ -24,6 +24,8 @@ type Instance struct {
 	// Apply writes what the store holds of an entry: Receipts, Expiries, Mappings and Outcomes, then
 	// Forget and Unexpire.
 	Apply func(ctx context.Context, e *journal.Entry) error
+	// Override is the journal's with one Override.
+	Override func(ctx context.Context, o sms.Override) error
 	// Reopen closes the store and gives a new one over the same records.
 	Reopen func(t *testing.T) Instance
 }
@@ -54,6 +56,13 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 		{"identifiers with odd octets do not mix", testOddIDs},
 		{"everything is there after a restart", testRestart},
 		{"concurrent entries are all kept", testConcurrent},
+		{"the record of a message comes out as it went in", testRecord},
+		{"the record of a message ends with its time", testRecordTTL},
+		{"a message that has left its queue cannot be changed, and its first final state stands", testChange},
+		{"a message that ended in its queue keeps its override", testChangeInQueue},
+		{"overrides follow each other, and the last one counts", testOverride},
+		{"a message in a connector's hand cannot be changed", testClaim},
+		{"an override that meets a claim is refused or seen", testClaimRace},
 		{"an ended context refuses", testContext},
 	} {
 		t.Run(c.name, func(t *testing.T) {

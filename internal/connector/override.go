@@ -1,0 +1,133 @@
+package connector
+
+import (
+	"context"
+	"time"
+
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
+	"jasmind/internal/smstext"
+)
+
+// claim takes the messages of ESMEs in hand, so that they cannot be changed any more, and gives what their
+// senders have changed so far; false: the connector is to stop.
+func (c *Connector) claim(ctx context.Context, envs []*sms.Envelope) (overrides map[sms.MessageID]*sms.Override, ok bool) {
+	ids := ofESMEs(envs)
+	if len(ids) == 0 {
+		return nil, true
+	}
+	ok = c.insist(ctx, "reading what was changed of queued messages", func() error {
+		os, err := c.store.Claim(ctx, ids)
+		if err != nil || len(os) == 0 {
+			return err
+		}
+		overrides = make(map[sms.MessageID]*sms.Override, len(os))
+		for i := range os {
+			overrides[os[i].MsgID] = &os[i]
+		}
+		return nil
+	})
+	return overrides, ok
+}
+
+// ofESMEs gives the messages that can be claimed.
+func ofESMEs(envs []*sms.Envelope) []sms.MessageID {
+	var ids []sms.MessageID
+	for _, env := range envs {
+		if env != nil && env.Origin == sms.OriginSMPP {
+			ids = append(ids, env.ID)
+		}
+	}
+	return ids
+}
+
+// giveBack lets messages return to their queue unsent, where they can be changed again.
+func (c *Connector) giveBack(ctx context.Context, as ...*attempt) {
+	if len(as) == 0 {
+		return
+	}
+	envs := make([]*sms.Envelope, len(as))
+	for i, a := range as {
+		envs[i] = a.env
+	}
+	c.giveBackRest(ctx, as[0].sub, envs)
+}
+
+// giveBackRest is giveBack for messages of which no attempt was made.
+func (c *Connector) giveBackRest(ctx context.Context, sub *subscription, envs []*sms.Envelope) {
+	if ids := ofESMEs(envs); len(ids) > 0 {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		// Before they are given back: whoever takes them next claims them anew.
+		if err := c.store.Unclaim(ctx, ids); err != nil {
+			c.log.Warn("messages that go back to their queue cannot be cancelled or replaced until they come again", "count", len(ids), "err", err)
+		}
+		cancel()
+	}
+	sub.out.add(-len(envs))
+}
+
+// obey makes of a message what its sender has asked for; true: it is cancelled.
+func (c *Connector) obey(env *sms.Envelope, o *sms.Override) (canceled bool) {
+	env.Report, env.ExpiresAt = o.Report, o.ExpiresAt
+	if o.Cancel {
+		return true
+	}
+	m := &env.Parts[0].Message // what an ESME submits has one part
+	if o.HasText {
+		setUserData(m, o.Text)
+		m.SMDefaultMsgID = o.DefaultMsgID
+		env.Content = ""
+	}
+	if o.Schedule != "" {
+		m.ScheduleDeliveryTime = o.Schedule
+	}
+	if o.Validity != "" {
+		m.ValidityPeriod = o.Validity
+	}
+	m.RegisteredDelivery = o.Registered
+	return false
+}
+
+// shortMost is the longest short_message (SMPP v3.4 §5.2.22).
+const shortMost = 254
+
+// setUserData replaces the text of a message. Its user data header, if it has one, stays; what is too
+// long for short_message goes into message_payload.
+func setUserData(m *pdu.Message, text []byte) {
+	octets := m.ShortMessage
+	if len(octets) == 0 {
+		octets, _ = m.TLVs.Get(pdu.TagMessagePayload)
+	}
+	var data []byte
+	if m.ESMClass&pdu.ESMUDHI != 0 {
+		if _, rest, err := smstext.ParseUDH(octets); err == nil {
+			data = append(data, octets[:len(octets)-len(rest)]...)
+		}
+	}
+	data = append(data, text...)
+	tlvs := append(pdu.TLVs(nil), m.TLVs...)
+	tlvs.Del(pdu.TagMessagePayload)
+	m.ShortMessage = data
+	if len(data) > shortMost {
+		m.ShortMessage = nil
+		tlvs.Set(pdu.TagMessagePayload, data)
+	}
+	m.TLVs = tlvs
+}
+
+// change is what query_sm tells of a message that leaves its queue.
+func (a *attempt) change(v *verdict) sms.StateChange {
+	c := sms.StateChange{MsgID: a.env.ID, Left: true, State: pdu.StateUndeliverable, Final: time.Now()}
+	switch {
+	case v.bury != "", a.broken != nil:
+	case v.status == stateExpired:
+		c.State = pdu.StateExpired
+	case v.status == stateDeleted:
+		c.State = pdu.StateDeleted
+	case len(a.refusals) > 0:
+		c.Err = uint8(min(a.refusals[0], 0xff))
+	default:
+		c.State, c.Final = pdu.StateEnroute, time.Time{}
+	}
+	return c
+}
