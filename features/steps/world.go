@@ -73,6 +73,9 @@ type World struct {
 
 	smscs  map[string]*smsc
 	alien  alien // an SMSC made of another SMPP stack
+	esmes  map[string]*esme
+	crowd  []*esme  // those that submit at once
+	raw    *rawSMSC // an SMSC that sends odd octets
 	page   *page
 	http   *client
 	answer answer   // to the last request
@@ -115,6 +118,8 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.serviceSteps(sc)
 	w.provisionSteps(sc)
 	w.accountSteps(sc)
+	w.esmeSteps(sc)
+	w.malformedSteps(sc)
 }
 
 func (w *World) begin() error {
@@ -134,9 +139,15 @@ func (w *World) end() error {
 	for _, s := range w.smscs {
 		errs = append(errs, s.relent())
 	}
+	for _, e := range w.esmes {
+		e.close()
+	}
 	errs = append(errs, w.stopGateway())
 	if w.alien != nil {
 		w.alien.close()
+	}
+	if w.raw != nil {
+		w.raw.close()
 	}
 	for _, s := range w.smscs {
 		errs = append(errs, s.stop())
