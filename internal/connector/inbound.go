@@ -190,30 +190,48 @@ func (in *inbound) commit(ctx context.Context) {
 	for rest := all; len(rest) > 0; {
 		batch := rest[:min(len(rest), receiptBatch)]
 		rest = rest[len(batch):]
-		e := journal.Entry{Publish: make([]queue.Publication, len(batch))}
-		for i := range batch {
-			e.Publish[i] = batch[i].pub
+		err := in.commitBatch(ctx, batch)
+		if err == nil || len(batch) == 1 || errors.Is(err, queue.ErrUnavailable) || ctx.Err() != nil {
+			in.answer(batch, err)
+			continue
 		}
-		status := pdu.StatusOK
-		if err := in.c.journal.Commit(ctx, &e); err != nil {
-			status = temporary
-			if n, ok := in.lost.allow(time.Now()); ok {
-				in.c.log.Error("receipts cannot be queued", "count", len(batch), "status", status.String(), "unlogged", n, "err", err)
-			}
-		} else {
-			in.c.stats.ReceiptCount.Add(int64(len(batch)))
-		}
-		for i := range batch {
-			in.respond(batch[i].req, status)
-			if status == pdu.StatusOK && batch[i].log != nil {
-				batch[i].log()
-			}
+		for i := range batch { // one of them is at fault; the others shall not be refused with it
+			one := batch[i : i+1]
+			in.answer(one, in.commitBatch(ctx, one))
 		}
 	}
 	clear(all)
 	in.mu.Lock()
 	in.spare = all[:0]
 	in.mu.Unlock()
+}
+
+// commitBatch makes receipts durable, all or none.
+func (in *inbound) commitBatch(ctx context.Context, batch []received) error {
+	e := journal.Entry{Publish: make([]queue.Publication, len(batch))}
+	for i := range batch {
+		e.Publish[i] = batch[i].pub
+	}
+	return in.c.journal.Commit(ctx, &e)
+}
+
+// answer answers receipts that are durable, or are not because of err.
+func (in *inbound) answer(batch []received, err error) {
+	status := pdu.StatusOK
+	if err != nil {
+		status = temporary
+		if n, ok := in.lost.allow(time.Now()); ok {
+			in.c.log.Error("receipts cannot be queued", "count", len(batch), "status", status.String(), "unlogged", n, "err", err)
+		}
+	} else {
+		in.c.stats.ReceiptCount.Add(int64(len(batch)))
+	}
+	for i := range batch {
+		in.respond(batch[i].req, status)
+		if status == pdu.StatusOK && batch[i].log != nil {
+			batch[i].log()
+		}
+	}
 }
 
 // every lets one of many equal log lines through each interval.

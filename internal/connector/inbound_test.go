@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,6 +114,48 @@ func TestReceiptsThatCameDuringACommitShareOneEntry(t *testing.T) {
 		wantEqual(t, "answers", len(answers), 20)
 		wantEqual(t, "entries", len(w.b.entries), 2)
 		wantEqual(t, "receipts", w.c.Stats().ReceiptCount.Load(), 20)
+	})
+}
+
+// AMQP has no room for an id of 256 octets, which fits into a message_payload.
+func TestReceiptThatCanNeverBeQueuedHoldsUpNoOther(t *testing.T) {
+	var gate chan struct{}
+	commits := 0
+	start(t, func(_ *Config, d *Deps, _ *smsc) {
+		gate = make(chan struct{})
+		d.Journal = slowJournal{d.Journal, func() {
+			if commits++; commits == 1 {
+				<-gate
+			}
+		}}
+	}, func(w *world) {
+		w.b.do(func() {
+			w.b.refuse = func(e *journal.Entry) error {
+				for _, p := range e.Publish {
+					if strings.Contains(string(p.Message.ID), "BAD") {
+						return errors.New("message-id is too long")
+					}
+				}
+				return nil
+			}
+		})
+		answers := map[string]chan string{"id:bad stat:DELIVRD": make(chan string, 1), receiptText: make(chan string, 11)}
+		for i := range 12 {
+			text := receiptText
+			if i == 6 {
+				text = "id:bad stat:DELIVRD"
+			}
+			go func() { answers[text] <- w.send(deliver(text, 4)) }()
+			synctest.Wait()
+		}
+		close(gate)
+		synctest.Wait()
+		wantEqual(t, "the odd one", <-answers["id:bad stat:DELIVRD"], "ESME_RX_T_APPN")
+		for range 11 {
+			wantEqual(t, "another one", <-answers[receiptText], "ESME_ROK")
+		}
+		wantEqual(t, "events", len(w.b.receipts(t)), 11)
+		wantEqual(t, "receipts", w.c.Stats().ReceiptCount.Load(), 11)
 	})
 }
 

@@ -110,7 +110,7 @@ func TestKill(t *testing.T) {
 		cmd.Stderr = &stderr
 		must(t, cmd.Start())
 		lines := bufio.NewScanner(out)
-		killAt := 1 + rand.IntN(4000)
+		killAt := 1 + rand.IntN(2000)
 		var once sync.Once
 		for n := 1; lines.Scan(); n++ {
 			word, k, ok := strings.Cut(lines.Text(), " ")
