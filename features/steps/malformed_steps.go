@@ -94,13 +94,15 @@ func (e *rawESME) next() (pdu.Header, error) {
 // marker is the sequence_number of the enquire_link that follows the odd octets.
 const marker = 0x00ABCDEF
 
-// provoke sends odd octets and an enquire_link, and gives what came before the answer to that.
-func (e *rawESME) provoke(octets []byte) (answers []string, ended bool, err error) {
+// provoke sends odd octets and an enquire_link, and gives what else is answered: so many answers, or all that
+// came before the answer to enquire_link, if that are more.
+func (e *rawESME) provoke(octets []byte, want int) (answers []string, ended bool, err error) {
 	if _, err := e.conn.Write(octets); err != nil {
 		return nil, false, err
 	}
 	asked := e.send(marker, &pdu.EnquireLink{}) // fails when the session has ended already
-	for {
+	marked := false
+	for !marked || len(answers) < want {
 		h, err := e.next()
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -108,10 +110,12 @@ func (e *rawESME) provoke(octets []byte) (answers []string, ended bool, err erro
 		case err != nil:
 			return answers, true, nil
 		case h.ID == pdu.CmdEnquireLinkResp && h.Sequence == marker:
-			return answers, false, asked
+			marked = true
+			continue
 		}
 		answers = append(answers, h.ID.String()+" "+h.Status.String())
 	}
+	return answers, false, asked
 }
 
 // rawSMSC is an SMSC that sends odd octets once, before its first answer to a submit_sm or in place of its first
@@ -236,7 +240,7 @@ func (w *World) malformedSteps(sc *godog.ScenarioContext) {
 			return err
 		}
 		defer e.conn.Close() //nolint:errcheck // the scenario is done with it
-		answers, ended, err := e.provoke(octets)
+		answers, ended, err := e.provoke(octets, strings.Count(want, "ESME_"))
 		if err != nil {
 			return err
 		}
