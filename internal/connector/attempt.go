@@ -26,13 +26,17 @@ type attempt struct {
 	halt     chan struct{} // closed when no further part shall leave; nil for a single one
 	haltOnce sync.Once
 
+	strict bool // no other may be sent before it is over (strict_order); the feeder's
+	inHand int  // how often it was sent again without going back to its queue
+
 	// The sender's.
 	win      *window
 	launched int
 
 	// The settler's.
 	ids      []string // what the SMSC called each part, "" if not accepted or without a name
-	accepted int      // parts that the SMSC took, in this attempt or an earlier one
+	took     []bool   // parts that the SMSC took, in this attempt or an earlier one; nil for a single one
+	accepted int      // how many these are
 	total    int      // answers to come
 	answered int
 	held     int          // places in the window that are freed when all is settled
@@ -53,6 +57,7 @@ func newAttempt(d *queue.Delivery, env *sms.Envelope, sub *subscription, accepte
 	if len(env.Parts) > 1 {
 		a.halt = make(chan struct{})
 		done := make([]bool, len(env.Parts))
+		a.took = done
 		for _, o := range accepted {
 			if o.Part >= 1 && o.Part <= len(done) && o.Status == pdu.StatusOK {
 				if !done[o.Part-1] {
@@ -73,6 +78,24 @@ func newAttempt(d *queue.Delivery, env *sms.Envelope, sub *subscription, accepte
 	return a
 }
 
+// again is the attempt that follows at once, without the message going back to its queue. The
+// counts of refusals go on in memory, and begin anew should the process end before it is over.
+func (a *attempt) again(v *verdict) *attempt {
+	var accepted []sms.PartOutcome
+	for i, ok := range a.took {
+		if ok {
+			accepted = append(accepted, sms.PartOutcome{Part: i + 1, Status: pdu.StatusOK, SMPPMsgID: a.ids[i]})
+		}
+	}
+	env := *a.env
+	if v.refusals != nil {
+		env.Refusals = v.refusals
+	}
+	next := newAttempt(a.d, &env, a.sub, accepted)
+	next.inHand = a.inHand + 1
+	return next
+}
+
 // stop lets no further part leave.
 func (a *attempt) stop() {
 	if a.halt != nil {
@@ -88,6 +111,7 @@ func (a *attempt) endEarly(c *Connector, expired bool) {
 // verdict says what becomes of a message whose attempt is over.
 type verdict struct {
 	retry    bool // else it leaves the queue
+	again    bool // with retry: at once, before all others
 	after    time.Duration
 	refusals map[pdu.Status]int  // the new counts, when retry and one was added
 	result   *queue.SubmitResult // for who asked, nil: nobody is told
@@ -106,7 +130,7 @@ func (a *attempt) firstID() string {
 
 // losses is how many attempts ended without an answer so far.
 func (a *attempt) losses() int {
-	n := a.d.Attempts
+	n := a.d.Attempts + a.inHand
 	for _, v := range a.env.Refusals {
 		n -= v
 	}
@@ -151,6 +175,8 @@ func (c *Connector) judge(a *attempt, now time.Time) *verdict {
 		if !v.retry {
 			result(a.refusals[0], "")
 		}
+		// The brake is what makes it wait.
+		v.again = v.retry && a.strict && len(a.refusals) == 1 && a.refusals[0] == pdu.StatusThrottled
 	case a.expired:
 		result(statusExpired, stateExpired)
 	case a.cut != nil || a.answered < len(a.todo):
@@ -162,6 +188,7 @@ func (c *Connector) judge(a *attempt, now time.Time) *verdict {
 		if a.losses() >= manyLosses || now.Sub(a.env.CreatedAt) > c.common.NotReadyMaxAge {
 			v.after = c.common.NotReadyDelay
 		}
+		v.again = a.strict && v.after == 0
 	default:
 		result(pdu.StatusOK, "")
 	}
@@ -208,7 +235,11 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 	if x.accepted {
 		id, parts := a.ids[x.part], len(a.env.Parts)
 		if a.env.Report != 0 && id != "" {
-			e.Mappings = append(e.Mappings, sms.Mapping{CID: c.cid, SMPPMsgID: sms.NormalID(id), MsgID: a.env.ID,
+			comes := c.cid // where its receipt does
+			if cfg.DLRCID != "" {
+				comes = cfg.DLRCID
+			}
+			e.Mappings = append(e.Mappings, sms.Mapping{CID: comes, SMPPMsgID: sms.NormalID(id), MsgID: a.env.ID,
 				Part: x.part + 1, Parts: parts, Origin: a.env.Origin, Expiry: cfg.DLRExpiry})
 		}
 		if a.env.Bill.Rest > 0 {
@@ -222,7 +253,7 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 	}
 	v := x.verdict
 	switch {
-	case v == nil:
+	case v == nil, v.again:
 		return
 	case v.retry:
 		r := queue.Retry{Delivery: a.d, After: v.after}
@@ -306,7 +337,11 @@ func (x *action) finish(c *Connector) {
 	if v.status == stateExpired {
 		c.stats.ExpiredCount.Add(1)
 	}
-	a.sub.out.add(-1)
+	var next *attempt
+	if v.again {
+		next = a.again(v)
+	}
+	a.sub.finish(a.strict, next)
 }
 
 // submissions reads which parts of a long message were accepted before, again and again until

@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
@@ -40,6 +39,11 @@ type bind struct {
 func (c *Connector) keepBinds(ctx context.Context, unbind <-chan struct{}) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	if cfg := c.cfg.Load(); cfg.Outbind != "" {
+		listening, stop := context.WithCancel(ctx)
+		defer stop()
+		wg.Go(func() { c.door.run(listening, cfg) })
+	}
 	next := 0
 	for {
 		_, changed := c.watch()
@@ -97,11 +101,17 @@ func (b *bind) status() string {
 func (b *bind) run(ctx context.Context) {
 	c := b.c
 	log := c.log.With("bind", b.index)
+	var failed, lost backoff
 	for {
 		cfg := c.cfg.Load()
 		s, err := b.connect(ctx, cfg)
-		retry, delay, what := cfg.ConFailRetry, cfg.ConFailDelay, "bind failed"
+		retry, delay, what, again := cfg.ConFailRetry, cfg.ConFailDelay, "bind failed", &failed
 		if err == nil {
+			failed.reset()
+			if cfg.SSL && !cfg.SSLVerify {
+				log.Warn("ssl_verify is no: anybody may have answered in the place of the SMSC", "host", cfg.Host)
+			}
+			since := time.Now()
 			log.Info("bound", "host", cfg.Host, "port", cfg.Port, "type", cfg.Bind.String())
 			var polite bool
 			if polite, err = b.serve(ctx, s, cfg.ResponseTimeout); polite || ctx.Err() != nil {
@@ -109,7 +119,10 @@ func (b *bind) run(ctx context.Context) {
 				return
 			}
 			cfg = c.cfg.Load()
-			retry, delay, what = cfg.ConLossRetry, cfg.ConLossDelay, "session lost"
+			retry, delay, what, again = cfg.ConLossRetry, cfg.ConLossDelay, "session lost", &lost
+			if time.Since(since) >= steady {
+				lost.reset()
+			}
 		}
 		if b.stopped(ctx) {
 			return
@@ -122,7 +135,9 @@ func (b *bind) run(ctx context.Context) {
 			log.Error("not bound, giving up", append(attrs, "why", what)...)
 			return
 		}
-		delay = jitter(delay)
+		if delay = again.next(delay); cfg.Outbind != "" {
+			delay = jitter(0) // it is the SMSC that comes again
+		}
 		log.Warn("not bound, will be tried again", append(attrs, "why", what, "in", delay)...)
 		if !sleep(ctx, b.stop, delay) {
 			return
@@ -138,13 +153,6 @@ func (b *bind) stopped(ctx context.Context) bool {
 	default:
 		return ctx.Err() != nil
 	}
-}
-
-// jitter lengthens a delay by up to a tenth, so that the binds of many connectors do not
-// come back all at once.
-func jitter(d time.Duration) time.Duration {
-	d = max(d, 10*time.Millisecond) // a delay of 0 must not become a storm
-	return d + rand.N(d/10+1)
 }
 
 // connect dials and binds. It ends early when the bind is stopped.
@@ -163,16 +171,19 @@ func (b *bind) connect(ctx context.Context, cfg *smppc.Config) (*smpp.Session, e
 		}
 	})
 	c := b.c
-	s, err := c.dial(ctx, cfg, smpp.DialConfig{
+	connect := c.dial
+	if cfg.Outbind != "" {
+		connect = c.door.answerOutbind
+	}
+	s, err := connect(ctx, cfg, smpp.DialConfig{
 		Bind: pdu.Bind{Type: cfg.Bind, SystemID: cfg.Username, Password: cfg.Password, SystemType: cfg.SystemType,
-			InterfaceVersion: 0x34, AddrTON: cfg.BindTON, AddrNPI: cfg.BindNPI, AddressRange: cfg.AddressRange},
+			InterfaceVersion: cfg.InterfaceVersion, AddrTON: cfg.BindTON, AddrNPI: cfg.BindNPI, AddressRange: cfg.AddressRange},
 		Config: smpp.Config{
 			Window: sessionWindow, InboundWindow: inboundWindow,
 			EnquireLink: timer(cfg.EnquireLink), Inactivity: timer(cfg.Inactivity), Response: timer(cfg.ResponseTimeout),
 			SessionInit: timer(cfg.BindTimeout), PDURead: timer(cfg.PDUReadTimeout),
 			Handler: c.inbound, Logger: c.log.With("bind", b.index), Trace: b.trace,
 		},
-		TLS: c.common.TLS,
 	})
 	connected := b.open.Swap(false)
 	switch {
@@ -184,16 +195,6 @@ func (b *bind) connect(ctx context.Context, cfg *smppc.Config) (*smpp.Session, e
 		c.stats.DisconnectedAt.set(time.Now())
 	}
 	return s, err
-}
-
-// trace sees the session's PDUs. Our bind is the first there is on a new connection.
-func (b *bind) trace(dir smpp.Direction, h pdu.Header, p pdu.PDU) {
-	if _, first := p.(*pdu.Bind); first && dir == smpp.Out {
-		b.open.Store(true)
-		b.c.stats.ConnectedCount.Add(1)
-		b.c.stats.ConnectedAt.set(time.Now())
-	}
-	b.c.stats.trace(dir, h, p)
 }
 
 // timer turns a timer's key into that of a session, where zero would be the default.
@@ -258,7 +259,11 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duratio
 
 // dialSession is how sessions are made: TLS when the connector has ssl.
 func dialSession(ctx context.Context, cfg *smppc.Config, d smpp.DialConfig) (*smpp.Session, error) {
-	d.TLS = tlsFor(cfg, d.TLS)
+	tc, err := tlsFor(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d.TLS = tc
 	s, _, err := smpp.Dial(ctx, "tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)), d)
 	return s, err
 }

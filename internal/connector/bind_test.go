@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
 )
 
 func TestBindFailuresAndLossesAreRetriedAsConfigured(t *testing.T) {
@@ -31,7 +32,7 @@ func TestBindFailuresAndLossesAreRetriedAsConfigured(t *testing.T) {
 	}, func(w *world) {
 		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound()), "[NONE] false")
 		w.b.put(message(t, "m1", 1, nil))
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound()), "[BOUND_TRX] true")
 		wantEqual(t, "acked", w.b.acked, []string{"m1"})
@@ -44,11 +45,106 @@ func TestBindFailuresAndLossesAreRetriedAsConfigured(t *testing.T) {
 		d := w.m.dials
 		wantEqual(t, "dials", len(d), 4)
 		between(t, "after the failed connection", d[1].Sub(d[0]), 20*time.Second, 22*time.Second)
-		between(t, "after the refused bind", d[2].Sub(d[1]), 20*time.Second, 22*time.Second)
-		between(t, "after the loss", d[3].Sub(d[0]), 60*time.Second+60*time.Second, 60*time.Second+66*time.Second)
+		between(t, "after the refused bind", d[2].Sub(d[1]), 40*time.Second, 44*time.Second)
+		between(t, "after the loss", d[3].Sub(d[0]), 120*time.Second+60*time.Second, 120*time.Second+66*time.Second)
 		st := w.c.Stats()
 		wantEqual(t, "counters", []int64{st.ConnectedCount.Load(), st.BoundCount.Load(), st.DisconnectedCount.Load()}, []int64{3, 2, 2})
 	})
+}
+
+func TestDelaysGrowWhileTheSMSCIsAwayAndWhenSessionsDoNotLast(t *testing.T) {
+	gaps := func(at []time.Time) (out []int) {
+		for i := 1; i < len(at); i++ {
+			out = append(out, int(at[i].Sub(at[i-1])/(5*time.Second))*5) // a tenth more at most
+		}
+		return out
+	}
+	t.Run("failed connections", func(t *testing.T) {
+		start(t, func(cfg *Config, _ *Deps, m *smsc) {
+			cfg.Connector.ConFailDelay = 5 * time.Second
+			m.dialErr = func(int) error { return errors.New("connection refused") }
+		}, func(w *world) {
+			time.Sleep(130 * time.Second)
+			wantEqual(t, "waits", gaps(w.m.dialled()), []int{5, 10, 20, 40, 40})
+		})
+	})
+	t.Run("a delay above a minute stays as it is", func(t *testing.T) {
+		start(t, func(cfg *Config, _ *Deps, m *smsc) {
+			cfg.Connector.ConFailDelay = 100 * time.Second
+			m.dialErr = func(int) error { return errors.New("connection refused") }
+		}, func(w *world) {
+			time.Sleep(350 * time.Second)
+			at := w.m.dialled()
+			for i := 1; i < len(at); i++ {
+				between(t, "wait", at[i].Sub(at[i-1]), 100*time.Second, 110*time.Second)
+			}
+			wantEqual(t, "dials", len(at), 4)
+		})
+	})
+	t.Run("sessions that end at once, until one lasts", func(t *testing.T) {
+		start(t, func(cfg *Config, _ *Deps, m *smsc) { cfg.Connector.ConLossDelay = 5 * time.Second }, func(w *world) {
+			for i := range 6 {
+				if i == 4 {
+					time.Sleep(steady)
+				}
+				w.m.session(i).Close(nil)
+				for len(w.m.dialled()) == i+1 {
+					time.Sleep(100 * time.Millisecond)
+				}
+				synctest.Wait()
+			}
+			wantEqual(t, "waits", gaps(w.m.dialled()), []int{5, 10, 20, 40, 35, 10})
+		})
+	})
+}
+
+func TestUnbindOfTheSMSCIsAnsweredAndNothingIsLost(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) { cfg.Connector.ConLossDelay = 5 * time.Second }, func(w *world) {
+		w.b.put(message(t, "m1", 1, nil), message(t, "m2", 1, nil))
+		synctest.Wait()
+		w.m.respond(w.m.arrivals()[0], pdu.StatusOK, "1")
+		synctest.Wait()
+		w.m.mu.Lock()
+		w.m.answer = accept
+		w.m.mu.Unlock()
+		if err := w.m.session(0).Unbind(w.t.Context()); err != nil {
+			t.Errorf("the unbind was not answered: %v", err)
+		}
+		synctest.Wait()
+		wantEqual(t, "bound", w.c.Bound(), false)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		wantEqual(t, "state", w.c.Status(), []string{"BOUND_TRX"})
+		wantEqual(t, "acked", w.b.acked, []string{"m1", "m2"})
+		wantEqual(t, "sent", w.m.texts(), []string{"m1", "m2", "m2"})
+	})
+}
+
+func TestTransmitterSubmitsAndItsReceiptsAreLookedForWhereTheyCome(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		cfg.Connector.Bind, cfg.Connector.DLRCID = pdu.Transmitter, "receiver-1"
+		m.answer = accept
+	}, func(w *world) {
+		w.b.put(message(t, "m1", 1, report(sms.ReportFinal)))
+		synctest.Wait()
+		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound()), "[BOUND_TX] true")
+		wantEqual(t, "acked", w.b.acked, []string{"m1"})
+		w.b.do(func() {
+			m := w.b.mappings["ID1"]
+			wantEqual(t, "mapping", []string{string(m.CID), string(m.MsgID)}, []string{"receiver-1", "m1"})
+		})
+	})
+}
+
+func TestInterfaceVersionIsTheConnectors(t *testing.T) {
+	var got []uint8
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		cfg.Connector.InterfaceVersion = 0x50
+		m.bind = func(_ int, b *pdu.Bind) pdu.Status {
+			got = append(got, b.InterfaceVersion)
+			return pdu.StatusOK
+		}
+	}, func(*world) { wantEqual(t, "interface_version", got, []uint8{0x50}) })
 }
 
 func between(t *testing.T, what string, got, least, most time.Duration) {

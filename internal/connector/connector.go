@@ -29,7 +29,6 @@ package connector
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -82,9 +81,6 @@ type Config struct {
 	// LogPrivacy keeps message contents out of the message log (log_privacy); so does
 	// logprivacy of the connector.
 	LogPrivacy bool
-	// TLS is used when the connector has ssl; nil verifies the SMSC's certificate against
-	// the system's roots and the host's name.
-	TLS *tls.Config
 }
 
 // source gives the messages.
@@ -129,8 +125,12 @@ type Connector struct {
 	limiter *rate.Limiter
 	brake   brake
 	settler *settler
-	inbound *inbound
-	wg      sync.WaitGroup // hand-overs between binds
+	door    *door // of outbind
+
+	governor     governor
+	throughputMu sync.Mutex // held while the limiter is set
+	inbound      *inbound
+	wg           sync.WaitGroup // hand-overs between binds
 
 	drain chan struct{} // closed: take nothing new
 	done  chan struct{} // closed when Run has returned
@@ -199,6 +199,7 @@ func New(cfg Config, d Deps) (*Connector, error) {
 	limit, burst := throughput(own.SubmitThroughput)
 	c.limiter = rate.NewLimiter(limit, burst)
 	c.settler = newSettler(c)
+	c.door = newDoor(c)
 	c.inbound = newInbound(c)
 	return c, nil
 }
@@ -279,8 +280,8 @@ func (c *Connector) Shutdown(ctx context.Context) error {
 }
 
 // Update applies new parameters while the connector runs. What the documentation wants a
-// restart for (host, port, username, password, systype and the log settings) keeps its
-// present value; the kind of bind, its addresses, ssl and the session's timers hold from the
+// restart for (host, port, username, password, systype and the log settings) and outbind keep their
+// present values; the kind of bind, its addresses, ssl and the session's timers hold from the
 // next bind on; everything else holds at once.
 func (c *Connector) Update(cfg smppc.Config) error {
 	if cfg.CID != c.cid {
@@ -291,10 +292,9 @@ func (c *Connector) Update(cfg smppc.Config) error {
 	}
 	old := c.cfg.Load()
 	cfg.Host, cfg.Port, cfg.Username, cfg.Password, cfg.SystemType = old.Host, old.Port, old.Username, old.Password, old.SystemType
+	cfg.Outbind = old.Outbind
 	c.cfg.Store(&cfg)
-	limit, burst := throughput(cfg.SubmitThroughput)
-	c.limiter.SetBurst(burst)
-	c.limiter.SetLimit(limit)
+	c.applyThroughput()
 	c.mu.Lock()
 	for _, b := range c.binds {
 		b.win.setLimit(cfg.Window)

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,10 +51,10 @@ func (c *Connector) feed(ctx context.Context, unbound <-chan struct{}) {
 		consumer, err := c.source.Consume(ctx, name, prefetch)
 		end := subscriptionLost
 		if err == nil {
-			sub := &subscription{consumer: consumer, prefetch: prefetch, ended: make(chan struct{})}
+			sub := &subscription{consumer: consumer, prefetch: prefetch, over: make(chan *attempt, 1), ended: make(chan struct{})}
 			end = c.pump(ctx, sub)
 			former.Wait()
-			if end == prefetchChanged {
+			if end == prefetchChanged && !c.cfg.Load().StrictOrder {
 				former.Go(func() { c.closeSubscription(ctx, sub, unbound) })
 			} else {
 				c.closeSubscription(ctx, sub, unbound)
@@ -88,6 +89,39 @@ type subscription struct {
 	prefetch int
 	out      gauge         // messages taken and not settled
 	ended    chan struct{} // closed when no more is taken from it: what is not sent yet goes back
+
+	// With strict_order, one message is under way at a time: over gets nil when it is over, else the attempt to make next.
+	over   chan *attempt
+	mu     sync.Mutex
+	closed bool // nobody reads over any more
+}
+
+// finish notes that a message is settled, or, with next, that it is to be sent again before
+// any other; one that nobody takes any more goes back when the subscription is closed.
+func (sub *subscription) finish(strict bool, next *attempt) {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	if strict && !sub.closed {
+		sub.over <- next // there is room: only one is under way
+		if next != nil {
+			return
+		}
+	}
+	sub.out.add(-1)
+}
+
+// endFeed lets nothing more be taken from it, and gives what was to be sent again, nil for nothing.
+func (sub *subscription) endFeed() *attempt {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	sub.closed = true
+	close(sub.ended)
+	select {
+	case next := <-sub.over:
+		return next
+	default:
+		return nil
+	}
 }
 
 // closeSubscription ends a subscription after all that came from it is settled, since a
@@ -116,11 +150,15 @@ const (
 	subscriptionLost                // the queue is gone
 )
 
-// pump hands messages to the binds.
+// pump hands messages to the binds. With strict_order that is one at a time, and one that is to be
+// sent again goes before all others.
 func (c *Connector) pump(ctx context.Context, sub *subscription) pumpEnd {
 	var held []*attempt
+	underway := false // one that was handed over with strict_order
 	defer func() {
-		close(sub.ended)
+		if next := sub.endFeed(); next != nil {
+			held = append(held, next)
+		}
 		c.giveBack(ctx, held...)
 	}()
 	var grace <-chan time.Time
@@ -137,9 +175,10 @@ func (c *Connector) pump(ctx context.Context, sub *subscription) pumpEnd {
 		var in <-chan *queue.Delivery
 		var out chan<- *attempt
 		var next *attempt
-		if len(held) > 0 {
+		if len(held) > 0 && !underway {
 			out, next = c.jobs, held[0]
-		} else if n > 0 {
+			next.strict = c.cfg.Load().StrictOrder
+		} else if n > 0 && len(held) == 0 {
 			in = sub.consumer.C()
 		}
 		select {
@@ -150,6 +189,12 @@ func (c *Connector) pump(ctx context.Context, sub *subscription) pumpEnd {
 			held = c.prepare(ctx, sub, gather(d, sub.consumer.C(), sub.prefetch))
 		case out <- next:
 			held = held[1:]
+			underway = next.strict
+		case a := <-sub.over:
+			underway = false
+			if a != nil {
+				held = slices.Insert(held, 0, a)
+			}
 		case <-changed:
 		case <-grace:
 			return pumpStopped

@@ -411,6 +411,13 @@ func (m *smsc) arrivals() []arrived {
 	return slices.Clone(m.got)
 }
 
+// dialled are the times of all connections that were tried.
+func (m *smsc) dialled() []time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.dials)
+}
+
 func (m *smsc) session(i int) *smpp.Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()

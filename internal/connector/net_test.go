@@ -2,14 +2,10 @@ package connector
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
@@ -21,28 +17,6 @@ import (
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 )
-
-// certificate makes a certificate for 127.0.0.1 and the pool that trusts it.
-func certificate(tb testing.TB) (tls.Certificate, *x509.CertPool) {
-	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
-}
 
 // listen runs an SMSC on a real socket that accepts everything, until the test ends.
 func listen(tb testing.TB, tlsConfig *tls.Config) (port int, binds chan *pdu.Bind) {
@@ -76,22 +50,47 @@ func listen(tb testing.TB, tlsConfig *tls.Config) (port int, binds chan *pdu.Bin
 }
 
 func TestOverTCPAndTLS(t *testing.T) {
-	cert, pool := certificate(t)
+	dir := t.TempDir()
+	server := makeCertificate(t, dir, "server")
+	client := makeCertificate(t, dir, "client")
+	named := makeCertificate(t, dir, "named", "smsc.example")
+	plainTLS := &tls.Config{Certificates: []tls.Certificate{server.pair}}
+	pool := x509.NewCertPool()
+	pool.AddCert(client.pair.Leaf)
+	mutual := &tls.Config{Certificates: []tls.Certificate{server.pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
 	for _, tt := range []struct {
-		name           string
-		server, client *tls.Config
-		fails          string // what the log says, "" if it binds
+		name   string
+		server *tls.Config
+		change func(*smppc.Config)
+		fails  string // what the log says, "" if it binds
 	}{
 		{"plain", nil, nil, ""},
-		{"TLS", &tls.Config{Certificates: []tls.Certificate{cert}}, &tls.Config{RootCAs: pool}, ""},
-		{"TLS with an unknown certificate", &tls.Config{Certificates: []tls.Certificate{cert}}, nil, "certificate"},
+		{"TLS with ssl_ca", plainTLS, func(c *smppc.Config) { c.SSLCA = server.certFile }, ""},
+		{"TLS with an unknown certificate", plainTLS, nil, "certificate"},
+		{"TLS with an unknown certificate and ssl_verify no", plainTLS, func(c *smppc.Config) { c.SSLVerify = false }, ""},
+		{"TLS under another name with ssl_server_name", &tls.Config{Certificates: []tls.Certificate{named.pair}},
+			func(c *smppc.Config) { c.SSLCA, c.SSLServerName = named.certFile, "smsc.example" }, ""},
+		{"TLS under another name", &tls.Config{Certificates: []tls.Certificate{named.pair}},
+			func(c *smppc.Config) { c.SSLCA = named.certFile }, "127.0.0.1"},
+		{"TLS with our certificate", mutual, func(c *smppc.Config) {
+			c.SSLCA, c.SSLCert, c.SSLKey = server.certFile, client.certFile, client.keyFile
+		}, ""},
+		{"TLS without our certificate", mutual, func(c *smppc.Config) { c.SSLCA = server.certFile }, "certificate required"},
+		{"ssl_ca that is not there", plainTLS, func(c *smppc.Config) { c.SSLCA = dir + "/nope.pem" }, "ssl_ca"},
+		{"ssl_ca that holds no certificate", plainTLS, func(c *smppc.Config) { c.SSLCA = client.keyFile }, "holds no certificate"},
+		{"ssl_cert without ssl_key", plainTLS, func(c *smppc.Config) { c.SSLCert = client.certFile }, "ssl_key: missing"},
+		{"ssl_key without ssl_cert", plainTLS, func(c *smppc.Config) { c.SSLKey = client.keyFile }, "ssl_cert: missing"},
+		{"ssl_key of another certificate", plainTLS, func(c *smppc.Config) { c.SSLCert, c.SSLKey = client.certFile, server.keyFile }, "ssl_key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			port, binds := listen(t, tt.server)
 			b := newBackend()
-			cfg := Config{Connector: smppc.Default(cid), TLS: tt.client}
+			cfg := Config{Connector: smppc.Default(cid)}
 			cfg.Connector.Port, cfg.Connector.SSL, cfg.Connector.SystemType = port, tt.server != nil, "VMS"
 			cfg.Connector.SubmitThroughput, cfg.Connector.ConFailRetry = 0, false
+			if tt.change != nil {
+				tt.change(&cfg.Connector)
+			}
 			failed := make(chan string, 10)
 			c, err := New(cfg, Deps{Source: b, Journal: b, Store: b, Log: slog.New(slog.NewTextHandler(lineWriter(failed), &slog.HandlerOptions{Level: slog.LevelError}))})
 			if err != nil {

@@ -2,24 +2,12 @@ package connector
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"time"
 
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
-	"jasmind/internal/smppc"
 )
-
-func tlsFor(cfg *smppc.Config, given *tls.Config) *tls.Config {
-	switch {
-	case !cfg.SSL:
-		return nil
-	case given == nil:
-		return &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	return given
-}
 
 // send takes messages and sends their parts until ctx ends or the bind is stopped. A
 // place in the window comes first, so that a bind that is full leaves messages to the others.
@@ -119,6 +107,7 @@ func (c *Connector) answered(a *attempt, part int, gen uint64, r smpp.Response, 
 	} else if r.Header.ID == pdu.CmdGenericNack && e.status == pdu.StatusOK {
 		e.status = pdu.StatusUnknownErr
 	}
+	c.heed(stateIn(r.PDU))
 	switch e.status {
 	case pdu.StatusOK:
 		c.stats.SubmitSMCount.Add(1)
@@ -143,4 +132,32 @@ func (c *Connector) retrialDelay(status pdu.Status) time.Duration {
 		return d
 	}
 	return c.cfg.Load().RequeueDelay
+}
+
+// heed has the rate follow the congestion_state of a response, -1 without one.
+func (c *Connector) heed(state int) {
+	limit, changed := c.governor.answered(time.Now(), state, c.cfg.Load().SubmitThroughput)
+	if !changed {
+		return
+	}
+	c.applyThroughput()
+	if limit == 0 {
+		c.log.Info("congestion is over, sending as configured")
+		return
+	}
+	c.log.Warn("congestion_state obeyed", "congestion_state", state, "messages_per_second", limit)
+}
+
+// applyThroughput sets the limiter to the lower one of submit_throughput and what the SMSC's
+// congestion allows.
+func (c *Connector) applyThroughput() {
+	c.throughputMu.Lock()
+	defer c.throughputMu.Unlock()
+	rate := c.cfg.Load().SubmitThroughput
+	if limit := c.governor.current(); limit > 0 && (rate <= 0 || limit < rate) {
+		rate = limit
+	}
+	limit, burst := throughput(rate)
+	c.limiter.SetBurst(burst)
+	c.limiter.SetLimit(limit)
 }

@@ -146,6 +146,9 @@ func (s *settler) apply(e *event, now time.Time) {
 		if e.status == pdu.StatusOK {
 			x.accepted, x.slots = true, 1
 			a.accepted++
+			if a.took != nil {
+				a.took[e.part] = true
+			}
 			if e.resp != nil {
 				a.ids[e.part] = e.resp.MessageID
 			}
@@ -239,8 +242,10 @@ func (s *settler) commitBatch(ctx context.Context, batch []action) error {
 	for i := range batch {
 		batch[i].addTo(s.c, &e)
 	}
-	if err := s.c.journal.Commit(ctx, &e); err != nil {
-		return err
+	if len(e.Mappings)+len(e.Outcomes)+len(e.Publish)+len(e.Ack)+len(e.Retry) > 0 { // else nothing left its place
+		if err := s.c.journal.Commit(ctx, &e); err != nil {
+			return err
+		}
 	}
 	for i := range batch {
 		batch[i].finish(s.c)

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"jasmind/internal/provision"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
@@ -81,7 +82,31 @@ func wantedOf(snap *provision.Snapshot) map[sms.ConnectorID]wanted {
 	for _, c := range snap.SMPPConnectors() {
 		want[c.CID] = wanted{cfg: c.Config, started: c.Started}
 	}
+	pair(want)
 	return want
+}
+
+// pair tells transmitters without a dlr_cid where their receipts come: at the receiver with
+// their host and username, if there is exactly one. Two connectors of the original that
+// are a pair of sessions to one SMSC work so, since it looks for receipts everywhere.
+func pair(want map[sms.ConnectorID]wanted) {
+	type account struct{ host, username string }
+	receivers := make(map[account][]sms.ConnectorID)
+	for cid, w := range want {
+		if w.cfg.Bind == pdu.Receiver {
+			a := account{w.cfg.Host, w.cfg.Username}
+			receivers[a] = append(receivers[a], cid)
+		}
+	}
+	for cid, w := range want {
+		if w.cfg.Bind != pdu.Transmitter || w.cfg.DLRCID != "" {
+			continue
+		}
+		if r := receivers[account{w.cfg.Host, w.cfg.Username}]; len(r) == 1 {
+			w.cfg.DLRCID = r[0]
+			want[cid] = w
+		}
+	}
 }
 
 // follow applies the present configuration and from then on each new one. The subscription

@@ -93,6 +93,8 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 		PDUReadTimeout: 3 * time.Second, EnquireLink: 15 * time.Second, ConLossDelay: time.Second, ConFailRetry: true, ConFailDelay: 2 * time.Second,
 		SourceTON: 5, Validity: time.Hour, Priority: 1, Coding: pdu.CodingUCS2, ReplaceIfPresent: 1, SubmitThroughput: 0.5,
 		RequeueDelay: 30 * time.Second, DLRExpiry: 48 * time.Hour, DLRMsgID: "auto", Window: 100, Binds: 2, MaxQueue: 50000,
+		StrictOrder: true, DLRCID: "second", InterfaceVersion: 0x50, SSLVerify: false, SSLCA: "/etc/ssl/smsc-ca.pem", SSLServerName: "smsc.example",
+		SSLCert: "/etc/ssl/client.pem", SSLKey: "/etc/ssl/client.key", Outbind: "0.0.0.0:2777", OutbindSystemID: "SMSC", OutbindPassword: "secret",
 		LogFile: "/tmp/smpp-01.log", LogRotate: "D", LogLevel: 10,
 		CustomTLVs: smppc.TLVRules{{Tag: 0x1400, Type: "Int4", MaxLength: 4, Required: true}, {Tag: 0x1401, Type: "COctetString"}},
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"time"
 
 	"jasmind/internal/smpp/pdu"
 )
@@ -24,27 +23,12 @@ func (s *Session) Bind(ctx context.Context, b *pdu.Bind) (*pdu.BindResp, error) 
 	if !usable {
 		return nil, fmt.Errorf("%w: %s needs an ESME session that is open and not yet running", ErrNotBound, b.CommandID())
 	}
-	if s.cfg.SessionInit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.cfg.SessionInit, ErrBindTimeout)
-		defer cancel()
-	}
-	expired := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(expired)
-		s.conn.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // wakes Read and Write
+	var resp *pdu.BindResp
+	err := s.early(ctx, func() (err error) {
+		resp, err = s.exchangeBind(b)
+		return err
 	})
-	resp, err := s.exchangeBind(b)
-	if !stop() {
-		<-expired
-	}
 	if err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return nil, err
-	}
-	if err := s.conn.SetDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()

@@ -3,6 +3,7 @@ package smppc
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -195,6 +196,29 @@ var Keys = []Key{
 		format: func(c *Config) string { return strconv.Itoa(c.MaxQueue) }},
 	{Name: "language", parse: parseLanguage,
 		format: func(c *Config) string { return c.Language.String() }},
+	{Name: "strict_order", parse: yesNo(func(c *Config) *bool { return &c.StrictOrder }),
+		format: func(c *Config) string { return formatYesNo(c.StrictOrder) }},
+	{Name: "dlr_cid", parse: parseDLRCID,
+		format: func(c *Config) string { return orNone(string(c.DLRCID)) }},
+	{Name: "interface_version", NeedsRebind: true, parse: parseInterfaceVersion,
+		format: func(c *Config) string { return fmt.Sprintf("%d.%d", c.InterfaceVersion>>4, c.InterfaceVersion&15) }},
+	{Name: "ssl_verify", NeedsRebind: true, parse: yesNo(func(c *Config) *bool { return &c.SSLVerify }),
+		format: func(c *Config) string { return formatYesNo(c.SSLVerify) }},
+	{Name: "ssl_ca", NeedsRebind: true, parse: textOrNone(4096, func(c *Config) *string { return &c.SSLCA }),
+		format: func(c *Config) string { return orNone(c.SSLCA) }},
+	{Name: "ssl_server_name", NeedsRebind: true, parse: textOrNone(255, func(c *Config) *string { return &c.SSLServerName }),
+		format: func(c *Config) string { return orNone(c.SSLServerName) }},
+	{Name: "ssl_cert", NeedsRebind: true, parse: textOrNone(4096, func(c *Config) *string { return &c.SSLCert }),
+		format: func(c *Config) string { return orNone(c.SSLCert) }},
+	{Name: "ssl_key", NeedsRebind: true, parse: textOrNone(4096, func(c *Config) *string { return &c.SSLKey }),
+		format: func(c *Config) string { return orNone(c.SSLKey) }},
+	{Name: "outbind", NeedsRebind: true, parse: parseOutbind,
+		format: func(c *Config) string { return orNone(c.Outbind) }},
+	// SMPP v3.4 §4.1.7.1.
+	{Name: "outbind_system_id", NeedsRebind: true, parse: textOrNone(15, func(c *Config) *string { return &c.OutbindSystemID }),
+		format: func(c *Config) string { return orNone(c.OutbindSystemID) }},
+	{Name: "outbind_password", NeedsRebind: true, Secret: true, parse: textOrNone(16, func(c *Config) *string { return &c.OutbindPassword }),
+		format: func(c *Config) string { return orNone(c.OutbindPassword) }},
 }
 
 const none = "None"
@@ -326,5 +350,48 @@ func parseLogRotate(value string, c *Config) string {
 		return "S, M, H, D, W0 to W6 or midnight"
 	}
 	c.LogRotate = value
+	return ""
+}
+
+func parseDLRCID(value string, c *Config) string {
+	if isNone(value) {
+		c.DLRCID = ""
+		return ""
+	}
+	if !ValidCID(value) {
+		return "the cid of a connector, or none"
+	}
+	c.DLRCID = sms.ConnectorID(value)
+	return ""
+}
+
+func parseInterfaceVersion(value string, c *Config) string {
+	v, ok := map[string]uint8{"3.3": 0x33, "3.4": 0x34, "5.0": 0x50}[value]
+	if !ok {
+		return "3.3, 3.4 or 5.0"
+	}
+	c.InterfaceVersion = v
+	return ""
+}
+
+// parseOutbind reads the address of a listener.
+func parseOutbind(value string, c *Config) string {
+	if isNone(value) {
+		c.Outbind = ""
+		return ""
+	}
+	const want = "an address to listen on such as 0.0.0.0:2777, or none"
+	host, port, err := net.SplitHostPort(value)
+	if err != nil || !digits(port) {
+		return want
+	}
+	if n, err := strconv.Atoi(port); err != nil || n > 65535 {
+		return want
+	}
+	scratch := *c
+	if host != "" && parseHost(host, &scratch) != "" {
+		return want
+	}
+	c.Outbind = value
 	return ""
 }

@@ -29,6 +29,19 @@ type Config struct {
 	SystemType       string       // systype
 	BindTON, BindNPI uint8        // bind_ton default 0, bind_npi default 1
 	AddressRange     string       // addr_range
+	InterfaceVersion uint8        // interface_version: 3.3, 3.4 or 5.0, default 3.4 (new)
+
+	// TLS, when ssl is yes (new). The files are PEM and are read at each connection.
+	SSLVerify     bool   // ssl_verify: the SMSC's certificate must be good, default yes
+	SSLCA         string // ssl_ca: file with the certificates that vouch for it, "" = the system's
+	SSLServerName string // ssl_server_name: whom it must be for, "" = host
+	SSLCert       string // ssl_cert: file with our own certificate, "" = none
+	SSLKey        string // ssl_key: file with its key
+
+	// Outbind (new): with an address to listen on, the SMSC connects to us and asks for the bind.
+	Outbind         string // outbind, "" = we connect
+	OutbindSystemID string // outbind_system_id that it must give, "" = any
+	OutbindPassword string // outbind_password that it must give, "" = any
 
 	// Timers.
 	BindTimeout     time.Duration // bind_to, default 30 s
@@ -66,6 +79,10 @@ type Config struct {
 	Window           int           // window: submit_sm awaiting a response on each bind, 1 to 1000, default 10 (new)
 	Binds            int           // binds: sessions of this connector, 1 to 100, default 1 (new)
 	MaxQueue         int           // max_queue: waiting messages, 0 = no limit (new)
+	StrictOrder      bool          // strict_order: one message at a time, what is to be tried again before all others, default no (new)
+
+	// DLRCID is the connector on whose binds the receipts of this one's messages come; "" = its own (new): dlr_cid.
+	DLRCID sms.ConnectorID
 
 	// Logging.
 	LogFile    string // logfile, default /var/log/jasmin/default-<cid>.log
@@ -88,12 +105,14 @@ func Default(cid sms.ConnectorID) Config {
 		Username: "smppclient", Password: "password",
 		Bind:    pdu.Transceiver,
 		BindTON: 0, BindNPI: 1,
-		BindTimeout:     30 * time.Second,
-		Inactivity:      300 * time.Second,
-		ResponseTimeout: 60 * time.Second,
-		PDUReadTimeout:  10 * time.Second,
-		EnquireLink:     30 * time.Second,
-		ConLossRetry:    true, ConLossDelay: 10 * time.Second,
+		InterfaceVersion: 0x34,
+		SSLVerify:        true,
+		BindTimeout:      30 * time.Second,
+		Inactivity:       300 * time.Second,
+		ResponseTimeout:  60 * time.Second,
+		PDUReadTimeout:   10 * time.Second,
+		EnquireLink:      30 * time.Second,
+		ConLossRetry:     true, ConLossDelay: 10 * time.Second,
 		ConFailRetry: true, ConFailDelay: 10 * time.Second,
 		SourceTON: 2, SourceNPI: 1,
 		DestTON: 1, DestNPI: 1,

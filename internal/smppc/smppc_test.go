@@ -58,6 +58,17 @@ window 10
 binds 1
 max_queue 0
 language none
+strict_order no
+dlr_cid None
+interface_version 3.4
+ssl_verify yes
+ssl_ca None
+ssl_server_name None
+ssl_cert None
+ssl_key None
+outbind None
+outbind_system_id None
+outbind_password None
 `
 
 func shown(c Config) string {
@@ -132,6 +143,21 @@ func TestSetChangesExactlyItsField(t *testing.T) {
 		{"window", "1000", "", func(c *Config) { c.Window = 1000 }},
 		{"binds", "2", "", func(c *Config) { c.Binds = 2 }},
 		{"max_queue", "50000", "", func(c *Config) { c.MaxQueue = 50000 }},
+		{"strict_order", "yes", "", func(c *Config) { c.StrictOrder = true }},
+		{"dlr_cid", "other-1", "", func(c *Config) { c.DLRCID = "other-1" }},
+		{"dlr_cid", "none", "None", func(c *Config) {}},
+		{"interface_version", "5.0", "", func(c *Config) { c.InterfaceVersion = 0x50 }},
+		{"interface_version", "3.3", "", func(c *Config) { c.InterfaceVersion = 0x33 }},
+		{"ssl_verify", "no", "", func(c *Config) { c.SSLVerify = false }},
+		{"ssl_ca", "/etc/ssl/operator.pem", "", func(c *Config) { c.SSLCA = "/etc/ssl/operator.pem" }},
+		{"ssl_server_name", "smsc.example", "", func(c *Config) { c.SSLServerName = "smsc.example" }},
+		{"ssl_cert", "c.pem", "", func(c *Config) { c.SSLCert = "c.pem" }},
+		{"ssl_key", "k.pem", "", func(c *Config) { c.SSLKey = "k.pem" }},
+		{"outbind", "0.0.0.0:2777", "", func(c *Config) { c.Outbind = "0.0.0.0:2777" }},
+		{"outbind", ":0", "", func(c *Config) { c.Outbind = ":0" }},
+		{"outbind", "[::1]:2777", "", func(c *Config) { c.Outbind = "[::1]:2777" }},
+		{"outbind_system_id", "SMSC", "", func(c *Config) { c.OutbindSystemID = "SMSC" }},
+		{"outbind_password", "secret", "", func(c *Config) { c.OutbindPassword = "secret" }},
 		{"logfile", "/tmp/x.log", "", func(c *Config) { c.LogFile = "/tmp/x.log" }},
 		{"logrotate", "W6", "", func(c *Config) { c.LogRotate = "W6" }},
 		{"loglevel", "10", "", func(c *Config) { c.LogLevel = 10 }},
@@ -195,7 +221,10 @@ func TestSetRefusesAndLeavesTheConfigurationAlone(t *testing.T) {
 		"validity": {"0", "-5"}, "priority": {"4", "-1"}, "proto_id": {"256", "x"}, "coding": {"11", "12", "15", "0x08", "Auto"}, "language": {"", "klingon", "tr:", "tr:all", "es:both", "none:single", ":single"},
 		"def_msg_id": {"255"}, "ripf": {"2", "yes"}, "submit_throughput": {"-1", "inf", "abc", "1e2", "1000001"},
 		"custom_tlvs": {"", "0x1400,Int3,4", "0x1400,Int4,4;0x1400,Int4,4"}, "requeue_delay": {"x"}, "dlr_expiry": {"0"}, "dlr_msgid": {"3", "Auto", ""}, "window": {"0", "1001"}, "binds": {"0", "101"},
-		"max_queue": {"-1"}, "logfile": {""}, "logrotate": {"W7", "Midnight"}, "loglevel": {"15", "INFO"}, "logprivacy": {"True"},
+		"max_queue": {"-1"}, "strict_order": {"true"}, "dlr_cid": {"x", "a b c"}, "interface_version": {"4.0", "0x34", ""},
+		"ssl_verify": {"maybe"}, "ssl_ca": {"a\x00b"}, "ssl_server_name": {strings.Repeat("a", 256)}, "ssl_cert": {"\n"}, "ssl_key": {"\n"},
+		"outbind": {"2777", "host", "host:", "host:70000", "host:http", "a b:1"}, "outbind_system_id": {strings.Repeat("a", 16)},
+		"outbind_password": {strings.Repeat("secret", 3)}, "logfile": {""}, "logrotate": {"W7", "Midnight"}, "loglevel": {"15", "INFO"}, "logprivacy": {"True"},
 		"trx_to": {"-0"}, "elink_interval": {"1,5"},
 	}
 	for i := range Keys {
@@ -212,7 +241,7 @@ func TestSetRefusesAndLeavesTheConfigurationAlone(t *testing.T) {
 				t.Errorf("%s %q: got error %v, want a ValueError", key, v, err)
 				continue
 			}
-			if key == "password" {
+			if Lookup(key).Secret {
 				if strings.Contains(err.Error(), v) {
 					t.Errorf("the error tells the password: %v", err)
 				}
@@ -262,7 +291,7 @@ func TestRestartIsNeededForTheDocumentedParameters(t *testing.T) {
 	if got, want := strings.Join(restart, " "), "port password username host logfile systype loglevel"; got != want {
 		t.Errorf("restart: got %s, want %s", got, want)
 	}
-	if got, want := strings.Join(rebind, " "), "port password bind_npi addr_range username host systype bind bind_ton ssl"; got != want {
+	if got, want := strings.Join(rebind, " "), "port password bind_npi addr_range username host systype bind bind_ton ssl interface_version ssl_verify ssl_ca ssl_server_name ssl_cert ssl_key outbind outbind_system_id outbind_password"; got != want {
 		t.Errorf("rebind: got %s, want %s", got, want)
 	}
 }
