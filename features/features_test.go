@@ -92,6 +92,9 @@ func TestFeatures(t *testing.T) {
 			if status != 0 || testing.Verbose() {
 				t.Log(out.String())
 			}
+			if s := suite.Slowest(); s != "" {
+				t.Log(s)
+			}
 			if status != 0 {
 				t.Errorf("godog ended with status %d", status)
 			}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cucumber/godog"
 )
@@ -31,6 +32,7 @@ type pageAnswer struct {
 
 // call is one call of the page.
 type call struct {
+	at     time.Time
 	method string
 	params url.Values
 	acked  bool
@@ -52,7 +54,7 @@ func (p *page) close() { p.server.Close() }
 
 // ServeHTTP notes the call and acknowledges it, or does what a step has asked for.
 func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := call{method: r.Method}
+	c := call{at: time.Now(), method: r.Method}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
 		c.fault = err.Error()

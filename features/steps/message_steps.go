@@ -34,6 +34,7 @@ type answer struct {
 	err     error
 	id      string // of a Success
 	content string // that was sent
+	to      string // whom, where a step asks
 }
 
 // String is the answer for people.

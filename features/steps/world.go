@@ -47,6 +47,8 @@ type Suite struct {
 	binary func() (string, error) // the path of jasmind, built when first needed
 	ran    atomic.Int64
 	hosts  hosts
+
+	latencies latencies
 }
 
 // NewSuite makes what the scenarios of one run share. tb is the test of that run.
@@ -115,6 +117,7 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.messageSteps(sc)
 	w.loadSteps(sc)
 	w.dlrSteps(sc)
+	w.dialectSteps(sc)
 	w.serviceSteps(sc)
 	w.provisionSteps(sc)
 	w.accountSteps(sc)

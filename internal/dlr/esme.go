@@ -47,12 +47,15 @@ func (l *Lookup) publication(req *sms.ReceiptRequest, dlr *queue.HTTPDLR, answer
 	return &queue.Publication{Queue: queue.DLRThrowerSMPPS, Message: out.Message()}
 }
 
+// intermediate is the bit of registered_delivery that asks for intermediate notifications.
+const intermediate = 0x10
+
 // wanted tells whether a registered_delivery (SMPP v3.4 §5.2.17, v5.0 §4.7.21) asks for the
-// receipt of a state. Intermediate states are not forwarded; ACCEPTD and UNKNOWN, which the
-// specification counts as final, are.
+// receipt of a state. Intermediate states, ENROUTE and SCHEDLD, go to who asked for intermediate
+// notifications only; ACCEPTD and UNKNOWN, which the specification counts as final, do not.
 func wanted(registered uint8, state string) bool {
 	if state == "ENROUTE" || state == "SCHEDLD" {
-		return false
+		return registered&intermediate != 0
 	}
 	switch registered & 3 {
 	case 1: // success or failure

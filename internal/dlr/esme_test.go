@@ -48,7 +48,8 @@ func TestAnESMEIsToldWhatItAskedFor(t *testing.T) {
 		{"1: intermediate states are not forwarded, and the final one still is", 1, false, events{state("ENROUTE"), state("SCHEDLD"), state("DELIVRD")}, "DELIVRD/007", false},
 		{"1: states that others may follow", 1, false, events{state("ACCEPTD"), state("UNKNOWN")}, "ACCEPTD/007 UNKNOWN/007", true},
 		{"1: a receipt that comes twice is told once", 1, false, events{state("DELIVRD"), state("DELIVRD")}, "DELIVRD/007", false},
-		{"1 with an intermediate notification and acknowledgements", 0x1D, false, events{state("ENROUTE"), state("EXPIRED")}, "EXPIRED/007", false},
+		{"1 with an intermediate notification and acknowledgements", 0x1D, false, events{state("ENROUTE"), state("EXPIRED")}, "ENROUTE/007 EXPIRED/007", false},
+		{"0 with an intermediate notification: the final state is not told", 0x10, false, events{state("SCHEDLD"), state("DELIVRD")}, "SCHEDLD/007", false},
 		{"2: success is not told", 2, false, events{state("DELIVRD")}, "", false},
 		{"2: failure", 2, false, events{state("REJECTD")}, "REJECTD/007", false},
 		{"2: a refused submission", 2, false, events{refusal}, "UNDELIV/99", false},
@@ -122,7 +123,8 @@ func TestRegisteredDelivery(t *testing.T) {
 		for _, state := range []string{"DELIVRD", "ACCEPTD", "UNDELIV", "EXPIRED", "UNKNOWN", "ENROUTE", "SCHEDLD"} {
 			got += fmt.Sprint(map[bool]int{true: 1}[wanted(uint8(registered), state)])
 		}
-		if want := [...]string{"0000000", "1111100", "0011100", "1100000"}[registered&3]; got != want {
+		want := [...]string{"00000", "11111", "00111", "11000"}[registered&3] + [...]string{"00", "11"}[registered>>4&1]
+		if got != want {
 			t.Errorf("registered_delivery %#02x: %s, want %s", registered, got, want)
 		}
 	}

@@ -67,7 +67,7 @@ type Receipt struct {
 	Err          string   `json:"err,omitempty" yaml:"err"`                   // default 000
 	Delay        *Span    `json:"delay,omitempty" yaml:"delay"`               // after the response; negative: before it, by so much; default 0s
 	Form         string   `json:"form,omitempty" yaml:"form"`                 // both (default), text, tlv, payload (text in message_payload), data_sm
-	ID           string   `json:"id,omitempty" yaml:"id"`                     // same (default), upper, lower, decimal, hex, HEX
+	ID           string   `json:"id,omitempty" yaml:"id"`                     // same (default), upper, lower, decimal, hex, HEX, other (one that no message has)
 	TLVID        string   `json:"tlv_id,omitempty" yaml:"tlv_id"`             // receipted_message_id, if it differs from id
 	IDWidth      int      `json:"id_width,omitempty" yaml:"id_width"`         // zeros in front up to so many characters
 	Intermediate []string `json:"intermediate,omitempty" yaml:"intermediate"` // states that are sent first, right after the response

@@ -29,9 +29,10 @@ const (
 	IDSame  = "same"  // as in the response
 	IDUpper = "upper" // as in the response, in capitals
 	IDLower = "lower" // as in the response, in small letters
+	IDOther = "other" // one that no message has
 )
 
-var receiptIDForms = []string{IDSame, IDUpper, IDLower, IDDecimal, IDHex, IDHexUpper}
+var receiptIDForms = []string{IDSame, IDUpper, IDLower, IDOther, IDDecimal, IDHex, IDHexUpper}
 
 // maxIDWidth keeps padded ids within the 64 octets of message_id.
 const maxIDWidth = 64
@@ -84,11 +85,16 @@ func formatID(number uint64, format string, width int) string {
 	return string(b)
 }
 
+// noMessage turns the number of a message into one that none has before a long time has passed.
+const noMessage = 1 << 62
+
 // receiptID is an id in the form that receipts give it.
 func receiptID(id string, number uint64, form string, width int) string {
 	switch form {
 	case IDDecimal, IDHex, IDHexUpper:
 		return formatID(number, form, width)
+	case IDOther:
+		id = formatID(number^noMessage, IDDecimal, width)
 	case IDUpper:
 		id = strings.ToUpper(id)
 	case IDLower:

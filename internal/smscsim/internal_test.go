@@ -275,3 +275,12 @@ func FuzzMessageView(f *testing.F) {
 		}
 	})
 }
+
+func TestReceiptIDThatNoMessageHas(t *testing.T) {
+	for _, form := range idFormats {
+		id, number := newIDs(form, 0, 0).next()
+		if got := receiptID(id, number, IDOther, 0); got == id || got == "" {
+			t.Errorf("%s: id %s became %s", form, id, got)
+		}
+	}
+}

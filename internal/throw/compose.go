@@ -45,7 +45,7 @@ func decodePDU(d *queue.Delivery) (pdu.PDU, error) {
 }
 
 // receipt is the deliver_sm or data_sm of a receipt (SMPP v3.4 §5.2.12, Appendix B): what the
-// ESME submitted with its addresses swapped.
+// ESME submitted with its addresses swapped. ENROUTE and SCHEDLD are intermediate notifications.
 func (t *SMPPS) receipt(d *queue.SMPPDLR) (pdu.PDU, error) {
 	state, ok := receipt.ParseState(d.Status)
 	if !ok {
@@ -67,7 +67,6 @@ func (t *SMPPS) receipt(d *queue.SMPPDLR) (pdu.PDU, error) {
 	if d.Err == refusedHere {
 		m.ShortMessage = bytes.Replace(m.ShortMessage, []byte(" err:0"+refusedHere+" "), []byte(" err:"+refusedHere+" "), 1)
 	}
-	m.ESMClass = pdu.ESMTypeReceipt
 	if !t.cfg.DataSM {
 		return &pdu.DeliverSM{Message: m}, nil
 	}
