@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"reflect"
 	"testing"
 
 	"jasmind/internal/smpp/pdu"
@@ -38,7 +39,7 @@ func TestTransmitterIsPairedWithItsReceiver(t *testing.T) {
 				t.Errorf("dlr_cid is %q, want %q", got, tt.want)
 			}
 			for _, o := range tt.others {
-				if want[o.cfg.CID] != o {
+				if !reflect.DeepEqual(want[o.cfg.CID], o) {
 					t.Errorf("%s was changed", o.cfg.CID)
 				}
 			}
