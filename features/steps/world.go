@@ -85,6 +85,8 @@ type World struct {
 	want   string   // content of the last one
 	load   *load
 	marks  int // barriers that were sent
+
+	printed string // by the last program of a customer's
 }
 
 // Scenario prepares one scenario.
@@ -123,6 +125,7 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.accountSteps(sc)
 	w.esmeSteps(sc)
 	w.malformedSteps(sc)
+	w.httpSteps(sc)
 }
 
 func (w *World) begin() error {
