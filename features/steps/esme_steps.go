@@ -47,7 +47,7 @@ func (e *esme) bind(addr, kind, password string) error {
 	defer cancel()
 	s, _, err := smpp.Dial(ctx, "tcp", addr, smpp.DialConfig{
 		Bind: pdu.Bind{Type: bindTypes[kind], SystemID: e.name, Password: password, InterfaceVersion: 0x34},
-		Config: smpp.Config{Window: 200, Handler: smpp.HandlerFunc(func(_ *smpp.Session, r *smpp.Request) {
+		Config: smpp.Config{Window: 200, SessionInit: patience, Response: patience, Handler: smpp.HandlerFunc(func(_ *smpp.Session, r *smpp.Request) {
 			if p, ok := r.PDU.(*pdu.DeliverSM); ok {
 				e.got.add(p)
 			}

@@ -40,7 +40,8 @@ func (w *World) environment() (map[string]string, error) {
 		"HTTP_API_BIND": "127.0.0.1", "HTTP_API_PORT": "0", "SMPP_SERVER_BIND": "127.0.0.1", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0",
 		// A busy machine may be slow; nothing is to be given up for that.
 		"GATEWAY_SHUTDOWN_TIMEOUT": "60", "HTTP_API_SUBMIT_TIMEOUT": "60", "AMQP_BROKER_TIMEOUT": "60", "REDIS_CLIENT_TIMEOUT": "60",
-		"INTERCEPTOR_TIMEOUT": "60",
+		"INTERCEPTOR_TIMEOUT":              "60",
+		"SMPP_SERVER_SESSIONINITTIMERSECS": "180",
 		// What the original does after half a minute is wanted at once here.
 		"DLR_THROWER_RETRY_DELAY": "0.05", "SM_LISTENER_SUBMIT_RETRIAL_DELAY_SMPPC_NOT_READY": "0.05",
 	}

@@ -133,7 +133,7 @@ func start(t testing.TB, root, provision string) *gateway.Gateway {
 	t.Helper()
 	cfg, err := config.Load(config.Options{Environment: env(map[string]string{
 		"ROOT_PATH": root, "GATEWAY_MODE": "embedded", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0", "HTTP_API_BIND": "127.0.0.1",
-		"DLR_THROWER_RETRY_DELAY": "0.05", "DLR_THROWER_MAX_RETRIES": "100",
+		"DLR_THROWER_RETRY_DELAY": "0.05", "DLR_THROWER_MAX_RETRIES": "100", "SMPP_SERVER_SESSIONINITTIMERSECS": "120",
 	})})
 	if err != nil {
 		t.Fatal(err)

@@ -56,7 +56,7 @@ func dialESME(t testing.TB, g *gateway.Gateway, name string, kind pdu.BindType) 
 	c := &client{}
 	s, _, err := smpp.Dial(t.Context(), "tcp", g.Addresses()["smpp-server"], smpp.DialConfig{
 		Bind: pdu.Bind{Type: kind, SystemID: name, Password: "bar", InterfaceVersion: 0x34},
-		Config: smpp.Config{Window: 50, Handler: smpp.HandlerFunc(func(_ *smpp.Session, r *smpp.Request) {
+		Config: smpp.Config{Window: 50, SessionInit: 2 * time.Minute, Response: 2 * time.Minute, Handler: smpp.HandlerFunc(func(_ *smpp.Session, r *smpp.Request) {
 			m, ok := r.PDU.(*pdu.DeliverSM)
 			if !ok {
 				_ = r.Respond(pdu.StatusInvCmdID, nil)
