@@ -31,7 +31,7 @@ NEEDS_SERVICES := jasmind/internal/testenv|^jasmind/features
 UNIT_PACKAGES = $$($(LIST_TESTED) | awk 'NF && !/$(subst /,\/,$(NEEDS_SERVICES))/ { print $$1 }')
 SERVICE_PACKAGES = $$($(LIST_TESTED) | awk '/$(subst /,\/,$(NEEDS_SERVICES))/ { print $$1 }')
 
-.PHONY: build run demo test check fmt fmt-check vet lint arch unit gen gen-check features integration fuzz bench benchstat cover test-images clean help
+.PHONY: build run demo test check fmt fmt-check vet lint arch unit gen gen-check features interop integration fuzz bench benchstat cover test-images clean help
 
 build: ## build bin/jasmind, bin/smsc-sim and bin/loadgen
 	@mkdir -p bin
@@ -71,6 +71,12 @@ unit: ## tests that need no services, with the race detector
 
 features: bin/testenv ## the scenarios of features/, embedded and on RabbitMQ and Redis; ARGS="-feature receipts.feature" picks some
 	$(TESTENV) $(GOTEST) ./features $(if $(ARGS),-args $(ARGS))
+
+interop: build ## Kannel against jasmind and smsc-sim, read by tshark; installs both where apt-get may, else says what lacks
+	@command -v tshark >/dev/null && PATH=$$PATH:/usr/sbin command -v bearerbox >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q kannel tshark; } \
+		|| true
+	@testdata/interop/kannel.sh
 
 integration: bin/testenv ## the tests that need RabbitMQ and Redis
 	$(TESTENV) $(GOTEST) $(SERVICE_PACKAGES)

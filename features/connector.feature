@@ -12,6 +12,61 @@ Feature: Connectors to an SMSC
     When a message is sent
     Then the SMSC gets the message
 
+  Scenario: The SMSC unbinds
+    Given the SMSC answers nothing
+    And a running gateway
+    When a message is sent
+    Then the SMSC gets the message
+    When the SMSC answers again
+    And the SMSC unbinds every session
+    Then the SMSC gets the message again
+    And the SMSC gets nothing else
+
+  Scenario: An SMSC that answers no enquire_link is connected to anew
+    Given the SMSC answers no enquire_link
+    And the connector has:
+      | elink_interval | 0.2 |
+      | res_to         | 0.5 |
+    And a running gateway
+    Then the SMSC was asked to bind 2 times or more
+    When a message is sent
+    Then the SMSC gets the message
+
+  Scenario: A transmitter and a receiver share an account at the SMSC
+    Given a connector "out" to the SMSC "one"
+    And the connector "out" has:
+      | bind | transmitter |
+    And a connector "in1" to the SMSC "one"
+    And the connector "in1" has:
+      | bind | receiver |
+    And a running gateway
+    When a message is sent with:
+      | dlr-url   | <page> |
+      | dlr-level | 2      |
+    Then it is accepted
+    And the SMSC "one" gets the message
+    And the page is called by POST with exactly:
+      | id             | <id>             |
+      | message_status | DELIVRD          |
+      | level          | 2                |
+      | connector      | out              |
+      | id_smsc        | <id at the SMSC> |
+      | subdate        | <date>           |
+      | donedate       | <date>           |
+      | sub            | 001              |
+      | dlvrd          | 001              |
+      | err            | 000              |
+      | text           | hello            |
+
+  Scenario: Messages keep their order through throttling
+    Given the SMSC answers ESME_RTHROTTLED to the next 2 messages
+    And the connector has:
+      | strict_order | yes |
+    And a running gateway
+    When 1 clients send 5 messages each
+    Then every answer was a Success
+    And the SMSC takes every accepted message in the order of its acceptance
+
   Scenario: The SMSC is down when the gateway starts
     Given the SMSC is down
     And a running gateway

@@ -1,10 +1,14 @@
 package steps
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/cucumber/godog"
+
+	"jasmind/internal/smscsim"
 )
 
 func (w *World) connectorSteps(sc *godog.ScenarioContext) {
@@ -56,11 +60,60 @@ func (w *World) connectorSteps(sc *godog.ScenarioContext) {
 		}
 		return nil
 	})
+	sc.Step(`^the SMSC unbinds every session$`, func() error {
+		s, err := w.which("")
+		if err != nil {
+			return err
+		}
+		sim, err := s.simulator()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := deadline()
+		defer cancel()
+		n, err := sim.Unbind(ctx, "")
+		if err == nil && n == 0 {
+			err = errors.New("there was none")
+		}
+		return err
+	})
+	sc.Step(`^the SMSC answers no enquire_link$`, func() error {
+		s, err := w.smsc("")
+		if err != nil {
+			return err
+		}
+		return s.change(func(b *smscsim.Behaviour) { b.MuteEnquireLink = true })
+	})
+	sc.Step(`^the SMSC takes every accepted message in the order of its acceptance$`, w.inOrder)
 	sc.Step(`^the connector binds(?: again)?$`, w.awaitBinds)
 	sc.Step(`^the SMSC has (\d+) bound sessions?$`, func(n int) error {
 		s := w.smscs[""]
 		return until(fmt.Sprintf("%d bound sessions", n), func() bool { return s.bound() == n })
 	})
+}
+
+// inOrder waits for the messages of a load, and compares the order in which the SMSC took them.
+func (w *World) inOrder() error {
+	s, err := w.which("")
+	if err != nil {
+		return err
+	}
+	if err := w.arrived(s, 0); err != nil {
+		return err
+	}
+	var want, got []string
+	for _, a := range w.load.accepted() {
+		want = append(want, a.content)
+	}
+	for _, m := range s.all() {
+		if m.Status == "ESME_ROK" && slices.Contains(want, m.Text) {
+			got = append(got, m.Text)
+		}
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("it took %q, accepted were %q", got, want)
+	}
+	return nil
 }
 
 func (w *World) setConnector(c *connector, t *godog.Table) error {

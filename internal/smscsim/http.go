@@ -249,6 +249,24 @@ func (sim *Simulator) Drop(account string) int {
 	return len(peers)
 }
 
+// Unbind ends the bound sessions of an account politely, all if account is "", and says how many. It
+// waits for each unbind_resp.
+func (sim *Simulator) Unbind(ctx context.Context, account string) (int, error) {
+	sim.mu.Lock()
+	var peers []*peer
+	for _, p := range sim.peers {
+		if p.session.State().Bound() && (account == "" || p.systemID() == account) {
+			peers = append(peers, p)
+		}
+	}
+	sim.mu.Unlock()
+	var errs []error
+	for _, p := range peers {
+		errs = append(errs, p.session.Unbind(ctx))
+	}
+	return len(peers), errors.Join(errs...)
+}
+
 func (sim *Simulator) deleteSessions(r *http.Request) (any, int, error) {
 	q := newQuery(r)
 	account := q.text("account")
