@@ -5,13 +5,14 @@
 // (journal/embedded) commits an Entry as one atomic synced batch. The services driver
 // (journal/services) runs it in a fixed order, each step idempotent: first the Overrides and the Charges,
 // as reservations, then what the store holds (Receipts, Records, Expiries, Mappings, Outcomes), then the confirmed publishes, then
-// Changes, Release, Forget, Unexpire and the Settled keys, and the acknowledgements last. So a crash in
+// Changes, Release, Forget, Joined, Unexpire and the Settled keys, and the acknowledgements last. So a crash in
 // between repeats effects, never loses one; a repeat of Commit with the same Entry is harmless.
 package journal
 
 import (
 	"context"
 	"errors"
+	"time"
 
 	"jasmind/internal/billing"
 	"jasmind/internal/queue"
@@ -41,6 +42,7 @@ type Entry struct {
 	Outcomes []sms.PartOutcome    // what became of parts of long messages
 	Publish  []queue.Publication  // durable when Commit returns
 	Forget   []sms.MessageID      // drop the ReceiptRequest and the outcomes of these
+	Joined   []sms.MessageID      // drop the parts of these long MOs
 	Unexpire []sms.Expiry         // drop from the index of ends of validity
 	Ack      []Ack                // leave their queue
 	Retry    []queue.Retry        // go back to their queue, after a delay
@@ -101,4 +103,19 @@ type Store interface {
 	Claim(ctx context.Context, ids []sms.MessageID) ([]sms.Override, error)
 	// Unclaim is Release for messages that go back to their queue unsent.
 	Unclaim(ctx context.Context, ids []sms.MessageID) error
+}
+
+// Parts collects the parts of long MOs. What is released stays until an Entry's Joined, and is
+// released again, complete, when that did not come within the claim: its owner has died. So none is
+// lost, and one is published twice only when its owner died, or could not drop it, in between.
+type Parts interface {
+	// AddPart makes a part durable, and gives what it released, to this caller alone: its
+	// message when it was the last part; and, as far as it came, an earlier message under the same
+	// key that has other content at its place. A part that is there already changes nothing. id becomes
+	// that of the message when this is its first part. Without another part a message is released
+	// by ReleaseParts after wait.
+	AddPart(ctx context.Context, p sms.LongPart, id sms.MessageID, wait, claim time.Duration) ([]sms.LongMO, error)
+	// ReleaseParts gives up to limit messages whose time has come, to this caller alone: those that
+	// had no new part for their wait, and those that were released and not dropped within the claim.
+	ReleaseParts(ctx context.Context, limit int, wait, claim time.Duration) ([]sms.LongMO, error)
 }

@@ -7,7 +7,7 @@
 //     Charges that are owed, Receipts, Records, Expiries, Mappings, Outcomes
 //  2. the confirmed publications: Publish, and the copies that Retry makes
 //  3. what is only true after them: the reservations become final; Confirm, Changes, Release,
-//     Forget, Unexpire, and the settled attempts
+//     Forget, Joined, Unexpire, and the settled attempts
 //  4. the acknowledgements, which RabbitMQ does not confirm
 //
 // A reservation that does not become final lapses after a minute. Its message may be in

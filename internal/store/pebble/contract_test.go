@@ -73,3 +73,21 @@ func TestLedgerContract(t *testing.T) {
 		return open(t)
 	})
 }
+
+func TestPartsContract(t *testing.T) {
+	storetest.RunParts(t, func(t *testing.T) storetest.Parts {
+		dir := t.TempDir()
+		var open func(t *testing.T) storetest.Parts
+		open = func(t *testing.T) storetest.Parts {
+			db := openDB(t, dir)
+			s := pebble.New(db)
+			return storetest.Parts{Parts: s, Apply: s.Apply, Reopen: func(t *testing.T) storetest.Parts {
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				return open(t)
+			}}
+		}
+		return open(t)
+	})
+}

@@ -45,6 +45,7 @@ type Store struct {
 	db   *localdb.DB
 	ends localdb.Position // where the index of ends of validity begins
 	hand hand             // messages of ESMEs that connectors have taken
+	dues localdb.Position // where the index of long MOs begins
 }
 
 var _ journal.Store = (*Store)(nil)
@@ -115,6 +116,9 @@ func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
 		if err := s.stageForget(b, id); err != nil {
 			return err
 		}
+	}
+	for _, id := range e.Joined {
+		s.stageJoined(b, id)
 	}
 	for i := range e.Unexpire {
 		b.Delete(endKey(&e.Unexpire[i]))

@@ -90,3 +90,21 @@ func TestLedgerContract(t *testing.T) {
 		return instance()
 	})
 }
+
+func TestPartsContract(t *testing.T) {
+	storetest.RunParts(t, func(t *testing.T) storetest.Parts {
+		cfg := redis.Config{URL: testenv.Redis(t).URL(), Prefix: "parts:"}
+		s := open(t, cfg)
+		var instance func() storetest.Parts
+		instance = func() storetest.Parts {
+			return storetest.Parts{Parts: s, Apply: s.Apply, Reopen: func(t *testing.T) storetest.Parts {
+				if err := s.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+				s = open(t, cfg)
+				return instance()
+			}}
+		}
+		return instance()
+	})
+}

@@ -22,6 +22,10 @@ import (
 //	bill:<id>                    hash  a charge at acceptance, or a change by an operator
 //	bills:reserved               zset  charges that are not final, by the time they lapse
 //	bills:owed:<uid>             zset  bills charged to a user afterwards, by time
+//	longDeliverSm:<cid>:<src>:<dst>:<ref>:<total>
+//	                             hash  parts of a long MO that is being collected
+//	long-mo:<msgid>              hash  parts of a long MO that is on its way into its queue
+//	long-mo:due                  zset  both, by the time when they are released
 type keys struct{ prefix string }
 
 func (k keys) receipt(id sms.MessageID) string { return k.prefix + "dlr:" + string(id) }
@@ -40,6 +44,16 @@ func (k keys) quota(uid sms.UserID) string   { return k.prefix + "quota:" + stri
 func (k keys) bill(id billing.BillID) string { return k.prefix + "bill:" + string(id) }
 func (k keys) reserved() string              { return k.prefix + "bills:reserved" }
 func (k keys) owed(uid sms.UserID) string    { return k.prefix + "bills:owed:" + string(uid) }
+
+// The names of long MOs in long-mo:due, and, behind the prefix, their keys.
+const (
+	longCollecting = "longDeliverSm:"
+	longReleased   = "long-mo:"
+)
+
+func longName(k sms.LongKey) string         { return longCollecting + k.String() }
+func (k keys) long(id sms.MessageID) string { return k.prefix + longReleased + string(id) }
+func (k keys) longDue() string              { return k.prefix + longReleased + "due" }
 
 // Fields of quota:<uid>: integers, the balance in millionths. bill:<id> has them too, for
 // what was taken, and uid and state.

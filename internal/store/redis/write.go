@@ -37,7 +37,7 @@ func (s *Store) WriteBefore(ctx context.Context, e *journal.Entry) error {
 }
 
 // WriteAfter writes what is only true when the publications are durable: Confirm, Changes, Release, Forget,
-// Unexpire, and that the attempts of Ack (those to be remembered) and Retry are settled.
+// Joined, Unexpire, and that the attempts of Ack (those to be remembered) and Retry are settled.
 func (s *Store) WriteAfter(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, false, true)
 }
@@ -90,7 +90,7 @@ func hasBefore(e *journal.Entry) bool {
 
 // hasAfter tells whether WriteAfter has anything to do.
 func hasAfter(e *journal.Entry) bool {
-	if len(e.Changes)+len(e.Release)+len(e.Forget)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm) > 0 {
+	if len(e.Changes)+len(e.Release)+len(e.Forget)+len(e.Joined)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm) > 0 {
 		return true
 	}
 	for i := range e.Ack {
@@ -158,6 +158,9 @@ func (s *Store) addDrops(p goredis.Pipeliner, e *journal.Entry) {
 			names = append(names, s.keys.receipt(id), s.keys.parts(id), s.keys.finals(id))
 		}
 		p.Del(noContext, names...)
+	}
+	if len(e.Joined) > 0 {
+		s.addJoined(p, e.Joined)
 	}
 	if len(e.Unexpire) > 0 {
 		members := make([]any, len(e.Unexpire))
