@@ -21,6 +21,7 @@ import (
 	"jasmind/internal/intercept"
 	"jasmind/internal/jcli"
 	"jasmind/internal/logging"
+	"jasmind/internal/mo"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppserver"
@@ -62,6 +63,7 @@ type Config struct {
 
 	Listener    Listener // [sm-listener]
 	ListenerLog logging.Config
+	MO          mo.Config // [sm-listener] long_mo_timeout
 
 	DLR    dlr.Config
 	DLRLog logging.Config

@@ -175,6 +175,8 @@ var table = slices.Concat(
 			set: seconds(0, 365*day, func(c *Config) *time.Duration { return &c.Listener.MaxAgeNotReady })},
 		{Section: "sm-listener", Name: "submit_retrial_delay_smppc_not_ready", Default: "30", Doc: "Seconds until such a message is tried again.",
 			set: seconds(0, day, func(c *Config) *time.Duration { return &c.Listener.RetryNotReady })},
+		{Section: "sm-listener", Name: "long_mo_timeout", Default: "300", Doc: "Seconds that the next part of a long MO is waited for; then it is delivered without the missing parts.",
+			set: seconds(0.001, 30*day, func(c *Config) *time.Duration { return &c.MO.LongTimeout })},
 		{Section: "sm-listener", Name: "log_privacy", Default: "False", Doc: "Log no message text.", set: boolean(func(c *Config) *bool { return &c.Listener.LogPrivacy })},
 	},
 	logKeys("sm-listener", "messages.log", "midnight", func(c *Config) *logging.Config { return &c.ListenerLog }),

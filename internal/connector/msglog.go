@@ -6,9 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"jasmind/internal/logging"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smpp/receipt"
 	"jasmind/internal/sms"
@@ -76,22 +75,8 @@ func (c *Connector) content(b *strings.Builder, text string) {
 	b.WriteString("']")
 }
 
-// field writes one field. What comes from outside cannot break the line: control
-// characters and line separators are written as Go escapes, octets that are no UTF-8 as \x00.
-func field(b *strings.Builder, before, value string) {
-	b.WriteString(before)
-	for i := 0; i < len(value); {
-		r, n := utf8.DecodeRuneInString(value[i:])
-		switch {
-		case r == utf8.RuneError && n == 1, unicode.IsControl(r), r == '\u2028', r == '\u2029':
-			q := strconv.Quote(value[i : i+n])
-			b.WriteString(q[1 : len(q)-1])
-		default:
-			b.WriteString(value[i : i+n])
-		}
-		i += n
-	}
-}
+// field writes one field, which cannot break the line.
+func field(b *strings.Builder, before, value string) { logging.AppendField(b, before, value) }
 
 // contentOf is the text of a message for the log: as it was accepted, else what its parts say.
 func contentOf(env *sms.Envelope) string {

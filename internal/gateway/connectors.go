@@ -27,6 +27,7 @@ type connectors struct {
 	broker  broker
 	journal journal.Journal
 	store   journal.Store
+	mo      connector.MOFunc
 	logs    *serviceLogs
 	ctx     context.Context // ends when everything is given up
 
@@ -43,8 +44,8 @@ type running struct {
 	done chan struct{} // closed when Run has returned
 }
 
-func newConnectors(ctx context.Context, common connector.Config, b *backend, logs *serviceLogs) *connectors {
-	return &connectors{common: common, broker: b.broker, journal: b.journal, store: b.store, logs: logs, ctx: ctx,
+func newConnectors(ctx context.Context, common connector.Config, b *backend, mo connector.MOFunc, logs *serviceLogs) *connectors {
+	return &connectors{common: common, broker: b.broker, journal: b.journal, store: b.store, mo: mo, logs: logs, ctx: ctx,
 		running: make(map[sms.ConnectorID]*running), stats: make(map[sms.ConnectorID]*connector.Stats)}
 }
 
@@ -108,7 +109,7 @@ func (c *connectors) one(ctx context.Context, cid sms.ConnectorID, w wanted) err
 	}
 	cfg := c.common
 	cfg.Connector = w.cfg
-	cn, err := connector.New(cfg, connector.Deps{Source: c.broker, Journal: c.journal, Store: c.store, Stats: st, Messages: c.logs.messages, Log: log})
+	cn, err := connector.New(cfg, connector.Deps{Source: c.broker, Journal: c.journal, Store: c.store, MO: c.mo, Stats: st, Messages: c.logs.messages, Log: log})
 	if err != nil {
 		return err
 	}
@@ -165,6 +166,20 @@ func (c *connectors) Bound(cid sms.ConnectorID) bool {
 	r := c.running[cid]
 	c.mu.RUnlock()
 	return r != nil && r.Bound()
+}
+
+// intercepted counts a message that an interceptor was run on.
+func (c *connectors) intercepted(cid sms.ConnectorID, ok bool) {
+	c.mu.RLock()
+	st := c.stats[cid]
+	c.mu.RUnlock()
+	switch {
+	case st == nil: // removed meanwhile
+	case ok:
+		st.InterceptorCount.Add(1)
+	default:
+		st.InterceptorErrorCount.Add(1)
+	}
 }
 
 // Hold is for how long after its end of validity a message may still be in flight at a connector.

@@ -28,6 +28,7 @@ import (
 	"jasmind/internal/httpapi"
 	"jasmind/internal/intercept"
 	"jasmind/internal/jcli"
+	"jasmind/internal/mo"
 	"jasmind/internal/mt"
 	"jasmind/internal/profile"
 	"jasmind/internal/provision"
@@ -62,6 +63,7 @@ type Gateway struct {
 	esmes      *throw.SMPPS
 	auth       *account.Authenticator
 	submit     *mt.Service
+	mo         *mo.Service
 	bills      *mt.Bills
 	pool       *intercept.Pool
 	scripts    *scripts
@@ -152,13 +154,16 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	}
 	g.watchBackend()
 	if err := g.backend.broker.Declare(ctx, queue.DLRSubmitSMResp, queue.DLRDeliverSM, queue.DLRThrowerHTTP,
-		queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS, queue.BillRequests, queue.DeadLetter); err != nil {
+		queue.DLRThrowerSMPPS, queue.DeliverSMHTTP, queue.DeliverSMSMPPS, queue.BillRequests, queue.DeadLetter); err != nil {
 		return fmt.Errorf("declare queues: %w", err)
 	}
 	if err := g.loadProfile(); err != nil {
 		return &ConfigurationError{err.Error()}
 	}
 	g.say("RouterPB Started.")
+	g.startScripts()
+	g.esmes = throw.NewSMPPS(g.cfg.SMPPSThrower, g.backend.broker, g.backend.journal, g.knownESMEs, g.logs.thrower)
+	g.startMO()
 	if err := g.startConnectors(ctx); err != nil {
 		return err
 	}
@@ -169,10 +174,8 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Hold, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
-	g.startScripts()
 	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.manager)
 	g.startBilling()
-	g.esmes = throw.NewSMPPS(g.cfg.SMPPSThrower, g.backend.broker, g.backend.journal, g.knownESMEs, g.logs.thrower)
 	if !g.cfg.SMPPServer.Disabled {
 		if err := g.startSMPP(ctx); err != nil {
 			return err
@@ -180,6 +183,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 		g.say("SMPPServer Started.")
 	}
 	g.run("SMPPSThrower", g.esmes.Run)
+	g.run("MO", g.mo.Run)
 	g.thrower = throw.NewHTTP(g.cfg.DLRThrower, g.backend.broker, g.backend.journal, g.logs.thrower)
 	g.run("DLRThrower", g.thrower.Run)
 	g.say("DLRThrower Started.")
@@ -253,7 +257,7 @@ func (g *Gateway) startConnectors(ctx context.Context) error {
 	g.connectors = newConnectors(g.ctx, connector.Config{
 		Retrials: retrials, NotReadyMaxAge: l.MaxAgeNotReady, NotReadyDelay: l.RetryNotReady,
 		PublishSubmitSMResp: l.PublishSubmitSMResp, LogPrivacy: l.LogPrivacy, RefundOnError: g.cfg.RefundOnError,
-	}, g.backend, g.logs)
+	}, g.backend, g.mo.Accept, g.logs)
 	return g.follow(ctx)
 }
 

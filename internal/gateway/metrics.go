@@ -83,6 +83,7 @@ func (g *Gateway) metrics() (http.Handler, error) {
 	})
 	g.smppMetrics(&s)
 	g.scriptMetrics(&s)
+	g.moMetrics(&s)
 	if db := g.backend.db; db != nil {
 		s.Gauge("jasmind_embedded_free_bytes", "Free space on the embedded database's disk.", func() float64 { return float64(db.Space().Free) })
 		s.Gauge("jasmind_embedded_disk_bytes", "Space that the embedded database uses.", func() float64 { return float64(db.Metrics().Disk) })

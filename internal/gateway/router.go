@@ -12,6 +12,9 @@ import (
 
 type pduStatus = pdu.Status
 
+// failedScript is the SMPP status of a script that failed.
+const failedScript = pdu.StatusSysErr
+
 // router gives the configuration to messages.
 type router struct {
 	state   *provision.Store

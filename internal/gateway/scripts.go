@@ -20,7 +20,7 @@ import (
 	"jasmind/internal/smstext"
 )
 
-// scripts runs the scripts of a snapshot: interceptors on messages of mt, and those of
+// scripts runs the scripts of a snapshot: interceptors on messages of mt and mo, and those of
 // EvalPyFilters for routes and interceptors.
 type scripts struct {
 	pool   *intercept.Pool
@@ -160,8 +160,7 @@ func (g *Gateway) startScripts() {
 	g.run("script check", w.run)
 }
 
-// scriptWatch warns of scripts that will not do what the operator expects: those of MO
-// interceptors, and those that cannot run.
+// scriptWatch warns of scripts that cannot run.
 type scriptWatch struct {
 	g    *Gateway
 	wake chan struct{} // cap 1
@@ -173,18 +172,9 @@ type scriptWatch struct {
 // follow is told of each change; it hands over what takes time.
 func (w *scriptWatch) follow(old, fresh *provision.Snapshot) {
 	known := map[routing.Script]bool{}
-	mo := map[int]routing.Script{}
 	if old != nil {
 		for _, s := range old.Scripts() {
 			known[s] = true
-		}
-		for _, i := range old.Interceptors(routing.MO) {
-			mo[i.Order] = i.Script
-		}
-	}
-	for _, i := range fresh.Interceptors(routing.MO) {
-		if was, ok := mo[i.Order]; !ok || was != i.Script {
-			w.g.logs.manager.Warn("MO interceptors are not run by this version", "order", i.Order, "script", i.Script.String())
 		}
 	}
 	w.mu.Lock()

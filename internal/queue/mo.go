@@ -28,7 +28,8 @@ type MOTarget struct {
 
 // MOCall is an entry of deliver_sm_thrower.http: an MO on its way to a URL. The body holds its
 // parts as deliver_sm PDUs one after the other (sequence_number 0), as the SMSC sent them and
-// interceptors left them, user data headers included. Parameters gives what the URL is told.
+// interceptors left them, user data headers included; a data_sm whose addresses are too long for that
+// stays one. Parameters gives what the URL is told.
 type MOCall struct {
 	MsgID sms.MessageID
 	// Targets has one element or, behind a failover route, several: they are tried in this order.
@@ -61,12 +62,38 @@ func (c *MOCall) Message() (Message, error) {
 	}
 	m := Message{ID: string(c.MsgID), Priority: min(c.Parts[0].PriorityFlag, 3), ContentType: ContentPDU, Headers: h}
 	for i := range c.Parts {
-		var err error
-		if m.Body, err = pdu.Append(m.Body, pdu.StatusOK, 0, &c.Parts[i]); err != nil {
-			return Message{}, fmt.Errorf("part %d of MO %s: %w", i+1, c.MsgID, err)
+		body, err := pdu.Append(m.Body, pdu.StatusOK, 0, &c.Parts[i])
+		if err != nil {
+			// The addresses of a data_sm may be longer than those of a deliver_sm.
+			if body, err = pdu.Append(m.Body, pdu.StatusOK, 0, DataSMOf(&c.Parts[i].Message)); err != nil {
+				return Message{}, fmt.Errorf("part %d of MO %s: %w", i+1, c.MsgID, err)
+			}
 		}
+		m.Body = body
 	}
 	return m, nil
+}
+
+// DataSMOf gives a message as a data_sm, without what that has no field for.
+func DataSMOf(m *pdu.Message) *pdu.DataSM {
+	p := &pdu.DataSM{ServiceType: m.ServiceType, Source: m.Source, Dest: m.Dest, ESMClass: m.ESMClass,
+		RegisteredDelivery: m.RegisteredDelivery, DataCoding: m.DataCoding, TLVs: append(pdu.TLVs(nil), m.TLVs...)}
+	if len(m.ShortMessage) > 0 {
+		p.TLVs.Set(pdu.TagMessagePayload, m.ShortMessage)
+	}
+	return p
+}
+
+// DeliverSMOf gives a deliver_sm or data_sm in the form of a deliver_sm; ok is false for other PDUs.
+func DeliverSMOf(p pdu.PDU) (m pdu.Message, ok bool) {
+	switch q := p.(type) {
+	case *pdu.DeliverSM:
+		return q.Message, true
+	case *pdu.DataSM:
+		return pdu.Message{ServiceType: q.ServiceType, Source: q.Source, Dest: q.Dest, ESMClass: q.ESMClass,
+			RegisteredDelivery: q.RegisteredDelivery, DataCoding: q.DataCoding, TLVs: q.TLVs}, true
+	}
+	return pdu.Message{}, false
 }
 
 // check finds what the encoded form cannot hold.
@@ -139,11 +166,11 @@ func decodeDeliverSMs(m *Message) ([]pdu.DeliverSM, error) {
 		if err != nil {
 			return nil, fmt.Errorf("MO %s: part %d: %w", m.ID, len(parts)+1, err)
 		}
-		sm, ok := p.(*pdu.DeliverSM)
+		sm, ok := DeliverSMOf(p)
 		if !ok {
 			return nil, fmt.Errorf("MO %s: part %d is a %v, not a deliver_sm", m.ID, len(parts)+1, p.CommandID())
 		}
-		parts = append(parts, *sm)
+		parts = append(parts, pdu.DeliverSM{Message: sm})
 		body = body[n:]
 	}
 	return parts, nil

@@ -79,7 +79,7 @@ func TestMOCallsThatCannotBe(t *testing.T) {
 		`target "http 2"`:                      func(c *MOCall) { c.Targets[1].CID = "http 2" },
 		"2 of 1 parts":                         func(c *MOCall) { c.Total = 1 },
 		"2 of 256 parts":                       func(c *MOCall) { c.Total = 256 },
-		"part 2 of MO 16fd2706-8baf-433b-82eb": func(c *MOCall) { c.Parts[1].Dest.Addr = strings.Repeat("1", 30) },
+		"part 2 of MO 16fd2706-8baf-433b-82eb": func(c *MOCall) { c.Parts[1].Dest.Addr = strings.Repeat("1", 70) },
 	} {
 		c := sampleMO()
 		change(c)
@@ -183,6 +183,21 @@ func TestMOParameters(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", s, want)
 			}
 		})
+	}
+}
+
+func TestADataSMOfLongAddressesStaysOne(t *testing.T) {
+	want := sampleMO()
+	want.Parts, want.Total = want.Parts[:1], 1
+	want.Parts[0] = moPart(1, 1, 0, "")
+	want.Parts[0].Source.Addr = strings.Repeat("a", 60)
+	want.Parts[0].TLVs.Set(pdu.TagMessagePayload, []byte("hi"))
+	m, err := want.Message()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := DecodeMOCall(&m); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
 	}
 }
 

@@ -119,6 +119,14 @@ func (t *SMPPS) Bound(systemID string, r Receiver) {
 	e.poke()
 }
 
+// HasSession tells whether an ESME has a session that can be delivered to.
+func (t *SMPPS) HasSession(systemID string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.esmes[systemID]
+	return e != nil && len(e.sessions) > 0
+}
+
 // Unbound tells that nothing more can be delivered to a session. It does not block.
 func (t *SMPPS) Unbound(systemID string, r Receiver) {
 	t.mu.Lock()

@@ -1,0 +1,295 @@
+// Package mo takes mobile-originated messages from connectors: it runs the operator's interceptor
+// on each, joins the parts of long ones, finds the route, and queues the message for a URL
+// (deliver_sm_thrower.http) or for an ESME (deliver_sm_thrower.smpps). It knows neither sessions
+// nor what becomes of the message there.
+//
+//	s := mo.New(mo.Config{}, mo.Deps{...})
+//	wg.Go(func() { err = s.Run(ctx) })      // releases long messages whose parts do not come
+//	status := s.Accept(ctx, cid, pdu)       // what to answer the SMSC
+//
+// ESME_ROK means that the message is durable: queued, or, a part of a long message, in the store. What
+// cannot be made durable now is answered ESME_RX_T_APPN, so that the SMSC keeps it.
+//
+// # Long messages
+//
+// Interceptors see each part, since each has an answer of its own. Parts are then collected in the
+// store, under connector, sender, recipient, reference and number of parts, until the last has come or
+// none came for Config.LongTimeout. The message is routed once, by the first part's fields and the
+// whole text: a URL is called once, an ESME gets the parts as they were, in order. One whose parts are
+// missing goes out as far as it came and says so.
+//
+// Delivery is at least once. A message is published and its parts are dropped in one journal entry. When
+// that fails, or the gateway dies before, Run publishes it a claim later, under the same id. A part that
+// the SMSC sends again while the message is collected changes nothing; after that it is recognised, and
+// dropped when nothing new joins it.
+package mo
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"jasmind/internal/intercept"
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
+)
+
+// Config holds the settings of the MO flow.
+type Config struct {
+	LongTimeout time.Duration // long_mo_timeout: how long the next part of a long message is waited for, default 5 min
+	LogPrivacy  bool          // log_privacy: no text in the message log
+	Patience    time.Duration // for making one message durable, default 20 s; then the SMSC is told to try again
+	Claim       time.Duration // until a joined message that could not be queued is tried again, default 30 s
+	Sweep       time.Duration // between looks for long messages whose time has come, default a hundredth of LongTimeout, 1 s at most
+}
+
+func (c *Config) defaults() {
+	if c.LongTimeout <= 0 {
+		c.LongTimeout = 5 * time.Minute
+	}
+	if c.Patience <= 0 {
+		c.Patience = 20 * time.Second
+	}
+	if c.Claim <= 0 {
+		c.Claim = 30 * time.Second
+	}
+	if c.Sweep <= 0 {
+		c.Sweep = min(max(c.LongTimeout/100, 20*time.Millisecond), time.Second)
+	}
+}
+
+// Metrics counts what the MO flow did. Fields may be read at any time.
+type Metrics struct {
+	Accepted    atomic.Int64 // deliver_sm and data_sm answered with ESME_ROK, parts and those without a route included
+	Refused     atomic.Int64 // answered with an error: by an interceptor, or because they could not be made durable
+	Parts       atomic.Int64 // parts of long messages that were stored
+	Joined      atomic.Int64 // long messages queued with all parts
+	Incomplete  atomic.Int64 // long messages queued without some parts
+	Repeats     atomic.Int64 // messages dropped since they were nothing but parts that came again
+	HTTP, SMPPS atomic.Int64 // messages queued for URLs, and for ESMEs
+	Unrouted    atomic.Int64 // messages without a route, moved to the dead-letter queue
+}
+
+// Route says where a message goes: to an ESME, or else to HTTP connectors, which are tried in order.
+type Route struct {
+	SystemID string
+	HTTP     []queue.MOTarget
+}
+
+// ErrNoRoute: no route's filters match.
+var ErrNoRoute = errors.New("no MO route matches")
+
+// plans gives the configuration that a message goes by.
+type plans interface {
+	// PlanMO gives the configuration as it is now.
+	PlanMO() Plan
+}
+
+// Plan is one state of the configuration, which a message goes by.
+type Plan interface {
+	// MatchMO gives the script that is meant for a message; nil: none is.
+	MatchMO(ctx context.Context, m *Message) Script
+	// RouteMO gives the first route, from the highest order down, whose filters match. Errors: ErrNoRoute,
+	// else the message cannot be routed now.
+	RouteMO(ctx context.Context, m *Message) (Route, error)
+}
+
+// Script runs one script on a message, which it does not change. Errors are those of intercept.Pool.Run.
+type Script func(ctx context.Context, m *intercept.Message) (*intercept.Verdict, error)
+
+// Deps are what the MO flow works with.
+type Deps struct {
+	Plans   plans
+	Journal journal.Journal
+	Parts   journal.Parts
+	// Intercepted is told, of each message that a script was run on, whether it let it through; nil: nobody is.
+	Intercepted func(cid sms.ConnectorID, ok bool)
+	// Private tells whether a connector's texts are to be kept out of the message log (logprivacy); nil: no.
+	Private  func(sms.ConnectorID) bool
+	Messages *slog.Logger // the message log: one record for each line, its message the line as it is; nil: none
+	Log      *slog.Logger // nil: none
+}
+
+// Service is the MO flow. Create it with New. Accept may be called from any goroutine.
+type Service struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	Metrics Metrics
+
+	mu   sync.Mutex // guards hand
+	hand map[sms.MessageID]struct{}
+}
+
+// New makes the MO flow.
+func New(cfg Config, deps Deps) *Service {
+	cfg.defaults()
+	if deps.Messages == nil {
+		deps.Messages = slog.New(slog.DiscardHandler)
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Intercepted == nil {
+		deps.Intercepted = func(sms.ConnectorID, bool) {}
+	}
+	return &Service{cfg: cfg, deps: deps, log: deps.Log, hand: make(map[sms.MessageID]struct{})}
+}
+
+// temporary is the answer that makes an SMSC try again later (SMPP v3.4 §5.1.3).
+const temporary = pdu.StatusRxTAppn
+
+// Accept takes a deliver_sm or data_sm that is no receipt, and gives the status to answer.
+func (s *Service) Accept(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pdu.Status {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.Patience, errSlow)
+	defer cancel()
+	status := s.accept(ctx, cid, p)
+	if status == pdu.StatusOK {
+		s.Metrics.Accepted.Add(1)
+	} else {
+		s.Metrics.Refused.Add(1)
+	}
+	return status
+}
+
+var errSlow = errors.New("not durable in time")
+
+func (s *Service) accept(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pdu.Status {
+	m, err := newMessage(cid, p)
+	if err != nil {
+		s.log.Error("message refused", "cid", string(cid), "err", err)
+		return pdu.StatusInvCmdID
+	}
+	digest := m.digest()
+	plan := s.deps.Plans.PlanMO()
+	done, status := s.intercept(ctx, plan, m)
+	if done {
+		return status
+	}
+	if m.Segment().Long() {
+		return s.part(ctx, m, digest)
+	}
+	id := sms.MessageID(uuid.NewString())
+	e, err := s.entry(ctx, plan, id, m, []*Message{m}, 1)
+	if err == nil {
+		var observed queue.Publication
+		if observed, err = queue.MOCopy(id, cid, m.Time, m.wire(), false); err == nil {
+			e.Publish = append(e.Publish, observed)
+			err = s.deps.Journal.Commit(ctx, &e.Entry)
+		}
+	}
+	if err != nil {
+		s.log.Error("message cannot be queued", "cid", string(cid), "status", temporary.String(), "err", err)
+		return temporary
+	}
+	s.queued(id, m, e)
+	return pdu.StatusOK
+}
+
+// intercept runs the script that is meant for a message, if any, and makes its changes. done tells
+// that the journey ends here, with the status.
+func (s *Service) intercept(ctx context.Context, plan Plan, m *Message) (done bool, status pdu.Status) {
+	run := plan.MatchMO(ctx, m)
+	if run == nil {
+		return false, 0
+	}
+	v, err := run(ctx, m.View())
+	if err == nil && v.Answered == nil {
+		err = m.apply(v)
+	}
+	s.deps.Intercepted(m.CID, err == nil)
+	if err == nil {
+		if v.Answered == nil {
+			return false, 0
+		}
+		s.logIntercepted(m, pdu.StatusOK)
+		return true, pdu.StatusOK
+	}
+	status = temporary
+	var refused *sms.Error
+	if errors.As(err, &refused) && refused.Override != nil && refused.Override.HTTP != unavailable {
+		status = refused.Override.SMPP
+	} else {
+		s.log.Error("message cannot be intercepted", "cid", string(m.CID), "status", status.String(), "err", err)
+	}
+	s.logIntercepted(m, status)
+	return true, status
+}
+
+// unavailable is the HTTP status of scripts that could not be run at all.
+const unavailable = 503
+
+// work is a journal entry that moves a message on.
+type work struct {
+	journal.Entry
+	route Route
+	none  bool // without a route
+}
+
+// entry makes what queues a message. whole is what routes see, parts are what is sent.
+func (s *Service) entry(ctx context.Context, plan Plan, id sms.MessageID, whole *Message, parts []*Message, total int) (*work, error) {
+	w := &work{}
+	var err error
+	if w.route, err = plan.RouteMO(ctx, whole); errors.Is(err, ErrNoRoute) {
+		w.none = true
+		m := queue.Message{ID: string(id), ContentType: queue.ContentPDU, Headers: queue.Headers{
+			{Name: queue.HeaderConnector, Str: string(whole.CID)}, {Name: queue.HeaderCreatedAt, Int: whole.Time.UnixMilli(), IsInt: true}}}
+		for _, p := range parts {
+			if m.Body, err = pdu.Append(m.Body, pdu.StatusOK, 0, p.wire()); err != nil {
+				return nil, err
+			}
+		}
+		w.Publish = append(w.Publish, queue.Bury(&queue.Delivery{Queue: queue.DeliverSM(whole.CID), Message: m}, ErrNoRoute.Error()))
+		return w, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if w.route.SystemID != "" {
+		for _, p := range parts {
+			pid := id
+			if len(parts) > 1 || total > 1 {
+				pid = partID(id, int(p.Segment().Concat.Seq))
+			}
+			pub, err := queue.MOToESME(pid, w.route.SystemID, whole.Time, p.wire())
+			if err != nil {
+				return nil, err
+			}
+			w.Publish = append(w.Publish, pub)
+		}
+		return w, nil
+	}
+	call := queue.MOCall{MsgID: id, Targets: w.route.HTTP, CID: whole.CID, CreatedAt: whole.Time, Total: total}
+	for _, p := range parts {
+		call.Parts = append(call.Parts, pdu.DeliverSM{Message: p.PDU})
+	}
+	m, err := call.Message()
+	if err != nil {
+		return nil, err
+	}
+	w.Publish = append(w.Publish, queue.Publication{Queue: queue.DeliverSMHTTP, Message: m})
+	return w, nil
+}
+
+// queued counts and logs a message that is durable.
+func (s *Service) queued(id sms.MessageID, m *Message, w *work) {
+	switch {
+	case w.none:
+		s.Metrics.Unrouted.Add(1)
+		s.log.Warn("message without a route moved to the dead-letter queue", "cid", string(m.CID), "msgid", string(id), "from", m.PDU.Source.Addr, "to", m.PDU.Dest.Addr)
+	case w.route.SystemID != "":
+		s.Metrics.SMPPS.Add(1)
+		s.log.Debug("message queued for an ESME", "cid", string(m.CID), "msgid", string(id), "system_id", w.route.SystemID)
+	default:
+		s.Metrics.HTTP.Add(1)
+		s.log.Debug("message queued for a URL", "cid", string(m.CID), "msgid", string(id), "http_connector", string(w.route.HTTP[0].CID))
+	}
+	s.logMO(id, m)
+}
