@@ -84,12 +84,12 @@ func openEmbedded(cfg *config.Config, log *slog.Logger) (*backend, error) {
 	}, nil
 }
 
-// startWait is how long the gateway waits for broker and store at start. Containers and
-// hosts start in any order.
+// startWait is how long the gateway waits for broker and store at start, or three times as long as
+// an answer of theirs may take. Containers and hosts start in any order.
 const startWait = 60 * time.Second
 
 func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
-	ctx, cancel := context.WithTimeout(ctx, startWait)
+	ctx, cancel := context.WithTimeout(ctx, max(startWait, 3*cfg.Broker.Timeout, 3*cfg.Redis.Timeout))
 	defer cancel()
 	store, err := retryOpen(ctx, logs.redis, "Redis", func(ctx context.Context) (*storeredis.Store, error) {
 		return storeredis.Open(ctx, storeredis.Config{

@@ -18,7 +18,7 @@ import (
 	"jasmind/internal/queue/pebble"
 )
 
-var waiting = flag.Int("waiting", 200_000, "messages that wait in TestMemory")
+var waiting = flag.Int("waiting", 100_000, "messages that wait in TestMemory")
 
 const qTest = queue.Name("submit.sm.test")
 
@@ -59,7 +59,7 @@ func publication(id string, priority uint8) queue.Publication {
 // A million messages on the disk take a window of memory each way: while they come in, after a restart,
 // and while they go out.
 func TestMemory(t *testing.T) {
-	const bound = 48 << 20 // windows, what is delivered, the database's own; the messages are 200 MB and more
+	const bound = 48 << 20 // windows, what is delivered, the database's own; the messages are 100 MB and more
 	dir := t.TempDir()
 	db := openDB(t, dir)
 	d := openDriver(t, db, pebble.Config{})

@@ -97,7 +97,7 @@ func testRestart(e *env) {
 	r, m, s := smppReceipt("m-1"), mapping("smsc1", "1", "m-1", time.Hour), submission("m-1", 1, 0x45)
 	f := final("m-1", 1, "DELIVRD")
 	x := sms.Expiry{At: now().Add(-time.Second), MsgID: "m-1", CID: "smsc1", Report: sms.ReportSubmit}
-	short := mapping("smsc1", "short", "m-1", 50*time.Millisecond)
+	short := mapping("smsc1", "short", "m-3", 50*time.Millisecond) // of another message: it sets the end of its request
 	e.apply(journal.Entry{Receipts: []sms.ReceiptRequest{r, httpReceipt("m-2", time.Hour)}, Mappings: []sms.Mapping{m, short},
 		Outcomes: []sms.PartOutcome{s}, Expiries: []sms.Expiry{x}})
 	e.recordFinal(f)
