@@ -19,8 +19,9 @@ type plan struct {
 	rate         string // of the default route; "": not rated
 	noRoute      bool
 	routes       []route
-	fault        string // text that is put behind
-	script       string // of the MT interceptor, as operators write it, "": none
+	more         map[string][]any // further entries, by section
+	fault        string           // text that is put behind
+	script       string           // of the MT interceptor, as operators write it, "": none
 }
 
 type user struct {
@@ -63,6 +64,14 @@ func (p *plan) user(name, password string) {
 		}
 	}
 	p.users = append(p.users, user{name: name, password: password})
+}
+
+// add declares one more entry in a section of the file.
+func (p *plan) add(section string, entry any) {
+	if p.more == nil {
+		p.more = make(map[string][]any)
+	}
+	p.more[section] = append(p.more[section], entry)
 }
 
 func (p *plan) connector(cid string) *connector {
@@ -180,6 +189,14 @@ func (p *plan) write(path string) error {
 	}
 	if len(filters) > 0 {
 		doc["filters"] = filters
+	}
+	for section, list := range p.more {
+		have, _ := doc[section].([]entry)
+		all := make([]any, 0, len(have)+len(list))
+		for _, e := range have {
+			all = append(all, e)
+		}
+		doc[section] = append(all, list...)
 	}
 	if err := e.Encode(doc); err != nil {
 		return err

@@ -87,6 +87,7 @@ type World struct {
 	marks  int // barriers that were sent
 
 	printed string // by the last program of a customer's
+	mo      mobiles
 }
 
 // Scenario prepares one scenario.
@@ -126,6 +127,7 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.esmeSteps(sc)
 	w.malformedSteps(sc)
 	w.httpSteps(sc)
+	w.moSteps(sc)
 }
 
 func (w *World) begin() error {
@@ -148,7 +150,7 @@ func (w *World) end() error {
 	for _, e := range w.esmes {
 		e.close()
 	}
-	errs = append(errs, w.stopGateway())
+	errs = append(errs, w.stopGateway(), w.mo.close())
 	if w.alien != nil {
 		w.alien.close()
 	}

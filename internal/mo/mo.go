@@ -83,7 +83,7 @@ type Route struct {
 	HTTP     []queue.MOTarget
 }
 
-// ErrNoRoute: no route's filters match.
+// ErrNoRoute says that no route's filters match.
 var ErrNoRoute = errors.New("no MO route matches")
 
 // plans gives the configuration that a message goes by.
