@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, cfg rabbit.Config) *rabbit.Broker {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if cfg.ConfirmTimeout == 0 { // a busy machine is no reason to give up
 		cfg.ConfirmTimeout = patience
