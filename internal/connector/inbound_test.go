@@ -132,7 +132,7 @@ func TestReceiptThatCanNeverBeQueuedHoldsUpNoOther(t *testing.T) {
 		w.b.do(func() {
 			w.b.refuse = func(e *journal.Entry) error {
 				for _, p := range e.Publish {
-					if strings.Contains(string(p.Message.ID), "BAD") {
+					if strings.Contains(p.Message.ID, "BAD") {
 						return errors.New("message-id is too long")
 					}
 				}

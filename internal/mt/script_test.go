@@ -288,7 +288,6 @@ func TestContentIsEncodedOnce(t *testing.T) {
 // changing gives a Plan that routes to another connector each time it is asked.
 type changing struct {
 	*fake
-	rule  string
 	asked atomic.Int64
 }
 
