@@ -258,12 +258,31 @@ func (s *session) updateUser(uid string) {
 	})
 }
 
+// topsUp tells whether nothing was typed but what is added to quotas that a user has. What is
+// left is the ledger's, so that is possible for one whom a provisioning file declares: what
+// the file says are opening values.
+func (f *userForm) topsUp(u *account.User) bool {
+	if f.hasPassword || f.hasGID {
+		return false
+	}
+	for _, c := range f.credentials {
+		limited := c.key.Name == "balance" && u.MT.Quota.Balance.Set || c.key.Name == "sms_count" && u.MT.Quota.SMSCount.Set
+		if c.key.Section != account.SectionQuota || !c.add || !limited {
+			return false
+		}
+	}
+	return true
+}
+
 // update works what was typed into the user as he is now: other sessions may have changed
 // him since.
 func (f *userForm) update(d *provision.Draft, uid sms.UserID, p account.Password) error {
 	u, ok := d.User(uid)
 	if !ok {
 		return &provision.RefusedError{Key: provision.Key{Kind: provision.KindUser, ID: string(uid)}, Why: provision.ErrNotFound}
+	}
+	if _, declared := d.DeclaredIn(provision.Key{Kind: provision.KindUser, ID: string(uid)}); declared && f.topsUp(&u) {
+		return nil
 	}
 	if f.hasPassword {
 		u.Password = p

@@ -39,6 +39,12 @@ func deref[T any](p *T) (v T, ok bool) {
 	return *p, true
 }
 
+// DeclaredIn tells which provisioning file a thing belongs to, if any.
+func (d *Draft) DeclaredIn(k Key) (file string, ok bool) {
+	file, ok = d.declared[k]
+	return file, ok
+}
+
 // AddGroup adds a group.
 func (d *Draft) AddGroup(g account.Group) error {
 	if err := validateGroup(g); err != nil {
