@@ -42,7 +42,7 @@ var layers = []layer{
 	// ring 1: the values that travel
 	{"domain", "sms account routing intercept billing queue journal smppc", "domain leaf protocol", real},
 	// ring 2: the journeys; they meet through values, queues and small interfaces
-	{"flow", "mt connector dlr mo throw provision cluster", "domain leaf protocol", real + " simulator"},
+	{"flow", "mt connector dlr mo throw deadletter provision cluster", "domain leaf protocol", real + " simulator"},
 	// ring 3: doors call the flow, drivers are called by it
 	{"door", "httpapi restapi smppserver jcli adminapi", "flow domain leaf protocol", real},
 	{"embedded-driver", "queue/pebble store/pebble", "domain leaf protocol database", ""},

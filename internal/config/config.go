@@ -16,6 +16,7 @@ import (
 
 	"gopkg.in/ini.v1"
 
+	"jasmind/internal/deadletter"
 	"jasmind/internal/dlr"
 	"jasmind/internal/httpapi"
 	"jasmind/internal/intercept"
@@ -68,12 +69,17 @@ type Config struct {
 	DLR    dlr.Config
 	DLRLog logging.Config
 
+	MOThrower    throw.Config
+	MOThrowerLog logging.Config
+
 	DLRThrower    throw.Config
 	SMPPSThrower  throw.SMPPSConfig
 	DLRThrowerLog logging.Config
 
 	SMPPServer    smppserver.Config
 	SMPPServerLog logging.Config
+
+	DeadLetters deadletter.Config // [dead-letters]
 
 	Broker    Broker
 	BrokerLog logging.Config

@@ -296,7 +296,15 @@ var table = slices.Concat(
 	routerKeys,
 	unservedSection("router", slices.Concat([]string{"bind=0.0.0.0", "port=8988", "authentication=True", "admin_username=radmin",
 		"admin_password=", "pickle_protocol=2"}, unservedLog)...),
-	unservedSection("deliversm-thrower", slices.Concat([]string{"http_timeout=30", "retry_delay=30", "max_retries=3"}, unservedLog)...),
+	[]Key{
+		{Section: "deliversm-thrower", Name: "http_timeout", Default: "30", Doc: "Seconds that a call of an HTTP connector's URL with an MO may take.", set: seconds(0.01, 3600, func(c *Config) *time.Duration { return &c.MOThrower.Timeout })},
+		{Section: "deliversm-thrower", Name: "retry_delay", Default: "30", Doc: "Seconds until an MO that was not acknowledged is tried again.",
+			set: seconds(0.01, day, func(c *Config) *time.Duration { return &c.MOThrower.RetryDelay })},
+		{Section: "deliversm-thrower", Name: "max_retries", Default: "3", Doc: "How often; behind a failover route how often all of its connectors are.",
+			set: number(0, 100000, func(c *Config) *int { return &c.MOThrower.MaxRetries })},
+		{Section: "deliversm-thrower", Name: "max_per_host", Default: "16", Doc: "Calls under way to one host at a time.", set: number(1, 1000, func(c *Config) *int { return &c.MOThrower.PerHost })},
+	},
+	logKeys("deliversm-thrower", "deliversm-thrower.log", "W6", func(c *Config) *logging.Config { return &c.MOThrowerLog }),
 	[]Key{
 		{Section: "dlr-thrower", Name: "http_timeout", Default: "30", Doc: "Seconds that a call of a dlr-url may take.", set: seconds(0.01, 3600, func(c *Config) *time.Duration { return &c.DLRThrower.Timeout })},
 		{Section: "dlr-thrower", Name: "retry_delay", Default: "30", Doc: "Seconds until a DLR that was not acknowledged is tried again.",
@@ -316,6 +324,7 @@ var table = slices.Concat(
 			set: seconds(1, 365*day, func(c *Config) *time.Duration { return &c.SMPPSThrower.Hold })},
 	},
 	logKeys("dlr-thrower", "dlr-thrower.log", "W6", func(c *Config) *logging.Config { return &c.DLRThrowerLog }),
+	deadLetterKeys,
 	[]Key{
 		{Section: "redis-client", Name: "host", Default: "127.0.0.1", Doc: "Redis's address.", set: text(func(c *Config) *string { return &c.Redis.Host })},
 		{Section: "redis-client", Name: "port", Default: "6379", Doc: "Redis's port.", set: number(1, 65535, func(c *Config) *int { return &c.Redis.Port })},

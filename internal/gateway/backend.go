@@ -38,6 +38,7 @@ type backend struct {
 	journal journal.Journal
 	store   journal.Store
 	parts   journal.Parts
+	letters journal.Letters
 	ledger  billing.Ledger
 	// lapse gives back charges that did not become final in time; nil: there are none such.
 	lapse   func(ctx context.Context, limit int) (int, error)
@@ -76,7 +77,7 @@ func openEmbedded(cfg *config.Config, log *slog.Logger) (*backend, error) {
 	}
 	store := storepebble.New(db)
 	return &backend{
-		broker: queues, journal: embedded.New(db, queues, store), store: store, parts: store, ledger: store,
+		broker: queues, journal: embedded.New(db, queues, store), store: store, parts: store, letters: store, ledger: store,
 		started: []string{"Embedded store", "Embedded broker"},
 		failed:  db.Failed(), err: db.Err,
 		close: func() error { return errors.Join(queues.Close(), db.Close()) },
@@ -110,7 +111,7 @@ func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*
 		return nil, errors.Join(fmt.Errorf("[amqp-broker] %s:%d: %w", cfg.Broker.Host, cfg.Broker.Port, err), store.Close())
 	}
 	return &backend{
-		broker: b, journal: services.New(b, store), store: store, parts: store, ledger: store, lapse: store.Lapse,
+		broker: b, journal: services.New(b, store), store: store, parts: store, letters: store, ledger: store, lapse: store.Lapse,
 		started: []string{"RedisClient", "AMQP Broker"},
 		err:     func() error { return nil },
 		close:   func() error { return errors.Join(b.Close(), store.Close()) },
@@ -160,5 +161,9 @@ func forgotten(cfg *config.Config, log *slog.Logger) (int, error) {
 		}
 		n += waiting
 	}
-	return n, b.close()
+	letters, err := b.letters.CountLetters(context.Background())
+	for _, c := range letters {
+		n += c.Count
+	}
+	return n, errors.Join(err, b.close())
 }

@@ -24,6 +24,7 @@ import (
 	"jasmind/internal/account"
 	"jasmind/internal/config"
 	"jasmind/internal/connector"
+	"jasmind/internal/deadletter"
 	"jasmind/internal/dlr"
 	"jasmind/internal/httpapi"
 	"jasmind/internal/intercept"
@@ -60,7 +61,9 @@ type Gateway struct {
 	http       *httpapi.Server
 	lookup     *dlr.Lookup
 	thrower    *throw.HTTP
+	moThrower  *throw.HTTP
 	esmes      *throw.SMPPS
+	letters    *deadletter.Office
 	auth       *account.Authenticator
 	submit     *mt.Service
 	mo         *mo.Service
@@ -157,6 +160,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 		queue.DLRThrowerSMPPS, queue.DeliverSMHTTP, queue.DeliverSMSMPPS, queue.BillRequests, queue.DeadLetter); err != nil {
 		return fmt.Errorf("declare queues: %w", err)
 	}
+	g.startDeadLetters()
 	if err := g.loadProfile(); err != nil {
 		return &ConfigurationError{err.Error()}
 	}
@@ -187,6 +191,9 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.thrower = throw.NewHTTP(g.cfg.DLRThrower, g.backend.broker, g.backend.journal, g.logs.thrower)
 	g.run("DLRThrower", g.thrower.Run)
 	g.say("DLRThrower Started.")
+	g.moThrower = throw.NewMO(g.cfg.MOThrower, g.backend.broker, g.backend.journal, g.logs.moThrower)
+	g.run("deliverSmThrower", g.moThrower.Run)
+	g.say("deliverSmThrower Started.")
 	if !g.cfg.HTTP.Disabled {
 		if err := g.startHTTP(); err != nil {
 			return err

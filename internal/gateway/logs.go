@@ -17,6 +17,7 @@ type serviceLogs struct {
 	messages  *slog.Logger // lines as they are, from connectors
 	dlr       *slog.Logger
 	thrower   *slog.Logger
+	moThrower *slog.Logger
 	broker    *slog.Logger
 	redis     *slog.Logger
 	http      *slog.Logger
@@ -39,6 +40,7 @@ func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
 		{&l.messages, "jasmin-sm-listener", cfg.ListenerLog},
 		{&l.dlr, "jasmin-dlr-lookup", cfg.DLRLog},
 		{&l.thrower, "jasmin-dlr-thrower", cfg.DLRThrowerLog},
+		{&l.moThrower, "jasmin-deliversm-thrower", cfg.MOThrowerLog},
 		{&l.http, "jasmin-http-api", cfg.HTTPLog},
 		{&l.console, "jasmin-jcli", cfg.ConsoleLog},
 		{&l.smpp, "jasmin-smpp-server", cfg.SMPPServerLog},

@@ -40,6 +40,10 @@ func (g *Gateway) metrics() (http.Handler, error) {
 		{"jasmind_dlr_http_failed_total", "Calls of a DLR's URL that were not acknowledged.", &g.thrower.Metrics.Failed},
 		{"jasmind_dlr_http_deferred_total", "DLRs put back because their host was busy.", &g.thrower.Metrics.Deferred},
 		{"jasmind_dlr_http_dead_total", "DLRs given up, moved to the dead-letter queue.", &g.thrower.Metrics.Dead},
+		{"jasmind_mo_http_delivered_total", "MOs acknowledged by their URL.", &g.moThrower.Metrics.Delivered},
+		{"jasmind_mo_http_failed_total", "Calls with an MO that were not acknowledged.", &g.moThrower.Metrics.Failed},
+		{"jasmind_mo_http_deferred_total", "MOs put back because their host was busy.", &g.moThrower.Metrics.Deferred},
+		{"jasmind_mo_http_dead_total", "MOs given up, moved to the dead-letter queue.", &g.moThrower.Metrics.Dead},
 	} {
 		s.Counter(m.name, m.help, func() float64 { return float64(m.v.Load()) })
 	}
@@ -82,6 +86,7 @@ func (g *Gateway) metrics() (http.Handler, error) {
 		})
 	})
 	g.smppMetrics(&s)
+	g.deadLetterMetrics(&s)
 	g.scriptMetrics(&s)
 	g.moMetrics(&s)
 	if db := g.backend.db; db != nil {

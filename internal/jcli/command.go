@@ -33,7 +33,7 @@ func init() {
 		{name: "load", doc: "Load configuration PROFILE profile from disk", options: profile, always: (*session).load},
 		userCommand, groupCommand, filterCommand,
 		interceptorCommand(routing.MO), interceptorCommand(routing.MT), routerCommand(routing.MO), routerCommand(routing.MT),
-		smppccmCommand, httpccmCommand, statsCommand,
+		smppccmCommand, httpccmCommand, statsCommand, dlqCommand,
 	}
 	controls = []command{
 		{name: "quit", doc: "Disconnect from console", always: func(s *session, _ string, _ values) { s.leaving = true }},

@@ -135,7 +135,9 @@ type Deps struct {
 	Ledger     ledger
 	Scripts    scripts // nil: scripts are copied without being compiled
 	Stats      statistics
-	Log        *slog.Logger
+
+	DeadLetters deadLetters
+	Log         *slog.Logger
 }
 
 // Server is the console. Create it with New, then Listen, then Serve.

@@ -67,6 +67,7 @@ var statsCommand = command{
 		{"", "--smppcs", "", "Show all smpp connectors stats"},
 		{"", "--httpapi", "", "Show HTTP API stats"},
 		{"", "--smppsapi", "", "Show SMPP Server API stats"},
+		{"", "--deadletters", "", "Show how many dead letters there are"},
 	},
 	actions: []action{
 		{"user", func(s *session, uid, _ string) { s.userStats(uid) }},
@@ -75,6 +76,7 @@ var statsCommand = command{
 		{"smppcs", func(s *session, _, _ string) { s.connectorsStats() }},
 		{"httpapi", func(s *session, _, _ string) { s.httpStats() }},
 		{"smppsapi", func(s *session, _, _ string) { s.serverStats() }},
+		{"deadletters", func(s *session, _, _ string) { s.deadLetterStats() }},
 	},
 }
 

@@ -4,8 +4,9 @@
 // Accepting a message and settling an attempt are Entries. The embedded driver
 // (journal/embedded) commits an Entry as one atomic synced batch. The services driver
 // (journal/services) runs it in a fixed order, each step idempotent: first the Overrides and the Charges,
-// as reservations, then what the store holds (Receipts, Records, Expiries, Mappings, Outcomes), then the confirmed publishes, then
-// Changes, Release, Forget, Joined, Unexpire and the Settled keys, and the acknowledgements last. So a crash in
+// as reservations, then what the store holds (Receipts, Records, Expiries, Mappings, Outcomes, Letters), then the confirmed
+// publishes, then Changes, Release, Forget, Joined, Unexpire, DropLetters and the Settled keys, and the acknowledgements
+// last. So a crash in
 // between repeats effects, never loses one; a repeat of Commit with the same Entry is harmless.
 package journal
 
@@ -40,12 +41,15 @@ type Entry struct {
 	Expiries []sms.Expiry         // index ends of validity
 	Mappings []sms.Mapping        // from the SMSC's ids to ours
 	Outcomes []sms.PartOutcome    // what became of parts of long messages
+	Letters  []queue.Letter       // keep dead letters; one that is there is left alone, and so is what its delivery brings again after it was dropped
 	Publish  []queue.Publication  // durable when Commit returns
 	Forget   []sms.MessageID      // drop the ReceiptRequest and the outcomes of these
 	Joined   []sms.MessageID      // drop the parts of these long MOs
 	Unexpire []sms.Expiry         // drop from the index of ends of validity
-	Ack      []Ack                // leave their queue
-	Retry    []queue.Retry        // go back to their queue, after a delay
+	// DropLetters are dead letters that are kept no longer; one that is not there is no error.
+	DropLetters []queue.LetterID
+	Ack         []Ack         // leave their queue
+	Retry       []queue.Retry // go back to their queue, after a delay
 }
 
 // Why an Override is refused.
@@ -118,4 +122,29 @@ type Parts interface {
 	// ReleaseParts gives up to limit messages whose time has come, to this caller alone: those that
 	// had no new part for their wait, and those that were released and not dropped within the claim.
 	ReleaseParts(ctx context.Context, limit int, wait, claim time.Duration) ([]sms.LongMO, error)
+}
+
+// Letters is the reading side of dead letters, and what keeps two from bringing the same one
+// back. Reading and claiming cost as much as what is read or claimed, however many there are.
+type Letters interface {
+	// Letters gives up to limit letters behind the id after ("": from the first), in the order of their ids; of
+	// one queue, or of all if that is "".
+	Letters(ctx context.Context, from queue.Name, after queue.LetterID, limit int) ([]queue.Letter, error)
+	// Letter gives one letter, ok is false if it is not there.
+	Letter(ctx context.Context, id queue.LetterID) (l queue.Letter, ok bool, err error)
+	// CountLetters counts letters by queue and cause, in no order; it never looks at them.
+	CountLetters(ctx context.Context) ([]LetterCount, error)
+	// ClaimLetters marks those of the letters that are there and unclaimed, or of all that are
+	// there if again is set, as claimed at a time, and tells which. Of two calls at the same
+	// time only one gets a letter, unless again is set.
+	ClaimLetters(ctx context.Context, at time.Time, again bool, ids ...queue.LetterID) ([]queue.LetterID, error)
+	// UnclaimLetters takes the marks away.
+	UnclaimLetters(ctx context.Context, ids ...queue.LetterID) error
+}
+
+// LetterCount is how many dead letters there are of one queue and cause.
+type LetterCount struct {
+	Queue queue.Name
+	Cause queue.Cause
+	Count int
 }

@@ -199,20 +199,6 @@ func TestHTTPDLRRoundTrip(t *testing.T) {
 	}
 }
 
-func TestBuryKeepsTheMessageAndSaysWhy(t *testing.T) {
-	d := &Delivery{Queue: DLRThrowerHTTP, Message: Message{ID: "m1", Priority: 2, ContentType: ContentText, Body: []byte("b"), Attempts: 7,
-		Headers: append(make(Headers, 0, 8), Header{Name: HeaderURL, Str: "http://x/"})}}
-	p := Bury(d, "no answer")
-	want := Publication{Queue: "jasmind.dead_letter", Message: Message{ID: "m1", Priority: 2, ContentType: ContentText, Body: []byte("b"),
-		Headers: Headers{{Name: "url", Str: "http://x/"}, {Name: "dead_queue", Str: "dlr_thrower.http"}, {Name: "dead_reason", Str: "no answer"}}}}
-	if !reflect.DeepEqual(p, want) {
-		t.Errorf("got  %+v\nwant %+v", p, want)
-	}
-	if d.Attempts != 7 || len(d.Headers) != 1 || len(d.Headers[:2][1].Name) != 0 {
-		t.Errorf("the delivery was changed: %+v", d)
-	}
-}
-
 func TestHeaders(t *testing.T) {
 	var h Headers
 	h = h.WithStr("a", "").WithInt("b", 5).WithStr("c", "x")

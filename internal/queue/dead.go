@@ -1,11 +1,232 @@
 package queue
 
-// Bury is the publication that moves a delivery into the dead-letter queue: the message as
-// it is, with the queue it was in (dead_queue) and why it was given up (dead_reason). The
-// caller acknowledges the delivery in the same journal entry.
-func Bury(d *Delivery, reason string) Publication {
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"jasmind/internal/smpp/pdu"
+)
+
+// Cause is the kind of reason that a message was given up for: a small set, so that letters
+// can be counted by it.
+type Cause string
+
+// The causes.
+const (
+	CauseUndecodable Cause = "undecodable" // no message of its queue, or nothing that can be sent can be made of it
+	CauseRetries     Cause = "retries"     // its tries are used up
+	CauseRefused     Cause = "refused"     // by an answer that is final
+	CauseHeld        Cause = "held"        // it waited longer than it may
+	CauseNoQueue     Cause = "no-queue"    // it was delayed, and meanwhile its queue was deleted
+)
+
+// LetterID names a dead letter. Ids sort by the time of the burial; those of one process in
+// the order of its burials.
+type LetterID string
+
+// The parts of an id: milliseconds since the epoch, a count, and what no other process has.
+const (
+	letterTime   = 9
+	letterCount  = 4
+	letterRandom = 5
+	letterLength = letterTime + letterCount + letterRandom
+)
+
+// letterDigits sort as their values do.
+const letterDigits = "0123456789abcdefghjkmnpqrstvwxyz"
+
+var letters atomic.Uint64
+
+// NewLetterID makes an id of a letter that is buried now.
+func NewLetterID(now time.Time) LetterID {
+	b := make([]byte, 0, letterLength)
+	digits := func(v uint64, n int) {
+		for i := n - 1; i >= 0; i-- {
+			b = append(b, letterDigits[v>>(5*i)&31])
+		}
+	}
+	digits(uint64(max(now.UnixMilli(), 0)), letterTime)
+	digits(letters.Add(1), letterCount)
+	digits(rand.Uint64(), letterRandom) //nolint:gosec // it keeps processes apart and is no secret
+	return LetterID(b)
+}
+
+// ParseLetterID checks what an operator typed.
+func ParseLetterID(s string) (LetterID, error) {
+	s = strings.ToLower(s)
+	if len(s) != letterLength || strings.Trim(s, letterDigits) != "" {
+		return "", fmt.Errorf("%.40q is no id of a dead letter", s)
+	}
+	return LetterID(s), nil
+}
+
+// Bury is BuryAs with CauseUndecodable.
+func Bury(d *Delivery, reason string) Publication { return BuryAs(d, CauseUndecodable, reason) }
+
+// BuryAs is the publication that moves a delivery into the dead-letter queue: the message as
+// it is, with an id (dead_id), when that was (dead_at), the queue it was in (dead_queue) and why it
+// was given up (dead_cause, dead_reason). The caller acknowledges the delivery in the same
+// journal entry.
+func BuryAs(d *Delivery, cause Cause, reason string) Publication {
+	now := time.Now()
 	m := d.Message
-	m.Headers = m.Headers.Clone().WithStr(HeaderDeadQueue, string(d.Queue)).WithStr(HeaderDeadReason, reason)
+	m.Headers = m.Headers.Clone().WithStr(HeaderDeadID, string(NewLetterID(now))).WithInt(HeaderDeadAt, now.UnixMilli()).
+		WithStr(HeaderDeadQueue, string(d.Queue)).WithStr(HeaderDeadCause, string(cause)).WithStr(HeaderDeadReason, reason)
 	m.Attempts = 0
+	m.Priority = 0 // one lane, so that the order stays; HeaderDeadPriority has it
+	if d.Priority > 0 {
+		m.Headers = m.Headers.WithInt(HeaderDeadPriority, int64(d.Priority))
+	}
 	return Publication{Queue: DeadLetter, Message: m}
+}
+
+// Letter is a dead letter: a message that was given up, with where it was and why.
+type Letter struct {
+	ID      LetterID
+	At      time.Time // precision: a millisecond
+	Queue   Name      // it was in
+	Cause   Cause
+	Reason  string
+	Message Message // as it was, without a count of attempts
+	// Claimed is when somebody began to bring it back to its queue; zero: nobody did. It is no
+	// part of Encode.
+	Claimed time.Time
+}
+
+// ErrNotBuried is what DecodeLetter says of a message that Bury has not made.
+var ErrNotBuried = errors.New("no dead letter of this gateway")
+
+// DecodeLetter reads an entry of the dead-letter queue.
+func DecodeLetter(m *Message) (Letter, error) {
+	h := m.Headers
+	id, err := ParseLetterID(h.Str(HeaderDeadID))
+	if err != nil {
+		return Letter{}, fmt.Errorf("%w: header %s: %w", ErrNotBuried, HeaderDeadID, err)
+	}
+	l := Letter{ID: id, At: time.UnixMilli(h.Int(HeaderDeadAt)), Queue: Name(h.Str(HeaderDeadQueue)),
+		Cause: Cause(h.Str(HeaderDeadCause)), Reason: h.Str(HeaderDeadReason), Message: *m}
+	switch l.Cause {
+	case CauseUndecodable, CauseRetries, CauseRefused, CauseHeld, CauseNoQueue:
+	default:
+		return Letter{}, fmt.Errorf("%w: header %s is %.40q", ErrNotBuried, HeaderDeadCause, l.Cause)
+	}
+	if p := h.Int(HeaderDeadPriority); p > 0 && p <= 3 {
+		l.Message.Priority = uint8(p) //nolint:gosec // up to 3
+	}
+	l.Message.Attempts = 0
+	l.Message.Headers = h.without(HeaderDeadID, HeaderDeadAt, HeaderDeadQueue, HeaderDeadCause, HeaderDeadReason, HeaderDeadPriority)
+	return l, nil
+}
+
+// Replay is the publication that brings a letter back to its queue, with all its tries and,
+// where messages are held for a time, that time before it.
+func (l *Letter) Replay(now time.Time) Publication {
+	m := l.Message
+	m.Attempts = 0
+	m.Headers = m.Headers.without(HeaderThrows, HeaderRefusals).WithInt(HeaderReplayedAt, now.UnixMilli())
+	return Publication{Queue: l.Queue, Message: m}
+}
+
+// Destination tells for whom a letter was, as far as its message shows that: an address, an
+// ESME, a URL without what may be secret in it, or "".
+func (l *Letter) Destination() string {
+	h := l.Message.Headers
+	if text := h.Str(HeaderURL); text != "" {
+		u, err := url.Parse(text)
+		if err != nil {
+			return "" // it may hold secrets
+		}
+		return u.Scheme + "://" + u.Host + u.EscapedPath()
+	}
+	to := h.Str(HeaderSourceAddr) // a DLR goes to where its message came from
+	if l.Message.ContentType == ContentPDU {
+		to = ""
+		if _, p, err := pdu.Decode(firstPDU(l.Message.Body)); err == nil {
+			switch p := p.(type) {
+			case *pdu.SubmitSM:
+				to = p.Dest.Addr
+			case *pdu.DeliverSM:
+				to = p.Dest.Addr
+			case *pdu.DataSM:
+				to = p.Dest.Addr
+			}
+		}
+	}
+	if id := h.Str(HeaderSystemID); id != "" {
+		to = strings.TrimSpace(id + " " + to)
+	}
+	return to
+}
+
+// firstPDU cuts the first of several PDUs off; the whole of b if that is none.
+func firstPDU(b []byte) []byte {
+	if len(b) < 4 {
+		return b
+	}
+	n := uint64(b[0])<<24 | uint64(b[1])<<16 | uint64(b[2])<<8 | uint64(b[3])
+	if n > uint64(len(b)) {
+		return b
+	}
+	return b[:n]
+}
+
+// letterRecord is a letter in a store. Text that others made may be no UTF-8, so it is octets.
+type letterRecord struct {
+	At          int64          `json:"at"`
+	Queue       []byte         `json:"queue"`
+	Cause       string         `json:"cause"`
+	Reason      []byte         `json:"reason"`
+	MessageID   []byte         `json:"message_id"`
+	Priority    uint8          `json:"priority,omitempty"`
+	ContentType []byte         `json:"content_type,omitempty"`
+	Headers     []letterHeader `json:"headers,omitempty"`
+	Body        []byte         `json:"body,omitempty"`
+}
+
+type letterHeader struct {
+	Name []byte `json:"name"`
+	Text []byte `json:"text,omitempty"`
+	Int  *int64 `json:"int,omitempty"`
+}
+
+// Encode gives the record of a letter for a store: JSON, with octets in base64. The id is not in it.
+func (l *Letter) Encode() []byte {
+	m := &l.Message
+	r := letterRecord{At: l.At.UnixMilli(), Queue: []byte(l.Queue), Cause: string(l.Cause), Reason: []byte(l.Reason), MessageID: []byte(m.ID),
+		Priority: m.Priority, ContentType: []byte(m.ContentType), Body: m.Body}
+	for i := range m.Headers {
+		h := letterHeader{Name: []byte(m.Headers[i].Name)}
+		if m.Headers[i].IsInt {
+			h.Int = &m.Headers[i].Int
+		} else {
+			h.Text = []byte(m.Headers[i].Str)
+		}
+		r.Headers = append(r.Headers, h)
+	}
+	b, _ := json.Marshal(&r) // octets and numbers, which are always JSON
+	return b
+}
+
+// DecodeLetterRecord is the inverse of Encode.
+func DecodeLetterRecord(id LetterID, record []byte) (Letter, error) {
+	var r letterRecord
+	if err := json.Unmarshal(record, &r); err != nil {
+		return Letter{}, fmt.Errorf("dead letter %s: %w", id, err)
+	}
+	l := Letter{ID: id, At: time.UnixMilli(r.At), Queue: Name(r.Queue), Cause: Cause(r.Cause), Reason: string(r.Reason),
+		Message: Message{ID: string(r.MessageID), Priority: r.Priority, ContentType: string(r.ContentType), Body: r.Body}}
+	for _, h := range r.Headers {
+		if h.Int != nil {
+			l.Message.Headers = append(l.Message.Headers, Header{Name: string(h.Name), Int: *h.Int, IsInt: true})
+		} else {
+			l.Message.Headers = append(l.Message.Headers, Header{Name: string(h.Name), Str: string(h.Text)})
+		}
+	}
+	return l, nil
 }

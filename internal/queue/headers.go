@@ -1,6 +1,9 @@
 package queue
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Header is one named value: text, or an integer when IsInt.
 type Header struct {
@@ -80,6 +83,17 @@ func (h Headers) WithInt(name string, value int64) Headers {
 		}
 	}
 	return append(h, Header{Name: name, Int: value, IsInt: true})
+}
+
+// without gives a copy that has none of the names.
+func (h Headers) without(names ...string) Headers {
+	out := make(Headers, 0, len(h)+1)
+	for i := range h {
+		if !slices.Contains(names, h[i].Name) {
+			out = append(out, h[i])
+		}
+	}
+	return out
 }
 
 // Clone gives an independent copy.

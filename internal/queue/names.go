@@ -71,8 +71,13 @@ const (
 	HeaderBillRest        = "bill_rest"   // to be charged for each part that is accepted, decimal; absent: nothing
 	HeaderTryCount        = "try-count"
 	HeaderThrows          = "throws"      // calls of the URL that failed so far
-	HeaderDeadQueue       = "dead_queue"  // the queue that a dead letter was in
-	HeaderDeadReason      = "dead_reason" // why it was given up
+	HeaderReplayedAt      = "replayed_at" // milliseconds since the epoch: when it last came back from the dead letters
+	HeaderDeadID          = "dead_id"     // the id of a dead letter
+	HeaderDeadAt          = "dead_at"     // when it was buried, milliseconds since the epoch
+	HeaderDeadQueue       = "dead_queue"  // the queue that it was in
+	HeaderDeadCause       = "dead_cause"  // the kind of reason that it was given up for
+	HeaderDeadReason      = "dead_reason" // the reason
+	HeaderDeadPriority    = "dead_priority"
 
 	HeaderType      = "type"
 	HeaderCID       = "cid"

@@ -83,7 +83,7 @@ const refusedHere = "99"
 func (f *feed) delivered(c *chain) {
 	d := c.head.d
 	if d.ContentType == queue.ContentPDU {
-		f.log.Debug("delivered to an ESME", "system_id", f.systemID, "msgid", d.ID, "pdu", c.head.p.CommandID().String())
+		f.log.Info("MO-SMPPS [msgid:" + d.ID + "] [system_id:" + f.systemID + "] [from:" + c.key.source.Addr + "] [to:" + c.key.dest.Addr + "]") //nolint:sloglint // as the line below
 		return
 	}
 	var b strings.Builder

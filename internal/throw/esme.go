@@ -203,12 +203,12 @@ func (f *feed) take(d *queue.Delivery) {
 	f.held++
 	f.Metrics.Waiting.Add(1)
 	if f.tooOld(d, time.Now()) {
-		f.finish(outcome{d: d, kind: dead, why: f.tooOldReason()})
+		f.finish(outcome{d: d, kind: dead, cause: queue.CauseHeld, why: f.tooOldReason()})
 		return
 	}
 	p, key, err := f.compose(d)
 	if err != nil {
-		f.finish(outcome{d: d, kind: dead, why: err.Error()})
+		f.finish(outcome{d: d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
 		return
 	}
 	if c := f.chains[key]; c != nil {
@@ -237,7 +237,7 @@ func (f *feed) place(sessions []Receiver) {
 		if err != nil { // it cannot be encoded
 			f.stalled[n] = nil
 			n++
-			f.finish(outcome{d: c.head.d, kind: dead, why: err.Error()})
+			f.finish(outcome{d: c.head.d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
 			f.advance(c)
 			continue
 		}
@@ -320,7 +320,11 @@ func (f *feed) refused(c *chain, why string, final bool, after time.Duration) {
 	f.Metrics.Failed.Add(1)
 	c.tries++
 	if final || c.tries > f.cfg.MaxRetries {
-		f.finish(outcome{d: c.head.d, kind: dead, why: fmt.Sprintf("try %d at %s: %s", c.tries, f.systemID, why)})
+		cause := queue.CauseRetries
+		if final {
+			cause = queue.CauseRefused
+		}
+		f.finish(outcome{d: c.head.d, kind: dead, cause: cause, why: fmt.Sprintf("try %d at %s: %s", c.tries, f.systemID, why)})
 		f.advance(c)
 		return
 	}

@@ -99,6 +99,11 @@ func (f *fake) run(t *testing.T, cfg Config) *HTTP {
 
 func (f *fake) start(t *testing.T, cfg Config, log *slog.Logger) (*HTTP, func()) {
 	th := NewHTTP(cfg, f, f, log)
+	return th, run1(t, th)
+}
+
+// run1 runs a thrower until the function it gives is called.
+func run1(t *testing.T, th *HTTP) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -106,7 +111,7 @@ func (f *fake) start(t *testing.T, cfg Config, log *slog.Logger) (*HTTP, func())
 			t.Errorf("Run: %v", err)
 		}
 	})
-	return th, func() { cancel(); wg.Wait() }
+	return sync.OnceFunc(func() { cancel(); wg.Wait() })
 }
 
 func serve(t *testing.T, h http.HandlerFunc) *httptest.Server {
@@ -322,6 +327,36 @@ func TestSlowEndpointTimesOut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Everything for a healthy host is delivered while another one hangs, whatever that has waiting.
+func TestHealthyHostGetsAllWhileAnotherHangs(t *testing.T) {
+	release := make(chan struct{})
+	hanging := serve(t, func(w http.ResponseWriter, r *http.Request) { <-release; ack(w, r) })
+	healthy := serve(t, ack)
+	f := newFake()
+	f.run(t, Config{PerHost: 4, Prefetch: 64, Timeout: time.Hour})
+	const n = 500
+	for range n {
+		f.put(level1(hanging.URL))
+		f.put(level2(healthy.URL))
+	}
+	for got := 0; got < n; {
+		e := f.next(t)
+		for _, a := range e.Ack {
+			if a.Delivery.Headers.Str(queue.HeaderURL) != healthy.URL {
+				t.Fatal("the hanging host acknowledged")
+			}
+			got++
+		}
+		for _, r := range e.Retry { // what went back while there was no room comes again
+			if d := *r.Delivery; d.Headers.Str(queue.HeaderURL) == healthy.URL {
+				d.Attempts++
+				f.ch <- &d
+			}
+		}
+	}
+	close(release)
 }
 
 // One endpoint that does not answer takes its own places only: another host's DLR is delivered,

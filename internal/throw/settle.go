@@ -7,7 +7,44 @@ import (
 	"time"
 
 	"jasmind/internal/journal"
+	"jasmind/internal/queue"
 )
+
+// outcome is what became of one delivery.
+type outcome struct {
+	d     *queue.Delivery
+	kind  outcomeKind
+	after time.Duration
+	cause queue.Cause // of a dead one
+	why   string
+}
+
+type outcomeKind uint8
+
+const (
+	delivered outcomeKind = iota
+	retry
+	deferred
+	dead
+)
+
+func (o *outcome) addTo(e *journal.Entry) {
+	switch o.kind {
+	case delivered:
+		e.Ack = append(e.Ack, journal.Ack{Delivery: o.d})
+	case deferred:
+		e.Retry = append(e.Retry, queue.Retry{Delivery: o.d, After: o.after})
+	case retry:
+		h := o.d.Headers.Clone().WithInt(queue.HeaderThrows, o.d.Headers.Int(queue.HeaderThrows)+1)
+		e.Retry = append(e.Retry, queue.Retry{Delivery: o.d, After: o.after, Headers: h})
+	case dead:
+		e.Publish = append(e.Publish, queue.BuryAs(o.d, o.cause, o.why))
+		e.Ack = append(e.Ack, journal.Ack{Delivery: o.d})
+	}
+}
+
+// settleMax is the number of outcomes that one journal entry settles at most.
+const settleMax = 256
 
 // settler makes outcomes durable, many in one entry. It takes all that is handed to it, whether
 // the journal does or not, so that nobody waits for ever to hand over.

@@ -235,7 +235,7 @@ func (t *SMPPS) moveBatch(ctx context.Context, batch []*queue.Delivery) {
 		systemID, err := addressee(d)
 		if err != nil {
 			t.log.Error("message for an ESME moved to the dead-letter queue", "queue", string(d.Queue), "msgid", d.ID, "err", err)
-			e.Publish = append(e.Publish, queue.Bury(d, err.Error()))
+			e.Publish = append(e.Publish, queue.BuryAs(d, queue.CauseUndecodable, err.Error()))
 			buried++
 		} else {
 			names[systemID] = struct{}{}
@@ -316,10 +316,11 @@ func (t *SMPPS) forget(systemIDs map[string]struct{}) {
 	}
 }
 
-// tooOld tells whether a message was held for longer than the operator wants.
+// tooOld tells whether a message was held for longer than the operator wants, since it was made or
+// came back from the dead letters.
 func (t *SMPPS) tooOld(d *queue.Delivery, now time.Time) bool {
-	created := d.Headers.Int(queue.HeaderCreatedAt)
-	return created > 0 && now.Sub(time.UnixMilli(created)) > t.cfg.Hold
+	since := max(d.Headers.Int(queue.HeaderCreatedAt), d.Headers.Int(queue.HeaderReplayedAt))
+	return since > 0 && now.Sub(time.UnixMilli(since)) > t.cfg.Hold
 }
 
 func (t *SMPPS) tooOldReason() string { return "held for more than " + t.cfg.Hold.String() }

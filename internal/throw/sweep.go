@@ -92,14 +92,14 @@ func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
 		if len(batch) > 0 {
 			var e journal.Entry
 			for _, d := range batch {
-				o := outcome{d: d, kind: dead, why: t.tooOldReason()}
+				o := outcome{d: d, kind: dead, cause: queue.CauseHeld, why: t.tooOldReason()}
 				o.addTo(&e)
 			}
 			if err := t.journal.Commit(ctx, &e); err != nil {
 				return err
 			}
 			for _, d := range batch {
-				t.account(&outcome{d: d, kind: dead, why: t.tooOldReason()})
+				t.account(&outcome{d: d, kind: dead, cause: queue.CauseHeld, why: t.tooOldReason()})
 			}
 		}
 		if !more {

@@ -243,6 +243,13 @@ func TestDelayedForADeletedQueue(t *testing.T) {
 		must(t, err)
 		return n == len(ps)
 	})
+	dead, err := b.Consume(t.Context(), queue.DeadLetter, len(ps))
+	must(t, err)
+	for range ps {
+		if d := next(t, dead); d.Headers.Str(queue.HeaderDeadQueue) != string(gone) {
+			t.Errorf("%s was in %q, want %s", d.ID, d.Headers.Str(queue.HeaderDeadQueue), gone)
+		}
+	}
 }
 
 func TestWhatObserversSee(t *testing.T) {

@@ -78,6 +78,9 @@ func encode(m *queue.Message, due time.Time) amqp.Publishing {
 func decode(d *amqp.Delivery, name queue.Name) (m queue.Delivery, due time.Time) {
 	m = queue.Delivery{Queue: name, Redelivered: d.Redelivered, Message: queue.Message{
 		ID: d.MessageId, Priority: min(d.Priority, maxPriority), ContentType: d.ContentType, Body: d.Body}}
+	if name == queue.DeadLetter {
+		defer func() { m.Headers = withOrigin(m.Headers, d.RoutingKey) }()
+	}
 	if len(d.Headers) == 0 {
 		return m, due
 	}
@@ -110,6 +113,18 @@ func decode(d *amqp.Delivery, name queue.Name) (m queue.Delivery, due time.Time)
 	}
 	slices.SortFunc(m.Headers, func(a, b queue.Header) int { return strings.Compare(a.Name, b.Name) })
 	return m, due
+}
+
+// withOrigin says of a message that came into the dead-letter queue by itself, out of a delay,
+// for which queue it was delayed: the key that it was published under.
+func withOrigin(h queue.Headers, key string) queue.Headers {
+	if h.Has(queue.HeaderDeadQueue) || key == string(queue.DeadLetter) {
+		return h
+	}
+	if n := len(key) - len(lanePrefix) - 1; n > 0 && strings.HasPrefix(key[n:], lanePrefix) {
+		key = key[:n]
+	}
+	return h.WithStr(queue.HeaderDeadQueue, key)
 }
 
 // integer reads any AMQP integer type; other publishers choose their own width.

@@ -41,7 +41,7 @@ func TestContract(t *testing.T) {
 			override := func(ctx context.Context, o sms.Override) error {
 				return s.Apply(ctx, &journal.Entry{Overrides: []sms.Override{o}})
 			}
-			return storetest.Instance{Store: s, Apply: s.Apply, Override: override, Reopen: func(t *testing.T) storetest.Instance {
+			return storetest.Instance{Store: s, Letters: s, Apply: s.Apply, Override: override, Reopen: func(t *testing.T) storetest.Instance {
 				if err := db.Close(); err != nil {
 					t.Fatal(err)
 				}

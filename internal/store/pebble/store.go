@@ -123,6 +123,7 @@ func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
 	for i := range e.Unexpire {
 		b.Delete(endKey(&e.Unexpire[i]))
 	}
+	s.stageLetters(b, e.Letters, e.DropLetters)
 	return nil
 }
 

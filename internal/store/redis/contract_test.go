@@ -50,7 +50,7 @@ func TestContract(t *testing.T) {
 		var instance func() storetest.Instance
 		instance = func() storetest.Instance {
 			override := func(ctx context.Context, o sms.Override) error { return s.Override(ctx, []sms.Override{o}) }
-			return storetest.Instance{Store: s, Apply: s.Apply, Override: override, Reopen: func(t *testing.T) storetest.Instance {
+			return storetest.Instance{Store: s, Letters: s, Apply: s.Apply, Override: override, Reopen: func(t *testing.T) storetest.Instance {
 				if err := s.Close(); err != nil {
 					t.Errorf("close: %v", err)
 				}

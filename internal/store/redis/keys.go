@@ -26,6 +26,11 @@ import (
 //	                             hash  parts of a long MO that is being collected
 //	long-mo:<msgid>              hash  parts of a long MO that is on its way into its queue
 //	long-mo:due                  zset  both, by the time when they are released
+//	letter:<id>                  hash  a dead letter
+//	letters                      zset  ids of all dead letters, score 0
+//	letters:of:<queue>           zset  ids of those that were in one queue, score 0
+//	letters:counts               hash  queue and cause to the number of letters
+//	letters:gone                 zset  ids of letters dropped lately, by time
 type keys struct{ prefix string }
 
 func (k keys) receipt(id sms.MessageID) string { return k.prefix + "dlr:" + string(id) }
@@ -54,6 +59,12 @@ const (
 func longName(k sms.LongKey) string         { return longCollecting + k.String() }
 func (k keys) long(id sms.MessageID) string { return k.prefix + longReleased + string(id) }
 func (k keys) longDue() string              { return k.prefix + longReleased + "due" }
+
+func (k keys) letter(id queue.LetterID) string { return k.prefix + "letter:" + string(id) }
+func (k keys) letters() string                 { return k.prefix + "letters" }
+func (k keys) lettersOf(q queue.Name) string   { return k.prefix + "letters:of:" + string(q) }
+func (k keys) letterCounts() string            { return k.prefix + "letters:counts" }
+func (k keys) lettersGone() string             { return k.prefix + "letters:gone" }
 
 // Fields of quota:<uid>: integers, the balance in millionths. bill:<id> has them too, for
 // what was taken, and uid and state.

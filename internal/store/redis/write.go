@@ -31,13 +31,13 @@ func (s *Store) Apply(ctx context.Context, e *journal.Entry) error {
 }
 
 // WriteBefore writes what must be there before an entry's publications: Charges that are
-// owed, Receipts, Records, Expiries, Mappings and Outcomes.
+// owed, Receipts, Records, Expiries, Mappings, Outcomes and Letters.
 func (s *Store) WriteBefore(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, true, false)
 }
 
 // WriteAfter writes what is only true when the publications are durable: Confirm, Changes, Release, Forget,
-// Joined, Unexpire, and that the attempts of Ack (those to be remembered) and Retry are settled.
+// Joined, Unexpire, DropLetters, and that the attempts of Ack (those to be remembered) and Retry are settled.
 func (s *Store) WriteAfter(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, false, true)
 }
@@ -70,6 +70,7 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 			s.addOwed(p, e.Charges)
 			s.addRecords(p, e)
 			s.addOutcomes(p, e, parts, finals)
+			s.addLetters(p, e.Letters)
 		}
 		if after {
 			if len(e.Confirm) > 0 {
@@ -78,6 +79,7 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 			s.addChanges(p, e.Changes)
 			s.addUnclaim(p, e.Release)
 			s.addDrops(p, e)
+			s.addLetterDrops(p, e.DropLetters)
 			s.addSettled(p, e)
 		}
 	})
@@ -85,12 +87,12 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 
 // hasBefore tells whether WriteBefore has anything to do.
 func hasBefore(e *journal.Entry) bool {
-	return len(e.Receipts)+len(e.Records)+len(e.Expiries)+len(e.Mappings)+len(e.Outcomes) > 0 || hasOwed(e.Charges)
+	return len(e.Receipts)+len(e.Records)+len(e.Expiries)+len(e.Mappings)+len(e.Outcomes)+len(e.Letters) > 0 || hasOwed(e.Charges)
 }
 
 // hasAfter tells whether WriteAfter has anything to do.
 func hasAfter(e *journal.Entry) bool {
-	if len(e.Changes)+len(e.Release)+len(e.Forget)+len(e.Joined)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm) > 0 {
+	if len(e.Changes)+len(e.Release)+len(e.Forget)+len(e.Joined)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm)+len(e.DropLetters) > 0 {
 		return true
 	}
 	for i := range e.Ack {

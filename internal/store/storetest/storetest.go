@@ -21,8 +21,9 @@ import (
 // Instance is one store under test, with records of its own (a directory, a key prefix).
 type Instance struct {
 	journal.Store
-	// Apply writes what the store holds of an entry: Receipts, Expiries, Mappings and Outcomes, then
-	// Forget and Unexpire.
+	journal.Letters
+	// Apply writes what the store holds of an entry: Receipts, Expiries, Mappings, Outcomes and Letters,
+	// then Forget, Unexpire and DropLetters.
 	Apply func(ctx context.Context, e *journal.Entry) error
 	// Override is the journal's with one Override.
 	Override func(ctx context.Context, o sms.Override) error
@@ -63,6 +64,12 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 		{"overrides follow each other, and the last one counts", testOverride},
 		{"a message in a connector's hand cannot be changed", testClaim},
 		{"an override that meets a claim is refused or seen", testClaimRace},
+		{"a dead letter comes out as it went in, also after a restart", testLetter},
+		{"dead letters are listed in order, by page and by queue", testLetterPages},
+		{"dead letters are counted by queue and cause", testLetterCounts},
+		{"a dead letter that is kept twice or was dropped is no new one", testLetterRepeat},
+		{"a dead letter is claimed by one only", testLetterClaims},
+		{"dead letters kept and dropped at once are counted right", testLettersConcurrent},
 		{"an ended context refuses", testContext},
 	} {
 		t.Run(c.name, func(t *testing.T) {
