@@ -20,6 +20,7 @@ type plan struct {
 	noRoute      bool
 	routes       []route
 	more         map[string][]any // further entries, by section
+	choosing     []map[string]any // routes with several connectors
 	fault        string           // text that is put behind
 	script       string           // of the MT interceptor, as operators write it, "": none
 }
@@ -104,6 +105,14 @@ func (w *World) provisionSteps(sc *godog.ScenarioContext) {
 		return os.WriteFile(path, []byte(script.Content+"\n"), 0o600)
 	})
 	sc.Step(`^messages are intercepted by the rule:$`, func(rule *godog.DocString) { w.plan.script = "expr(" + rule.Content + ")" })
+	sc.Step(`^messages go to "([\w-]+)" and, on (ESME_\w+), to "([\w-]+)"$`, func(first, status, second string) {
+		w.plan.choosing = append(w.plan.choosing, map[string]any{"type": "FailoverMTRoute", "order": 5, "filters": "all",
+			"connectors": "smppc(" + first + ");smppc(" + second + ")", "failover_on": status})
+	})
+	sc.Step(`^messages go to the cheapest of "([\w-]+)" at ([\d.]+) and "([\w-]+)" at ([\d.]+)$`, func(first, rate, second, rate2 string) {
+		w.plan.choosing = append(w.plan.choosing, map[string]any{"type": "LeastCostMTRoute", "order": 5, "filters": "all",
+			"connectors": "smppc(" + first + ");smppc(" + second + ")", "rates": rate + ";" + rate2})
+	})
 	sc.Step(`^a faulty line "(.*)"$`, func(line string) { w.plan.fault = line })
 	sc.Step(`^the fault is mended$`, func() { w.plan.fault = "" })
 	sc.Step(`^the provisioning file is loaded again$`, func() error {
@@ -177,6 +186,10 @@ func (p *plan) write(path string) error {
 		fid := fmt.Sprintf("to-%s", r.pattern)
 		filters = append(filters, entry{"fid": fid, "type": "DestinationAddrFilter", "destination_addr": "^" + r.pattern})
 		routes = append(routes, entry{"type": "StaticMTRoute", "order": 10 + i, "filters": []string{fid}, "connector": "smppc(" + r.cid + ")"})
+	}
+	if len(p.choosing) > 0 {
+		filters = append(filters, entry{"fid": "all", "type": "TransparentFilter"})
+		routes = append(routes, p.choosing...)
 	}
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)

@@ -18,9 +18,10 @@ type Pattern struct {
 	text string
 	// prefix is literal text that every match starts with; it refuses most texts without
 	// running the expression.
-	prefix string
-	rest   rest
-	re     *regexp.Regexp
+	prefix   string
+	rest     rest
+	re       *regexp.Regexp
+	prefixes []string // see Prefixes
 }
 
 // rest says what follows the prefix of a Pattern.
@@ -49,7 +50,9 @@ func CompilePattern(text string) (Pattern, error) {
 	}
 	p := Pattern{text: text, rest: restRegexp, re: re}
 	if tree, err := syntax.Parse(text, syntax.Perl); err == nil {
-		p.prefix, p.rest = shape(tree.Simplify())
+		tree = tree.Simplify()
+		p.prefix, p.rest = shape(tree)
+		p.prefixes = leads(tree)
 	}
 	return p, nil
 }

@@ -110,8 +110,9 @@ func (a *attempt) endEarly(c *Connector, expired bool) {
 
 // verdict says what becomes of a message whose attempt is over.
 type verdict struct {
-	retry    bool // else it leaves the queue
-	again    bool // with retry: at once, before all others
+	retry    bool            // else it leaves the queue
+	again    bool            // with retry: at once, before all others
+	move     sms.ConnectorID // to the queue of this connector; "": it does not move
 	after    time.Duration
 	refusals map[pdu.Status]int  // the new counts, when retry and one was added
 	result   *queue.SubmitResult // for who asked, nil: nobody is told
@@ -172,7 +173,9 @@ func (c *Connector) judge(a *attempt, now time.Time) *verdict {
 			v.after = max(v.after, c.retrialDelay(s))
 		}
 		v.status = a.refusals[0].String()
-		if !v.retry {
+		if v.move = c.failover(a); v.move != "" {
+			v.retry = false
+		} else if !v.retry {
 			result(a.refusals[0], "")
 		}
 		// The brake is what makes it wait.
@@ -255,6 +258,9 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 	switch {
 	case v == nil, v.again:
 		return
+	case v.move != "":
+		a.move(v, e)
+		return
 	case v.retry:
 		r := queue.Retry{Delivery: a.d, After: v.after}
 		if v.refusals != nil {
@@ -336,6 +342,9 @@ func (x *action) finish(c *Connector) {
 	}
 	if v.status == stateExpired {
 		c.stats.ExpiredCount.Add(1)
+	}
+	if v.move != "" {
+		c.stats.MovedCount.Add(1)
 	}
 	var next *attempt
 	if v.again {

@@ -96,9 +96,12 @@ type MOFunc func(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pdu.Status
 
 // Deps are what a connector works with.
 type Deps struct {
-	Source   source
-	Journal  journal.Journal
-	Store    journal.Store
+	Source  source
+	Journal journal.Journal
+	Store   journal.Store
+	// Bound tells whether another connector has a session that can submit, for messages that
+	// fail over; nil: none has.
+	Bound    func(sms.ConnectorID) bool
 	MO       MOFunc       // nil: MO are answered ESME_RX_T_APPN, so that the SMSC keeps them
 	Stats    *Stats       // nil: new ones
 	Messages *slog.Logger // the message log, one record for each line, its message the line as it is; nil: none
@@ -115,6 +118,7 @@ type Connector struct {
 	source   source
 	journal  journal.Journal
 	store    journal.Store
+	bound    func(sms.ConnectorID) bool
 	mo       MOFunc
 	stats    *Stats
 	messages *slog.Logger
@@ -190,7 +194,7 @@ func New(cfg Config, d Deps) (*Connector, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Connector{
-		cid: cfg.Connector.CID, common: cfg, source: d.Source, journal: d.Journal, store: d.Store, mo: d.MO,
+		cid: cfg.Connector.CID, common: cfg, source: d.Source, journal: d.Journal, store: d.Store, bound: d.Bound, mo: d.MO,
 		stats: d.Stats, messages: d.Messages, log: d.Log, dial: dialSession,
 		jobs: make(chan *attempt), drain: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
 	}

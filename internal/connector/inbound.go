@@ -46,9 +46,10 @@ type inbound struct {
 
 // received is a receipt that waits to become durable.
 type received struct {
-	req *smpp.Request
-	pub queue.Publication
-	log func()
+	state string // of a receipt that can be looked up
+	req   *smpp.Request
+	pub   queue.Publication
+	log   func()
 }
 
 func newInbound(c *Connector) *inbound {
@@ -111,7 +112,7 @@ func (in *inbound) receipt(r *smpp.Request, rc *receipt.Receipt, err error, cont
 		ev := queue.ReceiptEvent{CID: c.cid, PDU: r.Header.ID.String(), ID: ids[0], IDs: ids[1:], Unique: coding == sms.IDAutomatic,
 			State: rc.State, Sub: rc.Sub, Dlvrd: rc.Dlvrd, SubmitDate: rc.SubmitDate, DoneDate: rc.DoneDate, Err: rc.Err, Text: rc.Text,
 			ReceivedAt: time.Now().UnixMilli()}
-		x.pub = queue.Publication{Queue: queue.DLRDeliverSM, Message: ev.Message()}
+		x.pub, x.state = queue.Publication{Queue: queue.DLRDeliverSM, Message: ev.Message()}, rc.State
 		if c.messages.Enabled(context.Background(), slog.LevelInfo) {
 			x.log = func() { c.logReceipt(rc, content()) }
 		}
@@ -225,6 +226,9 @@ func (in *inbound) answer(batch []received, err error) {
 		}
 	} else {
 		in.c.stats.ReceiptCount.Add(int64(len(batch)))
+		for i := range batch {
+			in.c.stats.Quality.receipt(batch[i].state)
+		}
 	}
 	for i := range batch {
 		in.respond(batch[i].req, status)

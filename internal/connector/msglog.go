@@ -30,7 +30,7 @@ func (c *Connector) logMT(a *attempt, v *verdict) {
 	} else {
 		field(&b, "] [status:ERROR/", v.status)
 		retry := "False"
-		if v.retry {
+		if v.retry || v.move != "" {
 			retry = "True"
 		}
 		field(&b, "] [retry:", retry)

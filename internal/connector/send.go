@@ -120,6 +120,7 @@ func (c *Connector) answered(a *attempt, part int, gen uint64, r smpp.Response, 
 	default:
 		c.stats.OtherSubmitErrorCount.Add(1)
 	}
+	c.stats.Quality.answer(e.status)
 	if e.status != pdu.StatusOK {
 		a.stop()
 	}

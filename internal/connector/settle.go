@@ -244,6 +244,9 @@ func (s *settler) commitBatch(ctx context.Context, batch []action) error {
 	}
 	if len(e.Mappings)+len(e.Outcomes)+len(e.Publish)+len(e.Ack)+len(e.Retry) > 0 { // else nothing left its place
 		if err := s.c.journal.Commit(ctx, &e); err != nil {
+			if len(batch) == 1 && errors.Is(err, queue.ErrNoQueue) && batch[0].stay(s.c) {
+				return s.commitBatch(ctx, batch)
+			}
 			return err
 		}
 	}

@@ -58,6 +58,9 @@ type Stats struct {
 	SettledBeforeCount atomic.Int64 // messages that came from their queue again and were found settled
 	ExpiredCount       atomic.Int64 // messages dropped because their validity had ended
 	ReceiptCount       atomic.Int64 // receipts that were queued
+	MovedCount         atomic.Int64 // messages that moved to another connector of a failover route
+
+	Quality Quality // of the last hour, for routes by quality
 }
 
 // NewStats gives the counters of a connector that was created now.

@@ -1,6 +1,7 @@
 package dlr
 
 import (
+	"cmp"
 	"context"
 
 	"jasmind/internal/queue"
@@ -25,6 +26,7 @@ func (l *Lookup) submission(ctx context.Context, d *queue.Delivery, fx *effects)
 	if err != nil {
 		return err
 	}
+	req.CID = cmp.Or(ev.CID, req.CID) // a failover route may have moved the message
 	both := req.Report == sms.ReportSubmit|sms.ReportFinal
 	accepted := ev.State == "" && ev.Status == statusROK
 	if ok && both && accepted {

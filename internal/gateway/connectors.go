@@ -109,7 +109,7 @@ func (c *connectors) one(ctx context.Context, cid sms.ConnectorID, w wanted) err
 	}
 	cfg := c.common
 	cfg.Connector = w.cfg
-	cn, err := connector.New(cfg, connector.Deps{Source: c.broker, Journal: c.journal, Store: c.store, MO: c.mo, Stats: st, Messages: c.logs.messages, Log: log})
+	cn, err := connector.New(cfg, connector.Deps{Bound: c.Bound, Source: c.broker, Journal: c.journal, Store: c.store, MO: c.mo, Stats: st, Messages: c.logs.messages, Log: log})
 	if err != nil {
 		return err
 	}
@@ -180,6 +180,17 @@ func (c *connectors) intercepted(cid sms.ConnectorID, ok bool) {
 	default:
 		st.InterceptorErrorCount.Add(1)
 	}
+}
+
+// Quality tells how well a connector delivered in the last hour.
+func (c *connectors) Quality(cid sms.ConnectorID) (ratio float64, known bool) {
+	c.mu.RLock()
+	st := c.stats[cid]
+	c.mu.RUnlock()
+	if st == nil {
+		return 0, false
+	}
+	return st.Quality.Ratio()
 }
 
 // Hold is for how long after its end of validity a message may still be in flight at a connector.

@@ -45,8 +45,8 @@ func (g *Gateway) startConsole() error {
 
 func (g *Gateway) consoleDeps() jcli.Deps {
 	d := jcli.Deps{
-		Store: g.state, Profiles: g.profiles, Connectors: g.connectors, Ledger: consoleLedger{g}, Scripts: consoleScripts{g.pool}, Stats: consoleStats{g},
-		DeadLetters: g.letters, Log: g.logs.console,
+		Store: g.state, Profiles: g.profiles, Connectors: g.connectors, Ledger: consoleLedger{g}, Scripts: consoleScripts{g.pool},
+		Explain: g.submit, Stats: consoleStats{g}, DeadLetters: g.letters, Log: g.logs.console,
 	}
 	if g.smpp != nil {
 		d.Binds = g.smpp

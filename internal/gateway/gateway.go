@@ -178,7 +178,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Hold, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
-	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.manager)
+	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, quality: g.connectors.Quality, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.manager)
 	g.startBilling()
 	if !g.cfg.SMPPServer.Disabled {
 		if err := g.startSMPP(ctx); err != nil {

@@ -19,6 +19,7 @@ const failedScript = pdu.StatusSysErr
 type router struct {
 	state   *provision.Store
 	bound   func(sms.ConnectorID) bool
+	quality func(sms.ConnectorID) (ratio float64, known bool)
 	scripts *scripts // of interceptors and EvalPyFilters
 }
 
@@ -48,29 +49,54 @@ func (p *plan) MatchMT(ctx context.Context, m *mt.Message) mt.Script {
 	return p.scripts.runner(p.snap, i, m)
 }
 
-// RouteMT gives the first route, from the highest order down, whose filters match.
+// RouteMT gives the first route, from the highest order down, whose filters match, and one of
+// its connectors.
 func (p *plan) RouteMT(ctx context.Context, m *mt.Message) (mt.Route, error) {
-	return p.route(ctx, m, func(c routing.Connector) bool { return p.bound(sms.ConnectorID(c.ID)) })
+	return p.choose(p.match(ctx, m), false)
 }
 
-// RateMT is RouteMT for a message that will not be sent.
+// RateMT is RouteMT for a message that will not be sent: a failover route of which no connector
+// is bound has the price that it has otherwise.
 func (p *plan) RateMT(ctx context.Context, m *mt.Message) (mt.Route, error) {
-	return p.route(ctx, m, func(routing.Connector) bool { return true })
+	return p.choose(p.match(ctx, m), true)
 }
 
-func (p *plan) route(ctx context.Context, m *mt.Message, bound func(routing.Connector) bool) (mt.Route, error) {
-	snap := p.snap
-	route := snap.Table(routing.MT).Match(p.scripts.routable(ctx, snap, m))
+// ExplainInterceptors tells what every interceptor says of a message.
+func (p *plan) ExplainInterceptors(ctx context.Context, m *mt.Message) []routing.InterceptorVerdict {
+	return p.snap.InterceptorTable(routing.MT).Explain(p.scripts.routable(ctx, p.snap, m))
+}
+
+// ExplainRoutes tells what every route says of a message.
+func (p *plan) ExplainRoutes(ctx context.Context, m *mt.Message) []routing.RouteVerdict {
+	return p.snap.Table(routing.MT).Explain(p.scripts.routable(ctx, p.snap, m))
+}
+
+func (p *plan) match(ctx context.Context, m *mt.Message) *routing.Route {
+	return p.snap.Table(routing.MT).Match(p.scripts.routable(ctx, p.snap, m))
+}
+
+func (p *plan) choose(route *routing.Route, quote bool) (mt.Route, error) {
 	if route == nil {
 		return mt.Route{}, &sms.Error{Reason: sms.ReasonNoRoute}
 	}
-	c, ok := route.Choose(bound)
+	choice, ok := route.Pick(routing.Knowledge{Bound: p.isBound, Quality: p.qualityOf})
+	if !ok && quote {
+		choice, ok = route.Pick(routing.Knowledge{Bound: func(routing.Connector) bool { return true }})
+	}
 	if !ok {
 		return mt.Route{}, &sms.Error{Reason: sms.ReasonNotBound}
 	}
-	cfg := snap.SMPPConnector(sms.ConnectorID(c.ID))
+	cid := choice.Connector.ID
+	cfg := p.snap.SMPPConnector(sms.ConnectorID(cid))
 	if cfg == nil {
-		return mt.Route{}, &sms.Error{Reason: sms.ReasonConnector, Detail: "connector " + c.ID + " does not exist"}
+		return mt.Route{}, &sms.Error{Reason: sms.ReasonConnector, Detail: "connector " + cid + " does not exist"}
 	}
-	return mt.Route{Connector: &cfg.Config, Rate: route.Rate}, nil
+	return mt.Route{Connector: &cfg.Config, Rate: choice.Rate, Failover: route.Failover(choice)}, nil
+}
+
+func (p *plan) isBound(c routing.Connector) bool { return p.bound(sms.ConnectorID(c.ID)) }
+
+func (p *plan) qualityOf(c routing.Connector) routing.Quality {
+	ratio, known := p.quality(sms.ConnectorID(c.ID))
+	return routing.Quality{Known: known, Ratio: ratio}
 }

@@ -14,6 +14,8 @@ type command struct {
 	options   []option
 	// actions are tried in their order: the first whose option the line has is run.
 	actions []action
+	// words can stand in the place of an option.
+	words map[string]string
 	// always is run instead of actions, whatever the options.
 	always func(s *session, arg string, v values)
 }
@@ -63,6 +65,9 @@ func (c *command) run(s *session, line string) {
 	if len(c.options) == 0 {
 		c.always(s, line, nil)
 		return
+	}
+	if o, ok := c.words[line]; ok {
+		line = o
 	}
 	v, rest, err := parseOptions(line, c.options)
 	if err != nil {

@@ -131,5 +131,5 @@ func documentedDeps(t *testing.T) Deps {
 	t.Helper()
 	store := provision.NewStore()
 	return Deps{Store: store, Profiles: &fakeProfiles{saved: map[string]bool{}}, Connectors: fakeConnectors{store}, Binds: fakeBinds{},
-		Scripts: fakeScripts{}, Stats: documentedStats{}, DeadLetters: fakeDeadLetters{}}
+		Scripts: fakeScripts{}, Explain: fakeExplainer{store}, Stats: documentedStats{}, DeadLetters: fakeDeadLetters{}}
 }

@@ -135,6 +135,7 @@ type Deps struct {
 	Ledger     ledger
 	Scripts    scripts // nil: scripts are copied without being compiled
 	Stats      statistics
+	Explain    explainer
 
 	DeadLetters deadLetters
 	Log         *slog.Logger

@@ -9,13 +9,14 @@ import (
 	"jasmind/internal/billing"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
 // routerCommand is morouter or mtrouter.
 func routerCommand(d routing.Direction) command {
 	dir := d.String()
-	return command{
+	c := command{
 		name: strings.ToLower(dir) + "router", doc: dir + " Router management",
 		options: []option{
 			{"-l", "--list", "", "List " + dir + " routes"},
@@ -32,6 +33,12 @@ func routerCommand(d routing.Direction) command {
 			{"flush", func(s *session, _, _ string) { s.flushRoutes(d) }},
 		},
 	}
+	if d == routing.MT {
+		c.options = append(c.options, option{"-e", "--explain", "", "Explain how a message is routed, without sending it"})
+		c.actions = append(c.actions, action{"explain", func(s *session, _, _ string) { s.explainRoute() }})
+		c.words = map[string]string{"explain": "--explain"}
+	}
+	return c
 }
 
 func connectorNames(cs []routing.Connector) []string {
@@ -40,6 +47,32 @@ func connectorNames(cs []routing.Connector) []string {
 		names[i] = c.String()
 	}
 	return names
+}
+
+// describeConnectors are a route's connectors, with what belongs to each of them.
+func describeConnectors(r provision.Route) []string {
+	names := connectorNames(r.Connectors)
+	for i := range names {
+		switch {
+		case i < len(r.Weights):
+			names[i] += " weight " + strconv.Itoa(r.Weights[i])
+		case i < len(r.Rates):
+			names[i] += " rated " + r.Rates[i].Fixed(5)
+		}
+	}
+	return names
+}
+
+// listedRate is the rate of a route in lists: with rates of its connectors the lowest.
+func listedRate(r provision.Route) string {
+	rate := r.Rate
+	if len(r.Rates) > 0 {
+		rate = slices.Min(r.Rates)
+	}
+	if rate == 0 {
+		return "0 (!)"
+	}
+	return rate.Fixed(5)
 }
 
 func (s *session) listRoutes(d routing.Direction) {
@@ -52,13 +85,9 @@ func (s *session) listRoutes(d routing.Direction) {
 		s.print(row(widths, heads...))
 	}
 	for _, r := range routes {
-		cells := []string{strconv.Itoa(r.Order), r.Type.String(), strings.Join(connectorNames(r.Connectors), ", "), s.abbreviateAll(r.Filters)}
+		cells := []string{strconv.Itoa(r.Order), r.Type.String(), strings.Join(describeConnectors(r), ", "), s.abbreviateAll(r.Filters)}
 		if d == routing.MT {
-			rate := "0 (!)"
-			if r.Rate != 0 {
-				rate = r.Rate.Fixed(5)
-			}
-			cells = slices.Insert(cells, 2, rate)
+			cells = slices.Insert(cells, 2, listedRate(r))
 		}
 		s.print(row(widths, cells...))
 	}
@@ -104,10 +133,13 @@ func (s *session) showRoute(d routing.Direction, order string) {
 		return
 	}
 	s.print(fmt.Sprintf("%s to %d connectors:", r.Type, len(r.Connectors)))
-	for _, c := range r.Connectors {
-		s.print("   - " + c.String())
+	for _, name := range describeConnectors(r) {
+		s.print("   - " + name)
 	}
-	if d == routing.MT {
+	if len(r.FailoverOn) > 0 {
+		s.print("failover on " + strings.Join(routing.FormatStatuses(r.FailoverOn), ", "))
+	}
+	if d == routing.MT && len(r.Rates) == 0 {
 		s.print(rate)
 	}
 }
@@ -133,6 +165,8 @@ type routeForm struct {
 	active *interaction
 	route  provision.Route
 	values map[string]string
+	// required are the keys among active.keys that must not be left out, once the type is known.
+	required []string
 }
 
 func (s *session) addRoute(d routing.Direction) {
@@ -182,12 +216,45 @@ func (f *routeForm) set(key, value string) {
 		if problem = f.s.checkFilters(fids, f.d, "Route"); problem == "" {
 			f.route.Filters = fids
 		}
+	default:
+		problem = f.setChoice(key, value)
 	}
 	if problem != "" {
 		f.s.print(problem)
 		return
 	}
 	f.values[key] = value
+}
+
+// setChoice takes what only some types have.
+func (f *routeForm) setChoice(key, value string) (problem string) {
+	values := strings.Split(value, ";")
+	var err error
+	switch key {
+	case "weights":
+		var weights []int
+		if weights, err = routing.ParseWeights(values); err == nil {
+			f.route.Weights = weights
+		}
+	case "rates":
+		var rates []billing.Amount
+		if rates, err = routing.ParseRates(values); err == nil {
+			f.route.Rates = rates
+		}
+	case "failover_on":
+		if value == "" || strings.EqualFold(value, "none") {
+			f.route.FailoverOn = nil
+			break
+		}
+		var statuses []pdu.Status
+		if statuses, err = routing.ParseStatuses(values); err == nil {
+			f.route.FailoverOn = statuses
+		}
+	}
+	if err != nil {
+		return "Error: " + key + ": " + err.Error()
+	}
+	return ""
 }
 
 // checkOrder reads an order. The problem is in the words of the original for routes and
@@ -268,16 +335,31 @@ func (f *routeForm) setType(name string) {
 	case typ.Several():
 		arguments[1] = "connectors"
 	}
+	var optional []string
+	switch typ {
+	case routing.WeightedMTRoute:
+		arguments = append(arguments, "weights")
+	case routing.LeastCostMTRoute:
+		arguments = append(arguments, "rates")
+	case routing.FailoverMTRoute:
+		optional = []string{"failover_on"} // not announced: the original's text stays as it is
+	}
 	f.s.print("jasmin.routing.Routes."+typ.String()+" arguments:", strings.Join(arguments, ", "))
 	f.active.keys = append([]string{"order", "type"}, arguments...)
-	if f.d == routing.MT {
+	if f.d == routing.MT && typ != routing.LeastCostMTRoute {
 		f.active.keys = append(f.active.keys, "rate")
 	}
+	f.required = slices.Clone(f.active.keys)
+	f.active.keys = append(f.active.keys, optional...)
 }
 
 func (f *routeForm) save() {
-	if !complete(f.values, f.active.keys) || f.values["type"] == "" {
-		f.s.print(mustSet(f.active.keys))
+	required := f.required
+	if required == nil {
+		required = f.active.keys
+	}
+	if !complete(f.values, required) || f.values["type"] == "" {
+		f.s.print(mustSet(required))
 		return
 	}
 	r := f.route

@@ -18,6 +18,7 @@ import (
 	"jasmind/internal/intercept"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
+	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -114,6 +115,7 @@ type Accepted struct {
 type Route struct {
 	Connector *smppc.Config
 	Rate      billing.Amount // 0: not rated
+	Failover  sms.Failover   // where it goes when the SMSC refuses it
 }
 
 // Plan is what the operator has configured for messages, at one moment: it is immutable.
@@ -130,6 +132,10 @@ type Plan interface {
 	// RateMT is RouteMT for a message that will not be sent: a failover route needs no bound
 	// connector.
 	RateMT(ctx context.Context, m *Message) (Route, error)
+	// ExplainInterceptors and ExplainRoutes tell what every interceptor and every route says of
+	// a message.
+	ExplainInterceptors(ctx context.Context, m *Message) []routing.InterceptorVerdict
+	ExplainRoutes(ctx context.Context, m *Message) []routing.RouteVerdict
 }
 
 // plans gives the Plan that holds now.
@@ -301,6 +307,7 @@ func (s *Service) prepare(ctx context.Context, plan Plan, m *Message) (*prepared
 		Origin:    m.Origin,
 		CreatedAt: now,
 		Report:    m.Report.What,
+		Failover:  route.Failover,
 	}
 	if env.ID == "" {
 		env.ID = sms.MessageID(uuid.NewString())

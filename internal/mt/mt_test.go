@@ -21,6 +21,7 @@ import (
 	"jasmind/internal/localdb"
 	"jasmind/internal/queue"
 	queuepebble "jasmind/internal/queue/pebble"
+	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -57,6 +58,11 @@ func (f *fake) RateMT(context.Context, *Message) (Route, error) {
 func (f *fake) HasMT() bool                              { return false }
 func (f *fake) MatchMT(context.Context, *Message) Script { return nil }
 func (f *fake) PlanMT() Plan                             { return f }
+
+func (f *fake) ExplainInterceptors(context.Context, *Message) []routing.InterceptorVerdict {
+	return nil
+}
+func (f *fake) ExplainRoutes(context.Context, *Message) []routing.RouteVerdict { return nil }
 
 func (f *fake) Length(context.Context, queue.Name) (int, error) {
 	f.asked.Add(1)

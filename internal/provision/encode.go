@@ -183,6 +183,15 @@ func encodeRoute(r *Route) (*yaml.Node, error) {
 	if r.Rate != 0 {
 		m.set("rate", r.Rate.String())
 	}
+	if len(r.Weights) > 0 {
+		m.list("weights", routing.FormatWeights(r.Weights))
+	}
+	if len(r.Rates) > 0 {
+		m.list("rates", routing.FormatRates(r.Rates))
+	}
+	if len(r.FailoverOn) > 0 {
+		m.list("failover_on", routing.FormatStatuses(r.FailoverOn))
+	}
 	return m.node, nil
 }
 

@@ -229,3 +229,56 @@ mo_interceptors:
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+func TestRoutesThatChooseAreReadBackAlike(t *testing.T) {
+	doc := mustParse(t, `filters: [{fid: all, type: TransparentFilter}]
+smpp_connectors: [{cid: abc}, {cid: def}]
+mt_routes:
+  - {type: WeightedMTRoute, order: 1, filters: all, connectors: smppc(abc);smppc(def), weights: 70;30, rate: 0.5}
+  - {type: LeastCostMTRoute, order: 2, filters: all, connectors: [smppc(abc), smppc(def)], rates: [0.05, 0.0325]}
+  - {type: BestQualityMTRoute, order: 3, filters: all, connectors: [smppc(abc), smppc(def)], rate: 1}
+  - {type: FailoverMTRoute, order: 4, filters: all, connectors: [smppc(abc), smppc(def)], failover_on: [ESME_RSYSERR, rsubmitfail, 0x58]}
+`)
+	content, err := doc.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseSaved("saved.yaml", append([]byte("version: 1\n"), content...), "version")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, content)
+	}
+	for order, r := range doc.mt {
+		if got := again.mt[order]; got == nil || !got.equal(*r) {
+			t.Errorf("route %d: got %+v, want %+v", order, got, r)
+		}
+	}
+	if r := again.mt[1]; !slices.Equal(r.Weights, []int{70, 30}) {
+		t.Errorf("weights %v", r.Weights)
+	}
+	if r := again.mt[2]; !slices.Equal(routing.FormatRates(r.Rates), []string{"0.05", "0.0325"}) {
+		t.Errorf("rates %v", r.Rates)
+	}
+	if r := again.mt[4]; !slices.Equal(routing.FormatStatuses(r.FailoverOn), []string{"ESME_RSYSERR", "ESME_RSUBMITFAIL", "ESME_RTHROTTLED"}) {
+		t.Errorf("failover_on %v", r.FailoverOn)
+	}
+}
+
+func TestFaultsOfRoutesThatChooseNameTheirKey(t *testing.T) {
+	_, err := Parse("p.yaml", []byte(`filters: [{fid: all, type: TransparentFilter}]
+smpp_connectors: [{cid: abc}, {cid: def}]
+mt_routes:
+  - {type: WeightedMTRoute, order: 1, filters: all, connectors: smppc(abc);smppc(def)}
+  - {type: LeastCostMTRoute, order: 2, filters: all, connectors: [smppc(abc), smppc(def)], rates: [x, 1]}
+  - {type: StaticMTRoute, order: 3, filters: all, connector: smppc(abc), weights: 1}
+  - {type: FailoverMTRoute, order: 4, filters: all, connectors: [smppc(abc), smppc(def)], failover_on: ESME_ROK}
+`))
+	if err == nil {
+		t.Fatal("no fault")
+	}
+	for _, want := range []string{"p.yaml:4: MT route 1: weights: is missing", "p.yaml:5: MT route 2: rates: ", `p.yaml:6: MT route 3: unknown key "weights"`,
+		`p.yaml:7: MT route 4: failover_on: invalid value "ESME_ROK"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is missing in\n%v", want, err)
+		}
+	}
+}

@@ -452,6 +452,7 @@ func (r *reader) route(e *entry, d routing.Direction) {
 	route.Filters, _ = e.list("filters")
 	e.connectors(&route, d)
 	if d == routing.MT {
+		e.choice(&route)
 		if rate, ok := e.text("rate"); ok && e.nodes["rate"] != nil {
 			v, err := billing.Parse(rate)
 			if err != nil {
@@ -463,6 +464,43 @@ func (r *reader) route(e *entry, d routing.Direction) {
 	if e.complete() {
 		routes[route.Order] = &route
 	}
+}
+
+// choice reads what only some types of MT routes have.
+func (e *entry) choice(route *Route) {
+	var err error
+	switch route.Type {
+	case 0: // faulty already
+		e.used["weights"], e.used["rates"], e.used["failover_on"] = true, true, true
+	case routing.WeightedMTRoute:
+		if values, ok := e.requiredList("weights"); ok {
+			if route.Weights, err = routing.ParseWeights(values); err != nil {
+				e.fault(e.lineOf("weights"), "weights: %v", err)
+			}
+		}
+	case routing.LeastCostMTRoute:
+		if values, ok := e.requiredList("rates"); ok {
+			if route.Rates, err = routing.ParseRates(values); err != nil {
+				e.fault(e.lineOf("rates"), "rates: %v", err)
+			}
+		}
+	case routing.FailoverMTRoute:
+		if values, ok := e.list("failover_on"); ok && len(values) > 0 {
+			if route.FailoverOn, err = routing.ParseStatuses(values); err != nil {
+				e.fault(e.lineOf("failover_on"), "failover_on: %v", err)
+			}
+		}
+	}
+}
+
+// requiredList is list, with a fault if the key is absent.
+func (e *entry) requiredList(name string) (values []string, ok bool) {
+	if e.nodes[name] == nil {
+		e.used[name] = true
+		e.fault(e.line, "%s: is missing", name)
+		return nil, false
+	}
+	return e.list(name)
 }
 
 func (r *reader) mtInterceptor(e *entry) { r.interceptor(e, routing.MT) }

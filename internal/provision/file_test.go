@@ -143,16 +143,16 @@ func TestEveryKeyReachesItsField(t *testing.T) {
 		want   []Route
 	}{
 		{doc.mt, []Route{
-			{0, routing.DefaultRoute, nil, []routing.Connector{second}, 0},
-			{10, routing.StaticMTRoute, []string{"France", "user"}, []routing.Connector{first}, 350_000},
-			{20, routing.RandomRoundrobinMTRoute, []string{"group", "night"}, []routing.Connector{first, second}, 1_500_000},
-			{30, routing.FailoverMTRoute, []string{"all"}, []routing.Connector{first, second}, 0},
+			{Order: 0, Type: routing.DefaultRoute, Connectors: []routing.Connector{second}},
+			{Order: 10, Type: routing.StaticMTRoute, Filters: []string{"France", "user"}, Connectors: []routing.Connector{first}, Rate: 350_000},
+			{Order: 20, Type: routing.RandomRoundrobinMTRoute, Filters: []string{"group", "night"}, Connectors: []routing.Connector{first, second}, Rate: 1_500_000},
+			{Order: 30, Type: routing.FailoverMTRoute, Filters: []string{"all"}, Connectors: []routing.Connector{first, second}, Rate: 0},
 		}},
 		{doc.mo, []Route{
-			{0, routing.DefaultRoute, nil, []routing.Connector{http1}, 0},
-			{10, routing.StaticMORoute, []string{"from"}, []routing.Connector{foo}, 0},
-			{20, routing.RandomRoundrobinMORoute, []string{"summer", "hello"}, []routing.Connector{http1, foo}, 0},
-			{30, routing.FailoverMORoute, []string{"From20*", "tagged"}, []routing.Connector{http1, http2}, 0},
+			{Order: 0, Type: routing.DefaultRoute, Filters: nil, Connectors: []routing.Connector{http1}, Rate: 0},
+			{Order: 10, Type: routing.StaticMORoute, Filters: []string{"from"}, Connectors: []routing.Connector{foo}, Rate: 0},
+			{Order: 20, Type: routing.RandomRoundrobinMORoute, Filters: []string{"summer", "hello"}, Connectors: []routing.Connector{http1, foo}, Rate: 0},
+			{Order: 30, Type: routing.FailoverMORoute, Filters: []string{"From20*", "tagged"}, Connectors: []routing.Connector{http1, http2}, Rate: 0},
 		}},
 	} {
 		if len(tt.routes) != len(tt.want) {

@@ -22,6 +22,7 @@ import (
 	"jasmind/internal/account"
 	"jasmind/internal/billing"
 	"jasmind/internal/routing"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
 )
@@ -107,14 +108,21 @@ type Route struct {
 	Filters    []string
 	Connectors []routing.Connector
 	Rate       billing.Amount // MT only
+
+	// What one type has; see routing.Route.
+	Weights    []int
+	Rates      []billing.Amount
+	FailoverOn []pdu.Status
 }
 
 func (r Route) equal(o Route) bool {
-	return r.Order == o.Order && r.Type == o.Type && r.Rate == o.Rate && slices.Equal(r.Filters, o.Filters) && slices.Equal(r.Connectors, o.Connectors)
+	return r.Order == o.Order && r.Type == o.Type && r.Rate == o.Rate && slices.Equal(r.Filters, o.Filters) && slices.Equal(r.Connectors, o.Connectors) &&
+		slices.Equal(r.Weights, o.Weights) && slices.Equal(r.Rates, o.Rates) && slices.Equal(r.FailoverOn, o.FailoverOn)
 }
 
 func (r Route) clone() Route {
 	r.Filters, r.Connectors = slices.Clone(r.Filters), slices.Clone(r.Connectors)
+	r.Weights, r.Rates, r.FailoverOn = slices.Clone(r.Weights), slices.Clone(r.Rates), slices.Clone(r.FailoverOn)
 	return r
 }
 

@@ -178,7 +178,8 @@ func (r *Route) references() []Key {
 
 // resolve turns a route into one that can be matched; filters that do not exist are left out.
 func (s *state) resolve(r *Route) *routing.Route {
-	return &routing.Route{Order: r.Order, Type: r.Type, Connectors: r.Connectors, Rate: r.Rate, Filters: s.resolveFilters(r.Filters)}
+	return &routing.Route{Order: r.Order, Type: r.Type, Connectors: r.Connectors, Rate: r.Rate,
+		Weights: r.Weights, Rates: r.Rates, FailoverOn: r.FailoverOn, Filters: s.resolveFilters(r.Filters)}
 }
 
 // resolveInterceptor is what resolve is for routes.

@@ -69,6 +69,8 @@ const (
 	HeaderContent         = "log_content" // text for logs
 	HeaderBillEarly       = "bill_early"  // charged for each part at acceptance, decimal; absent: nothing was charged
 	HeaderBillRest        = "bill_rest"   // to be charged for each part that is accepted, decimal; absent: nothing
+	HeaderFailoverOn      = "failover_on" // statuses in decimal, joined by ;: refused so, the message moves; absent: none
+	HeaderFailoverTo      = "failover_to" // the cids that it may still move to, joined by ;, the next one first
 	HeaderTryCount        = "try-count"
 	HeaderThrows          = "throws"      // calls of the URL that failed so far
 	HeaderReplayedAt      = "replayed_at" // milliseconds since the epoch: when it last came back from the dead letters

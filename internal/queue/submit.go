@@ -56,13 +56,17 @@ func envelopeHeaders(e *sms.Envelope) Headers {
 	if e.Bill.Rest != 0 {
 		h = append(h, Header{Name: HeaderBillRest, Str: billing.Amount(e.Bill.Rest).String()})
 	}
+	if len(e.Failover.To) > 0 && len(e.Failover.On) > 0 {
+		h = append(h, Header{Name: HeaderFailoverOn, Str: formatStatuses(e.Failover.On)}, Header{Name: HeaderFailoverTo, Str: joinCIDs(e.Failover.To)})
+	}
 	if e.Content != "" {
 		h = append(h, Header{Name: HeaderContent, Str: e.Content})
 	}
 	return h
 }
 
-// EnvelopeHeaders are the headers of an envelope, for a Retry that changes its Refusals.
+// EnvelopeHeaders are the headers of an envelope, for a Retry that changes its Refusals and
+// for a message that moves to another connector.
 func EnvelopeHeaders(e *sms.Envelope) Headers { return envelopeHeaders(e) }
 
 // maxParts bounds the parts of one envelope: a concatenated message has at most 255
@@ -88,6 +92,9 @@ func DecodeEnvelope(d *Delivery) (*sms.Envelope, error) {
 		return nil, fmt.Errorf("message %s: %w", d.ID, err)
 	}
 	if err := decodeBill(d.Headers, &e.Bill); err != nil {
+		return nil, fmt.Errorf("message %s: %w", d.ID, err)
+	}
+	if err := decodeFailover(d.Headers, &e.Failover); err != nil {
 		return nil, fmt.Errorf("message %s: %w", d.ID, err)
 	}
 	body := d.Body
@@ -166,6 +173,49 @@ func decodeBill(h Headers, b *sms.Bill) error {
 		*v.to = int64(a)
 	}
 	return nil
+}
+
+func decodeFailover(h Headers, f *sms.Failover) error {
+	on, to := h.Str(HeaderFailoverOn), h.Str(HeaderFailoverTo)
+	if on == "" || to == "" {
+		return nil
+	}
+	for item := range strings.SplitSeq(on, ";") {
+		status, err := strconv.ParseUint(item, 10, 32)
+		if err != nil {
+			return fmt.Errorf("header %s: %.40q is not a status", HeaderFailoverOn, item)
+		}
+		f.On = append(f.On, pdu.Status(status))
+	}
+	for item := range strings.SplitSeq(to, ";") {
+		if item == "" {
+			return fmt.Errorf("header %s: %.40q has an empty cid", HeaderFailoverTo, to)
+		}
+		f.To = append(f.To, sms.ConnectorID(item))
+	}
+	return nil
+}
+
+func formatStatuses(statuses []pdu.Status) string {
+	var b strings.Builder
+	for i, s := range statuses {
+		if i > 0 {
+			b.WriteByte(';')
+		}
+		b.WriteString(strconv.FormatUint(uint64(s), 10))
+	}
+	return b.String()
+}
+
+func joinCIDs(cids []sms.ConnectorID) string {
+	var b strings.Builder
+	for i, cid := range cids {
+		if i > 0 {
+			b.WriteByte(';')
+		}
+		b.WriteString(string(cid))
+	}
+	return b.String()
 }
 
 func formatRefusals(r map[pdu.Status]int) string {

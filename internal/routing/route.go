@@ -3,10 +3,10 @@ package routing
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 
 	"jasmind/internal/billing"
+	"jasmind/internal/smpp/pdu"
 )
 
 // RouteType is a kind of route.
@@ -18,6 +18,9 @@ const (
 	StaticMTRoute                                // one connector
 	RandomRoundrobinMTRoute                      // one of several connectors, at random; one that is listed twice is taken twice as often
 	FailoverMTRoute                              // the first of several connectors that is bound
+	WeightedMTRoute                              // new: one of several connectors, at random by weight, of those that are bound
+	LeastCostMTRoute                             // new: the cheapest of several connectors that is bound
+	BestQualityMTRoute                           // new: the one of several bound connectors that delivers best
 	StaticMORoute
 	RandomRoundrobinMORoute
 	FailoverMORoute
@@ -33,6 +36,9 @@ var routeTypes = [routeTypeEnd]struct {
 	StaticMTRoute:           {"StaticMTRoute", MT, false},
 	RandomRoundrobinMTRoute: {"RandomRoundrobinMTRoute", MT, true},
 	FailoverMTRoute:         {"FailoverMTRoute", MT, true},
+	WeightedMTRoute:         {"WeightedMTRoute", MT, true},
+	LeastCostMTRoute:        {"LeastCostMTRoute", MT, true},
+	BestQualityMTRoute:      {"BestQualityMTRoute", MT, true},
 	StaticMORoute:           {"StaticMORoute", MO, false},
 	RandomRoundrobinMORoute: {"RandomRoundrobinMORoute", MO, true},
 	FailoverMORoute:         {"FailoverMORoute", MO, true},
@@ -88,7 +94,18 @@ type Route struct {
 	Filters    []*Filter
 	Connectors []Connector
 	Rate       billing.Amount // MT: the price of one part; 0 = not rated
+	// What only one type has; nil for the others.
+	Weights    []int            // WeightedMTRoute: of each connector, 1 to MaxWeight; they need not sum up to 100
+	Rates      []billing.Amount // LeastCostMTRoute: of each connector, in the place of Rate
+	FailoverOn []pdu.Status     // FailoverMTRoute, optional: refused so, a message moves to the next connector
 }
+
+// Bounds of what a route has.
+const (
+	MaxWeight     = 1_000_000
+	maxConnectors = 64 // of the types that are new
+	maxFailoverOn = 32
+)
 
 const maxOrder = 1<<31 - 1
 
@@ -132,6 +149,7 @@ func (r *Route) Validate(d Direction) error {
 			fault("connectors: %s and %s cannot be mixed in a FailoverMORoute", r.Connectors[0], c)
 		}
 	}
+	r.validateChoice(fault)
 	switch {
 	case r.Rate < 0:
 		fault("rate: invalid value %s, must not be negative", r.Rate)
@@ -149,23 +167,4 @@ func (r *Route) Match(m *Message) bool {
 		}
 	}
 	return true
-}
-
-// Choose gives the connector for one message: of a round robin route any one, at random;
-// of a failover route the first for which bound is true, and ok is false if there is none.
-// It allocates nothing.
-func (r *Route) Choose(bound func(Connector) bool) (c Connector, ok bool) {
-	switch r.Type {
-	case RandomRoundrobinMTRoute, RandomRoundrobinMORoute:
-		return r.Connectors[rand.IntN(len(r.Connectors))], true //nolint:gosec // spreads load, guards nothing
-	case FailoverMTRoute, FailoverMORoute:
-		for _, c := range r.Connectors {
-			if bound(c) {
-				return c, true
-			}
-		}
-		return Connector{}, false
-	default:
-		return r.Connectors[0], true
-	}
 }

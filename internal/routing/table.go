@@ -14,6 +14,7 @@ type Table struct {
 	// first holds the first filter of each route, or nil, side by side: most routes are
 	// ruled out by it, and then nothing else of them is touched.
 	first []Filter
+	index *index // of a long table; nil: there is none
 }
 
 var transparent = Filter{typ: TransparentFilter}
@@ -38,12 +39,21 @@ func NewTable(d Direction, routes []*Route) (*Table, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	if len(t.routes) >= indexedFrom {
+		t.index = newIndex(t.routes)
+	}
 	return t, nil
 }
 
 // Match gives the first route, from the highest order down, whose filters all match; nil
-// if there is none. It allocates nothing.
+// if there is none. It allocates nothing. In a long table an index leaves out routes whose
+// filters of users, groups, connectors, tags or beginnings of addresses rule the message out.
 func (t *Table) Match(m *Message) *Route {
+	if t.index != nil {
+		if r, ok := t.index.match(t.routes, m); ok {
+			return r
+		}
+	}
 	for i := range t.first {
 		if t.first[i].Match(m) && (len(t.routes[i].Filters) < 2 || t.routes[i].Match(m)) {
 			return t.routes[i]

@@ -55,9 +55,18 @@ type Envelope struct {
 	Refusals map[pdu.Status]int
 	// Bill is what its sender pays for it.
 	Bill Bill
+	// Failover is where it goes when the SMSC refuses it.
+	Failover Failover
 
 	// Content is the text for message logs, UTF-8, the parts joined; it may be empty.
 	Content string
+}
+
+// Failover moves a message to another connector when the SMSC refuses it with one of some
+// statuses. It moves to each connector once at most. The zero Failover is none.
+type Failover struct {
+	On []pdu.Status
+	To []ConnectorID // where it has not been, the next one first
 }
 
 // Bill is what a sender pays for each part of a message, in millionths (billing.Amount).

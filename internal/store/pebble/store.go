@@ -92,6 +92,11 @@ func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
 	for i := range e.Receipts {
 		s.stageReceipt(b, &e.Receipts[i], now)
 	}
+	// The key of an end of validity has no connector: of a message that moves to another one,
+	// the old end goes before the new one comes.
+	for i := range e.Unexpire {
+		b.Delete(endKey(&e.Unexpire[i]))
+	}
 	for i := range e.Records {
 		r := &e.Records[i]
 		b.SetExpiring(recordKey(r.MsgID), appendRecord(nil, r), r.Until)
@@ -119,9 +124,6 @@ func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
 	}
 	for _, id := range e.Joined {
 		s.stageJoined(b, id)
-	}
-	for i := range e.Unexpire {
-		b.Delete(endKey(&e.Unexpire[i]))
 	}
 	s.stageLetters(b, e.Letters, e.DropLetters)
 	return nil
