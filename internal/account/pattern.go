@@ -13,7 +13,8 @@ import (
 // re.match is (Jasmin: every filter calls compiled.match; TestPatternIsAnchoredAtTheStart).
 //
 // The syntax is that of Go's regexp package, which never takes more than linear time; it
-// lacks look-around and back references. The zero Pattern matches nothing.
+// lacks look-around and back references, which an error names (UnsupportedError); see also
+// fromPython. The zero Pattern matches nothing.
 type Pattern struct {
 	text string
 	// prefix is literal text that every match starts with; it refuses most texts without
@@ -41,15 +42,16 @@ func CompilePattern(text string) (Pattern, error) {
 	if len(text) > maxPattern {
 		return Pattern{}, fmt.Errorf("regular expression of %d octets is longer than %d", len(text), maxPattern)
 	}
-	if _, err := regexp.Compile(text); err != nil { // by itself: a(b|c)) must not borrow our bracket
-		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, err)
+	ours := fromPython(text)
+	if _, err := regexp.Compile(ours); err != nil { // by itself: a(b|c)) must not borrow our bracket
+		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, explain(text, err))
 	}
-	re, err := regexp.Compile(`\A(?:` + text + `)`)
+	re, err := regexp.Compile(`\A(?:` + ours + `)`)
 	if err != nil {
 		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, err)
 	}
 	p := Pattern{text: text, rest: restRegexp, re: re}
-	if tree, err := syntax.Parse(text, syntax.Perl); err == nil {
+	if tree, err := syntax.Parse(ours, syntax.Perl); err == nil {
 		tree = tree.Simplify()
 		p.prefix, p.rest = shape(tree)
 		p.prefixes = leads(tree)

@@ -82,7 +82,7 @@ func FuzzPattern(f *testing.F) {
 		if err != nil {
 			return
 		}
-		plain := regexp.MustCompile(`\A(?:` + pattern + `)`)
+		plain := regexp.MustCompile(`\A(?:` + fromPython(pattern) + `)`)
 		if got, want := p.Match(text), plain.MatchString(text); got != want {
 			t.Fatalf("%q on %q: got %v, want %v (prefix %q, rest %d)", pattern, text, got, want, p.prefix, p.rest)
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"jasmind/internal/account"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
 )
@@ -249,6 +250,10 @@ func checkFilterValue(typ routing.FilterType, value string) (problem string) {
 	form, layout := dateForm, time.DateOnly
 	switch typ {
 	case routing.SourceAddrFilter, routing.DestinationAddrFilter, routing.ShortMessageFilter:
+		var unsupported *account.UnsupportedError
+		if errors.As(err, &unsupported) { // Python would take it
+			return key + " option is not a valid regular expression: " + unsupported.Error()
+		}
 		return key + " option is not a valid regular expression"
 	case routing.TimeIntervalFilter:
 		form, layout = timeForm, time.TimeOnly

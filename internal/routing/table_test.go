@@ -308,7 +308,7 @@ func BenchmarkMatch(b *testing.B) {
 
 // Patterns without a literal start must run each time.
 func BenchmarkMatchExpressions(b *testing.B) {
-	for _, n := range []int{10, 1000} {
+	for _, n := range []int{10, 100, 1000, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			routes := []*Route{{Type: DefaultRoute, Connectors: to("abc")}}
 			for i := 1; i < n; i++ {
@@ -320,6 +320,51 @@ func BenchmarkMatchExpressions(b *testing.B) {
 				b.Fatal(err)
 			}
 			m := Message{Destination: "99999612345678"}
+			b.ReportAllocs()
+			for b.Loop() {
+				table.Match(&m)
+			}
+		})
+	}
+}
+
+// A table without an index: what the index saves.
+func BenchmarkMatchOneAfterTheOther(b *testing.B) {
+	for _, n := range []int{10, 100, 1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			routes := []*Route{{Type: DefaultRoute, Connectors: to("abc")}}
+			for i := 1; i < n; i++ {
+				routes = append(routes, &Route{Order: i, Type: StaticMTRoute, Connectors: to("abc"),
+					Filters: []*Filter{filter(b, DestinationAddrFilter, fmt.Sprintf(`^(?:%d|%d)\d{8}$`, i, i+1))}})
+			}
+			table, err := NewTable(MT, routes)
+			if err != nil {
+				b.Fatal(err)
+			}
+			table.index = nil
+			m := Message{Destination: "99999612345678"}
+			b.ReportAllocs()
+			for b.Loop() {
+				table.Match(&m)
+			}
+		})
+	}
+}
+
+// Patterns that nothing can be said of, so that each must run.
+func BenchmarkMatchWithoutBeginnings(b *testing.B) {
+	for _, n := range []int{10, 100, 1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			routes := []*Route{{Type: DefaultRoute, Connectors: to("abc")}}
+			for i := 1; i < n; i++ {
+				routes = append(routes, &Route{Order: i, Type: StaticMTRoute, Connectors: to("abc"),
+					Filters: []*Filter{filter(b, ShortMessageFilter, fmt.Sprintf(`.*code %d`, i))}})
+			}
+			table, err := NewTable(MT, routes)
+			if err != nil {
+				b.Fatal(err)
+			}
+			m := Message{Content: "your number is ready"}
 			b.ReportAllocs()
 			for b.Loop() {
 				table.Match(&m)
