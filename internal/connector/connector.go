@@ -101,7 +101,10 @@ type Deps struct {
 	Store   journal.Store
 	// Bound tells whether another connector has a session that can submit, for messages that
 	// fail over; nil: none has.
-	Bound    func(sms.ConnectorID) bool
+	Bound func(sms.ConnectorID) bool
+	// Carries tells whether another connector's rules (custom_tlvs) let a message with these
+	// parameters leave, for messages that fail over; nil: all do.
+	Carries  func(sms.ConnectorID, pdu.TLVs) bool
 	MO       MOFunc       // nil: MO are answered ESME_RX_T_APPN, so that the SMSC keeps them
 	Stats    *Stats       // nil: new ones
 	Messages *slog.Logger // the message log, one record for each line, its message the line as it is; nil: none
@@ -119,6 +122,7 @@ type Connector struct {
 	journal  journal.Journal
 	store    journal.Store
 	bound    func(sms.ConnectorID) bool
+	carries  func(sms.ConnectorID, pdu.TLVs) bool
 	mo       MOFunc
 	stats    *Stats
 	messages *slog.Logger
@@ -194,7 +198,7 @@ func New(cfg Config, d Deps) (*Connector, error) {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Connector{
-		cid: cfg.Connector.CID, common: cfg, source: d.Source, journal: d.Journal, store: d.Store, bound: d.Bound, mo: d.MO,
+		cid: cfg.Connector.CID, common: cfg, source: d.Source, journal: d.Journal, store: d.Store, bound: d.Bound, carries: d.Carries, mo: d.MO,
 		stats: d.Stats, messages: d.Messages, log: d.Log, dial: dialSession,
 		jobs: make(chan *attempt), drain: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
 	}

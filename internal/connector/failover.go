@@ -11,18 +11,33 @@ import (
 )
 
 // failover tells which connector a refused message moves to, "" for none: the next one of its
-// route that is bound or, if none is, the next one, in whose queue it waits.
+// route that is bound or, if none is, the next one, in whose queue it waits. Those whose rules for
+// optional parameters it breaks are left out.
 func (c *Connector) failover(a *attempt) sms.ConnectorID {
 	f := &a.env.Failover
-	if len(f.To) == 0 || !slices.ContainsFunc(a.refusals, func(s pdu.Status) bool { return slices.Contains(f.On, s) }) {
+	to := f.To
+	if c.carries != nil {
+		to = slices.DeleteFunc(slices.Clone(to), func(cid sms.ConnectorID) bool { return !c.carriesAll(cid, a.env) })
+	}
+	if len(to) == 0 || !slices.ContainsFunc(a.refusals, func(s pdu.Status) bool { return slices.Contains(f.On, s) }) {
 		return ""
 	}
 	if c.bound != nil {
-		if i := slices.IndexFunc(f.To, c.bound); i >= 0 {
-			return f.To[i]
+		if i := slices.IndexFunc(to, c.bound); i >= 0 {
+			return to[i]
 		}
 	}
-	return f.To[0]
+	return to[0]
+}
+
+// carriesAll tells whether every part may leave by another connector.
+func (c *Connector) carriesAll(cid sms.ConnectorID, env *sms.Envelope) bool {
+	for i := range env.Parts {
+		if !c.carries(cid, env.Parts[i].TLVs) {
+			return false
+		}
+	}
+	return true
 }
 
 // without is a Failover that does not lead to a connector any more.
@@ -54,6 +69,7 @@ func (a *attempt) move(v *verdict, e *journal.Entry) {
 	}
 	e.Ack = append(e.Ack, journal.Ack{Delivery: a.d, Remember: true})
 	if env.Origin == sms.OriginSMPP {
+		e.Changes = append(e.Changes, sms.StateChange{MsgID: env.ID, Moved: v.move})
 		e.Release = append(e.Release, env.ID) // as after a retry, it can be cancelled and replaced again
 	}
 }

@@ -116,6 +116,48 @@ func TestARefusedMessageMovesToTheNextConnectorOfItsRoute(t *testing.T) {
 	}
 }
 
+func TestAMessageDoesNotMoveToAConnectorWhoseTLVRulesItBreaks(t *testing.T) {
+	start(t, func(_ *Config, d *Deps, m *smsc) {
+		m.answer = refuseWith(pdu.StatusSubmitFail)
+		d.Bound = func(sms.ConnectorID) bool { return true }
+		d.Carries = func(cid sms.ConnectorID, tlvs pdu.TLVs) bool {
+			_, there := tlvs.Get(0x1400)
+			return cid == "three" && there
+		}
+	}, func(w *world) {
+		w.b.put(message(t, "m1", 1, func(e *sms.Envelope) {
+			failsOver("two", "three")(e)
+			e.Parts[0].TLVs.Set(0x1400, []byte("x"))
+		}))
+		synctest.Wait()
+		if moved := w.moved(); len(moved) != 1 || moved[0].CID != "three" {
+			t.Fatalf("moved %+v, want to three", moved)
+		}
+		w.b.put(message(t, "m2", 1, failsOver("two", "three")))
+		synctest.Wait()
+		if moved := w.moved(); len(moved) != 1 || len(w.b.results(t)) != 1 {
+			t.Fatalf("moved %+v, results %v, want the final answer of m2", moved, w.b.results(t))
+		}
+		w.shutdown()
+	})
+}
+
+func TestTheStateOfAMessageOfAnESMEFollowsItsMove(t *testing.T) {
+	start(t, func(_ *Config, d *Deps, m *smsc) {
+		m.answer = refuseWith(pdu.StatusSubmitFail)
+		d.Bound = func(sms.ConnectorID) bool { return true }
+	}, func(w *world) {
+		w.b.put(message(t, "m1", 1, func(e *sms.Envelope) { failsOver("two")(e); e.Origin = sms.OriginSMPP }))
+		synctest.Wait()
+		w.b.do(func() {
+			last := w.b.entries[len(w.b.entries)-1]
+			wantEqual(t, "changes", last.Changes, []sms.StateChange{{MsgID: "m1", Moved: "two"}})
+			wantEqual(t, "released", last.Release, []sms.MessageID{"m1"})
+		})
+		w.shutdown()
+	})
+}
+
 // The parts that the first connector's SMSC took are recorded and do not move.
 func TestALongMessageMovesWithThePartsThatAreLeft(t *testing.T) {
 	start(t, func(cfg *Config, d *Deps, m *smsc) {

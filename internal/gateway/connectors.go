@@ -10,6 +10,7 @@ import (
 	"jasmind/internal/connector"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
 )
@@ -36,6 +37,7 @@ type connectors struct {
 	mu      sync.RWMutex // guards what follows
 	running map[sms.ConnectorID]*running
 	stats   map[sms.ConnectorID]*connector.Stats
+	rules   map[sms.ConnectorID]smppc.TLVRules // replaced as a whole; of each that has some, started or not
 }
 
 type running struct {
@@ -57,6 +59,15 @@ func (c *connectors) Apply(ctx context.Context, want map[sms.ConnectorID]wanted)
 	defer c.apply.Unlock()
 	var errs []error
 	var stop []*running
+	rules := make(map[sms.ConnectorID]smppc.TLVRules)
+	for cid, w := range want {
+		if len(w.cfg.CustomTLVs) > 0 {
+			rules[cid] = w.cfg.CustomTLVs
+		}
+	}
+	c.mu.Lock()
+	c.rules = rules
+	c.mu.Unlock()
 	c.mu.RLock()
 	for cid, r := range c.running {
 		if w, ok := want[cid]; !ok || !w.started || restartNeeded(r.cfg, w.cfg) {
@@ -109,7 +120,7 @@ func (c *connectors) one(ctx context.Context, cid sms.ConnectorID, w wanted) err
 	}
 	cfg := c.common
 	cfg.Connector = w.cfg
-	cn, err := connector.New(cfg, connector.Deps{Bound: c.Bound, Source: c.broker, Journal: c.journal, Store: c.store, MO: c.mo, Stats: st, Messages: c.logs.messages, Log: log})
+	cn, err := connector.New(cfg, connector.Deps{Bound: c.Bound, Carries: c.carries, Source: c.broker, Journal: c.journal, Store: c.store, MO: c.mo, Stats: st, Messages: c.logs.messages, Log: log})
 	if err != nil {
 		return err
 	}
@@ -180,6 +191,14 @@ func (c *connectors) intercepted(cid sms.ConnectorID, ok bool) {
 	default:
 		st.InterceptorErrorCount.Add(1)
 	}
+}
+
+// carries tells whether a connector's rules let a message with these parameters leave.
+func (c *connectors) carries(cid sms.ConnectorID, tlvs pdu.TLVs) bool {
+	c.mu.RLock()
+	rules := c.rules[cid]
+	c.mu.RUnlock()
+	return rules.Check(tlvs) == nil
 }
 
 // Quality tells how well a connector delivered in the last hour.

@@ -88,11 +88,12 @@ func randomTable(t *testing.T, rng *rand.Rand) (*Table, *reference) {
 	return table, ref
 }
 
-// A million random messages, with the race detector 50,000, through a table of 1,000 routes.
+// A million random messages, with the race detector (which makes regular expressions many times
+// slower, and has one goroutine to look at here) 10,000, through a table of 1,000 routes.
 func TestAMillionMessagesAgreeWithANaiveRouter(t *testing.T) {
-	messages, destinations := 1_000_000, 4000
+	messages, destinations, fewest := 1_000_000, 4000, 100
 	if raceDetector {
-		messages, destinations = 50_000, 500
+		messages, destinations, fewest = 10_000, 120, 30
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
 	table, ref := randomTable(t, rng)
@@ -148,7 +149,7 @@ func TestAMillionMessagesAgreeWithANaiveRouter(t *testing.T) {
 			t.Fatalf("%+v: got route %d, want %d", m, got, want)
 		}
 	}
-	if found < messages/10 || found == messages || len(places) < 100 {
+	if found < messages/10 || found == messages || len(places) < fewest {
 		t.Errorf("%d of %d messages found one of %d routes: the test is too easy", found, messages, len(places))
 	}
 	t.Logf("%d messages, %d of them found one of %d routes", messages, found, len(places))

@@ -35,7 +35,8 @@ type Record struct {
 // a state that is final stands.
 type StateChange struct {
 	MsgID MessageID
-	Left  bool // it has left its queue, and what was to be changed of it is forgotten
+	Moved ConnectorID // to whose queue it moved, the rest means nothing then; "": it did not move
+	Left  bool        // it has left its queue, and what was to be changed of it is forgotten
 	State pdu.MessageState
 	Err   uint8
 	Final time.Time // zero: State is not final

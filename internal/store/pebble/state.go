@@ -279,6 +279,13 @@ func (s *Store) stageChange(b *localdb.Batch, c *sms.StateChange) error {
 	if err != nil {
 		return err
 	}
+	if c.Moved != "" {
+		if ok {
+			rec.CID = c.Moved
+			b.Rewrite(recordKey(c.MsgID), appendRecord(nil, &rec), rec.Until)
+		}
+		return nil
+	}
 	if ok && (c.Left && rec.Queued || rec.Final.IsZero()) {
 		rec.Queued = rec.Queued && !c.Left
 		if rec.Final.IsZero() {

@@ -18,11 +18,14 @@ import (
 // final stands.
 //
 // KEYS: msg:<msgid> of each. ARGV: milliseconds since the epoch; then state, err,
-// final_at ("": not final) and 1 when it has left its queue.
+// final_at ("": not final), 1 when it has left its queue, and the connector that it moved to: if
+// that is not "", nothing else changes.
 const changeScript = `
 for i, key in ipairs(KEYS) do
-  local r, a = redis.call('HMGET', key, 'state', 'final_at', 'until', 'version'), 2 + 4 * (i - 1)
-  if r[1] then
+  local r, a = redis.call('HMGET', key, 'state', 'final_at', 'until', 'version'), 2 + 5 * (i - 1)
+  if r[1] and ARGV[a + 4] ~= '' then
+    redis.call('HSET', key, 'connector', ARGV[a + 4])
+  elseif r[1] then
     if ARGV[a + 3] == '1' then
       redis.call('HDEL', key, 'claimed', 'override', 'version')
       redis.call('HSET', key, 'queued', 0)
@@ -179,7 +182,7 @@ func (s *Store) addChanges(p goredis.Pipeliner, changes []sms.StateChange) {
 		return
 	}
 	names := make([]string, 0, len(changes))
-	args := append(make([]any, 0, 1+4*len(changes)), time.Now().UnixMilli())
+	args := append(make([]any, 0, 1+5*len(changes)), time.Now().UnixMilli())
 	for i := range changes {
 		c := &changes[i]
 		names = append(names, s.keys.record(c.MsgID))
@@ -191,7 +194,7 @@ func (s *Store) addChanges(p goredis.Pipeliner, changes []sms.StateChange) {
 		if c.Left {
 			left = 1
 		}
-		args = append(args, int(c.State), int(c.Err), final, left)
+		args = append(args, int(c.State), int(c.Err), final, left, string(c.Moved))
 	}
 	p.Eval(noContext, changeScript, names, args...)
 }

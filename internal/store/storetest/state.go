@@ -182,6 +182,27 @@ func testClaim(e *env) {
 	}
 }
 
+// testMove: a message that moves keeps its state, what was asked of it, and can be changed at its new place.
+func testMove(e *env) {
+	e.apply(journal.Entry{Records: []sms.Record{record("m-1"), record("m-2")}})
+	e.must(e.s.Override(e.ctx, override("m-1", 1)))
+	e.claim("m-1", "m-2")
+	e.apply(journal.Entry{Changes: []sms.StateChange{{MsgID: "m-1", Moved: "smsc2"}, {MsgID: "m-gone", Moved: "smsc2"}}, Release: []sms.MessageID{"m-1"}})
+	want := record("m-1")
+	want.CID = "smsc2"
+	got := e.records("m-1")[0]
+	if got.CID != want.CID || got.State != want.State || !got.Queued || got.Override == nil {
+		e.Errorf("record %+v, want one of smsc2 that is queued, with its override", got)
+	}
+	e.must(e.s.Override(e.ctx, override("m-1", 2)))
+	if got := e.claim("m-1"); len(got) != 1 || got[0].Version != 2 {
+		e.Errorf("overrides %+v, want the second one", got)
+	}
+	if got := e.records("m-2", "m-gone"); got[0].CID != "smsc1" || got[1].MsgID != "" {
+		e.Errorf("records %+v, want m-2 at smsc1 and no other", got)
+	}
+}
+
 // testClaimRace: of a claim and an override that meet, either the override is refused or the claim
 // tells of it.
 func testClaimRace(e *env) {

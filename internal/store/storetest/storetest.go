@@ -63,6 +63,7 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 		{"a message that ended in its queue keeps its override", testChangeInQueue},
 		{"overrides follow each other, and the last one counts", testOverride},
 		{"a message in a connector's hand cannot be changed", testClaim},
+		{"a message that moves to another connector", testMove},
 		{"an override that meets a claim is refused or seen", testClaimRace},
 		{"a dead letter comes out as it went in, also after a restart", testLetter},
 		{"dead letters are listed in order, by page and by queue", testLetterPages},
