@@ -85,3 +85,26 @@ Feature: Billing
       | when                  | percent |
       | at acceptance         | 100     |
       | half at each occasion | 50      |
+
+  @process @load
+  Scenario Outline: It is killed again and again at random moments, charging <when>
+    Given a message part costs 0.35
+    And the user "foo" has:
+      | quota balance       | 1000000   |
+      | quota early_percent | <percent> |
+    And the SMSC takes 1 to 20 milliseconds for an answer
+    And the connector has:
+      | window | 10 |
+      | binds  | 2  |
+    And the HTTP API keeps its port
+    And a running gateway
+    When 8 clients keep sending
+    And the gateway is killed 5 times at random moments, and started again
+    And the clients stop
+    Then the SMSC gets every accepted message, at most 100 of them twice
+    And in the end the balance of "foo" is 1000000 less 0.35 for each message at the SMSC
+
+    Examples:
+      | when                              | percent |
+      | at acceptance                     | 100     |
+      | a third first, which is not exact | 33.3333 |

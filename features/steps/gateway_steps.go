@@ -20,6 +20,7 @@ import (
 // gatewayRun is a running gateway, in this process or as a program of its own.
 type gatewayRun interface {
 	http() string // HOST:PORT of the HTTP API
+	address(service string) string
 	reload() error
 	stop() error
 }
@@ -87,22 +88,26 @@ func (w *World) startGateway() error {
 	if w.gateway != nil {
 		return errors.New("the gateway is running already")
 	}
-	if err := w.plan.write(w.provisionFile()); err != nil {
-		return err
+	provision := ""
+	if !w.bare {
+		provision = w.provisionFile()
+		if err := w.plan.write(provision); err != nil {
+			return err
+		}
 	}
 	env, err := w.environment()
 	if err != nil {
 		return err
 	}
 	if w.binary {
-		p, err := w.startProcess(env)
+		p, err := w.startProcess(env, provision)
 		if err != nil {
 			return err
 		}
 		w.gateway = p
 		return w.awaitBinds()
 	}
-	p, err := startInProcess(env, w.provisionFile())
+	p, err := startInProcess(env, provision)
 	if err != nil {
 		return err
 	}
@@ -140,7 +145,9 @@ func startInProcess(env map[string]string, provision string) (*inProcess, error)
 	return p, p.g.Start(context.Background())
 }
 
-func (p *inProcess) http() string { return p.g.Addresses()["http-api"] }
+func (p *inProcess) http() string { return p.address("http-api") }
+
+func (p *inProcess) address(service string) string { return p.g.Addresses()[service] }
 
 func (p *inProcess) reload() error { return p.g.Reload(context.Background()) }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cucumber/godog"
 
@@ -57,7 +58,16 @@ func (l *load) run(address string, each int, params url.Values) {
 				}
 				p := maps.Clone(params)
 				p.Set("content", fmt.Sprintf("client %d message %d", i, n))
-				l.answers.add(c.send(address, "GET", p))
+				a := c.send(address, "GET", p)
+				l.answers.add(a)
+				if a.err != nil { // nobody is there: he does not ask as fast as he can
+					t := time.NewTimer(10 * time.Millisecond)
+					select {
+					case <-t.C:
+					case <-l.quit:
+						t.Stop()
+					}
+				}
 			}
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,16 +55,29 @@ func (t *text) String() string {
 }
 
 func (w *World) processSteps(sc *godog.ScenarioContext) {
-	sc.Step(`^the gateway is killed$`, func() error {
-		p, err := w.process()
+	sc.Step(`^the gateway is killed$`, w.kill)
+	sc.Step(`^the HTTP API keeps its port$`, func() error {
+		address, err := freeAddress()
 		if err != nil {
 			return err
 		}
-		w.gateway = nil
-		if err := p.cmd.Process.Kill(); err != nil {
-			return err
+		_, port, err := net.SplitHostPort(address)
+		w.settings["HTTP_API_PORT"] = port
+		return err
+	})
+	sc.Step(`^the gateway is killed (\d+) times at random moments, and started again$`, func(times int) error {
+		for range times {
+			// A moment is a number of messages, so that a slow machine has as many as a fast one.
+			if err := w.load.awaitAccepted(len(w.load.accepted()) + 1 + rand.IntN(150)); err != nil {
+				return err
+			}
+			if err := w.kill(); err != nil {
+				return err
+			}
+			if err := w.startGateway(); err != nil {
+				return err
+			}
 		}
-		<-p.done
 		return nil
 	})
 	sc.Step(`^the gateway gets the signal (TERM|INT|HUP)$`, func(name string) error {
@@ -140,6 +155,20 @@ func (w *World) processSteps(sc *godog.ScenarioContext) {
 	})
 }
 
+// kill ends the program as kill -9 does.
+func (w *World) kill() error {
+	p, err := w.process()
+	if err != nil {
+		return err
+	}
+	w.gateway = nil
+	if err := p.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	<-p.done
+	return nil
+}
+
 func (w *World) readyFile() string { return filepath.Join(w.dir, "ready.json") }
 
 // process is the running program.
@@ -186,9 +215,13 @@ func (w *World) runToTheEnd(env map[string]string, args ...string) error {
 }
 
 // startProcess starts the program and returns when its ready file is there.
-func (w *World) startProcess(env map[string]string) (*process, error) {
+func (w *World) startProcess(env map[string]string, provision string) (*process, error) {
 	os.Remove(w.readyFile()) //nolint:errcheck // one of a program that was killed
-	cmd, stderr, err := w.command(env, "--provision", w.provisionFile(), "--ready-file", w.readyFile())
+	args := []string{"--ready-file", w.readyFile()}
+	if provision != "" {
+		args = append(args, "--provision", provision)
+	}
+	cmd, stderr, err := w.command(env, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +281,9 @@ func (e *exited) check(code int) error {
 	return nil
 }
 
-func (p *process) http() string { return p.addr["http-api"] }
+func (p *process) http() string { return p.address("http-api") }
+
+func (p *process) address(service string) string { return p.addr[service] }
 
 func (p *process) reload() error { return p.cmd.Process.Signal(syscall.SIGHUP) }
 

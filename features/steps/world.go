@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/cucumber/godog"
+
+	"jasmind/internal/smpp"
 )
 
 // Mode is what holds the gateway's queues and records.
@@ -86,8 +88,12 @@ type World struct {
 	load   *load
 	marks  int // barriers that were sent
 
-	printed string // by the last program of a customer's
-	mo      mobiles
+	mo           mobiles
+	printed      string        // by the last program of a customer's
+	bare         bool          // there is no provisioning file
+	operator     *operator     // at the console; nil: nobody
+	customer     *smpp.Session // an ESME; nil: none is bound
+	customerGone chan struct{} // closed when its session has ended
 }
 
 // Scenario prepares one scenario.
@@ -128,6 +134,8 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.malformedSteps(sc)
 	w.httpSteps(sc)
 	w.moSteps(sc)
+	w.consoleSteps(sc)
+	w.customerSteps(sc)
 }
 
 func (w *World) begin() error {
@@ -150,6 +158,8 @@ func (w *World) end() error {
 	for _, e := range w.esmes {
 		e.close()
 	}
+	w.leaveConsole()
+	w.dismissCustomer()
 	errs = append(errs, w.stopGateway(), w.mo.close())
 	if w.alien != nil {
 		w.alien.close()

@@ -109,6 +109,10 @@ type Ledger interface {
 	Set(ctx context.Context, uid sms.UserID, which Quotas, c Credit) error
 	// Remove forgets a user.
 	Remove(ctx context.Context, uid sms.UserID) error
+	// Accounts calls f for every user of whom a quota is known, in no order, with what is
+	// left to him; an error of f ends it and is returned. One who becomes known or is
+	// forgotten meanwhile may be missing, or be told of twice.
+	Accounts(ctx context.Context, f func(uid sms.UserID, left Credit) error) error
 }
 
 // Split divides the price of a part into what is charged at acceptance, percent of it,

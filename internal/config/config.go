@@ -96,9 +96,13 @@ type Config struct {
 	InterceptorLog logging.Config
 
 	ManagerLog logging.Config // [client-management]: the gateway's own log
+	ServiceLog logging.Config // [service-smppclient]: connectors started and stopped
+	RouterLog  logging.Config // [router]: routing, charges, what is configured
 
-	// Unserved are keys set to something by file or environment that this version knows
-	// but does not serve yet.
+	managementStore string // [client-management] store_path
+
+	// Unserved are keys that file or environment set to something but their default and
+	// that have no effect, each with the reason.
 	Unserved []string
 }
 
@@ -178,6 +182,7 @@ func Load(o Options) (*Config, error) {
 		}
 	}
 	l.apply()
+	l.chooseStore()
 	c.chooseMode(l)
 	l.checkLogs()
 	if len(l.faults) > 0 {
@@ -348,8 +353,8 @@ func (l *loader) apply() {
 		v, ok := l.explicit[name]
 		if !ok {
 			v = value{text: k.defaultFor(l.cfg.Paths), source: "default"}
-		} else if k.unserved() {
-			l.cfg.Unserved = append(l.cfg.Unserved, "["+k.Section+"] "+k.Name)
+		} else if k.unserved() && strings.TrimSpace(v.text) != k.Default {
+			l.cfg.Unserved = append(l.cfg.Unserved, fmt.Sprintf("[%s] %s (%s): %s", k.Section, k.Name, v.source, k.reason()))
 		}
 		if err := k.set(l.cfg, strings.TrimSpace(v.text)); err != nil {
 			l.fault(v.source, k.Section, k.Name, err)
@@ -362,6 +367,7 @@ func (l *loader) checkLogs() {
 	for section, c := range map[string]*logging.Config{
 		"http-api": &l.cfg.HTTPLog, "sm-listener": &l.cfg.ListenerLog, "dlr": &l.cfg.DLRLog, "dlr-thrower": &l.cfg.DLRThrowerLog, "smpp-server": &l.cfg.SMPPServerLog,
 		"amqp-broker": &l.cfg.BrokerLog, "redis-client": &l.cfg.RedisLog, "client-management": &l.cfg.ManagerLog, "jcli": &l.cfg.ConsoleLog, "interceptor": &l.cfg.InterceptorLog,
+		"service-smppclient": &l.cfg.ServiceLog, "router": &l.cfg.RouterLog,
 	} {
 		if err := c.Validate(); err != nil {
 			source := "default"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,85 @@ password					= None
 	}
 	if len(c.Unserved) > 0 || c.MT.FreeSMPP || c.MT.FreeHTTP {
 		t.Errorf("unserved: %q", c.Unserved)
+	}
+}
+
+// original is a file of the original with every documented key, its folders moved to dir.
+func original(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/original.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer("/var/log/jasmin", dir+"/log", "/etc/jasmin/store", dir+"/store").Replace(string(text))
+}
+
+func TestFileOfTheOriginalWithEveryKey(t *testing.T) {
+	text := original(t, "/var/log/jasmin-test")
+	folders := env("LOG_PATH", "/var/log/jasmin-test/log", "STORE_PATH", "/var/log/jasmin-test/store", "ROOT_PATH", "/")
+	c := load(t, Options{File: write(t, text), Environment: folders})
+	if c.Mode != Services || c.Paths.Store != "/var/log/jasmin-test/store" {
+		t.Errorf("mode %s, store %s", c.Mode, c.Paths.Store)
+	}
+	var commented strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "[") {
+			commented.WriteByte('#')
+		}
+		commented.WriteString(line)
+	}
+	d := load(t, Options{File: write(t, commented.String()), Environment: folders})
+	// Where the file and the documentation have other defaults than each other.
+	d.SMPPServer.PDURead, d.ServiceLog.File = c.SMPPServer.PDURead, c.ServiceLog.File
+	c.File, d.File, c.ModeWhy, d.ModeWhy, c.Paths, d.Paths, c.managementStore = "", "", "", "", Paths{}, Paths{}, ""
+	c.Unserved, d.Unserved = nil, nil
+	if !reflect.DeepEqual(c, d) {
+		t.Errorf("keys with their defaults change something:\n%+v\n%+v", c, d)
+	}
+}
+
+func TestKeysWithoutEffectAreNamedWithTheReason(t *testing.T) {
+	c := load(t, Options{File: write(t, `[router]
+port = 9988
+authentication = True
+[amqp-broker]
+connection_loss_retry_delay = 3
+[client-management]
+store_path = /srv/elsewhere
+`), Environment: env("SMPP_SERVER_PB_ADMIN_USERNAME", "me")})
+	got := strings.Join(c.Unserved, "\n")
+	for _, want := range []string{":2): jasmind is one process", "[router] port (", "[amqp-broker] connection_loss_retry_delay (", "[smpp-server-pb] admin_username (environment variable SMPP_SERVER_PB_ADMIN_USERNAME)"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	if len(c.Unserved) != 3 || c.Paths.Store != "/srv/elsewhere" {
+		t.Errorf("store %s, and\n%s", c.Paths.Store, got)
+	}
+	c = load(t, Options{File: write(t, "[router]\nstore_path = /srv/a\n[client-management]\nstore_path = /srv/b\n"), Environment: env()})
+	if c.Paths.Store != "/srv/a" || len(c.Unserved) != 1 || !strings.Contains(c.Unserved[0], "[client-management] store_path") {
+		t.Errorf("store %s, %q", c.Paths.Store, c.Unserved)
+	}
+}
+
+func TestKeysWithoutEffectAreChecked(t *testing.T) {
+	_, err := Load(Options{File: write(t, `[router]
+port = many
+admin_password = secret
+[smpp-server-pb]
+log_rotate = W9
+authentication = perhaps
+`), Environment: env()})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{`[router] port: "many"`, `[router] admin_password: is no password digest`, `[smpp-server-pb] log_rotate: log_rotate "W9"`, `[smpp-server-pb] authentication: "perhaps"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("a secret is told: %v", err)
 	}
 }
 

@@ -23,7 +23,8 @@ type Key struct {
 	Default       string
 	Doc           string
 	set           func(c *Config, v string) error
-	later         bool // known, not served by this version
+	later         bool   // known, not served by this version
+	without       string // why it has no effect here; "": it has
 }
 
 // Variable is the environment variable that overrides the key.
@@ -31,7 +32,15 @@ func (k *Key) Variable() string {
 	return strings.ToUpper(strings.ReplaceAll(k.Section+"_"+k.Name, "-", "_"))
 }
 
-func (k *Key) unserved() bool { return k.later }
+func (k *Key) unserved() bool { return k.later || k.without != "" }
+
+// reason is why it is not served.
+func (k *Key) reason() string {
+	if k.without != "" {
+		return k.without
+	}
+	return "this version does not serve it"
+}
 
 // defaultFor is the default with the log folder put in.
 func (k *Key) defaultFor(p Paths) string {
@@ -161,11 +170,11 @@ var table = slices.Concat(
 			set: seconds(0, 3600, func(c *Config) *time.Duration { return &c.ShutdownTimeout })},
 	},
 	smppServerKeys,
-	logKeys("smpp-server", "default-smpps_01.log", "W6", func(c *Config) *logging.Config { return &c.SMPPServerLog }),
-	unservedSection("smpp-server-pb", slices.Concat([]string{"bind=0.0.0.0", "port=14000", "authentication=True", "admin_username=smppsadmin", "admin_password="}, unservedLog)...),
-	unservedSection("client-management", "store_path="+storeFolder, "bind=0.0.0.0", "port=8989", "authentication=True", "admin_username=cmadmin", "admin_password=", "pickle_protocol=2"),
+	logKeys("smpp-server", "default-smpps_01.log", "midnight", func(c *Config) *logging.Config { return &c.SMPPServerLog }),
+	serverPBKeys,
+	managementKeys,
 	logKeys("client-management", "smppclient-manager.log", "W6", func(c *Config) *logging.Config { return &c.ManagerLog }),
-	unservedSection("service-smppclient", unservedLog...),
+	logKeys("service-smppclient", "service-smppclient.log", "W6", func(c *Config) *logging.Config { return &c.ServiceLog }),
 	[]Key{
 		{Section: "sm-listener", Name: "publish_submit_sm_resp", Default: "False", Doc: "Publish a copy of each submit_sm_resp on submit.sm.resp.CID for observers (services mode).",
 			set: boolean(func(c *Config) *bool { return &c.Listener.PublishSubmitSMResp })},
@@ -181,7 +190,7 @@ var table = slices.Concat(
 	},
 	logKeys("sm-listener", "messages.log", "midnight", func(c *Config) *logging.Config { return &c.ListenerLog }),
 	[]Key{
-		{Section: "dlr", Name: "pid", Default: "main", Doc: "Name of this lookup process; without meaning here, kept for files of the original.", set: ignored},
+		without("dlr", "pid", "main", "every process of this gateway looks receipts up", anyText),
 		{Section: "dlr", Name: "dlr_lookup_retry_delay", Default: "10", Doc: "Seconds between two lookups of a receipt whose message is not known (yet), after the quick ones at 50 ms, 200 ms, 1 s and 5 s.",
 			set: seconds(0.001, day, func(c *Config) *time.Duration { return &c.DLR.RetryDelay })},
 		{Section: "dlr", Name: "dlr_lookup_max_retries", Default: "2", Doc: "How often after the quick ones.", set: number(0, 1000, func(c *Config) *int { return &c.DLR.MaxRetries })},
@@ -205,7 +214,7 @@ var table = slices.Concat(
 	[]Key{
 		{Section: "amqp-broker", Name: "host", Default: "127.0.0.1", Doc: "RabbitMQ's address.", set: text(func(c *Config) *string { return &c.Broker.Host })},
 		{Section: "amqp-broker", Name: "vhost", Default: "/", Doc: "Virtual host.", set: text(func(c *Config) *string { return &c.Broker.VHost })},
-		{Section: "amqp-broker", Name: "spec", Default: "", Doc: "Without meaning here, kept for files of the original.", set: ignored},
+		without("amqp-broker", "spec", "/etc/jasmin/resource/amqp0-9-1.xml", "the protocol is built in", anyText),
 		{Section: "amqp-broker", Name: "port", Default: "5672", Doc: "RabbitMQ's port.", set: number(1, 65535, func(c *Config) *int { return &c.Broker.Port })},
 		{Section: "amqp-broker", Name: "username", Default: "guest", Doc: "User name.", set: text(func(c *Config) *string { return &c.Broker.User })},
 		{Section: "amqp-broker", Name: "password", Default: "guest", Doc: "Password.", set: text(func(c *Config) *string { return &c.Broker.Password })},
@@ -214,10 +223,10 @@ var table = slices.Concat(
 			set: seconds(0.1, 3600, func(c *Config) *time.Duration { return &c.Broker.Timeout })},
 		{Section: "amqp-broker", Name: "queue_type", Default: "classic", Doc: "Type of the work queues: classic or quorum.",
 			set: oneOf(func(c *Config) *string { return &c.Broker.QueueType }, "classic", "quorum")},
-		{Section: "amqp-broker", Name: "connection_loss_retry", Default: "True", Doc: "Without meaning here: the connection always comes back by itself.", set: ignored},
-		{Section: "amqp-broker", Name: "connection_failure_retry", Default: "True", Doc: "Without meaning here, likewise.", set: ignored},
-		{Section: "amqp-broker", Name: "connection_loss_retry_delay", Default: "10", Doc: "Without meaning here, likewise.", set: ignored},
-		{Section: "amqp-broker", Name: "connection_loss_failure_delay", Default: "10", Doc: "Without meaning here, likewise.", set: ignored},
+		without("amqp-broker", "connection_loss_retry", "True", alwaysBack, anyBoolean),
+		without("amqp-broker", "connection_failure_retry", "True", alwaysBack, anyBoolean),
+		without("amqp-broker", "connection_loss_retry_delay", "10", alwaysBack, anyWhole),
+		without("amqp-broker", "connection_loss_failure_delay", "10", alwaysBack, anyWhole),
 	},
 	logKeys("amqp-broker", "amqp-client.log", "W6", func(c *Config) *logging.Config { return &c.BrokerLog }),
 	[]Key{
@@ -294,8 +303,9 @@ var table = slices.Concat(
 	logKeys("http-api", "http-api.log", "W6", func(c *Config) *logging.Config { return &c.HTTPLog }),
 	billingKeys,
 	routerKeys,
-	unservedSection("router", slices.Concat([]string{"bind=0.0.0.0", "port=8988", "authentication=True", "admin_username=radmin",
-		"admin_password=", "pickle_protocol=2"}, unservedLog)...),
+	logKeys("router", "router.log", "W6", func(c *Config) *logging.Config { return &c.RouterLog }),
+	internalPort("router", "8988", "radmin", "82a606ca5a0deea2b5777756788af5c8", onePiece),
+	[]Key{without("router", "pickle_protocol", "2", onePiece, anyWhole)},
 	[]Key{
 		{Section: "deliversm-thrower", Name: "http_timeout", Default: "30", Doc: "Seconds that a call of an HTTP connector's URL with an MO may take.", set: seconds(0.01, 3600, func(c *Config) *time.Duration { return &c.MOThrower.Timeout })},
 		{Section: "deliversm-thrower", Name: "retry_delay", Default: "30", Doc: "Seconds until an MO that was not acknowledged is tried again.",
@@ -338,14 +348,15 @@ var table = slices.Concat(
 		}},
 		{Section: "redis-client", Name: "timeout", Default: "5", Doc: "Seconds that connecting, or an answer, may take; then Redis counts as away.",
 			set: seconds(0.1, 3600, func(c *Config) *time.Duration { return &c.Redis.Timeout })},
-		{Section: "redis-client", Name: "poolsize", Default: "10", Doc: "Without meaning here: concurrent calls share pipelines.", set: ignored},
+		without("redis-client", "poolsize", "10", "concurrent calls share pipelines", anyWhole),
 	},
 	logKeys("redis-client", "redis-client.log", "W6", func(c *Config) *logging.Config { return &c.RedisLog }),
 	consoleKeys,
 	logKeys("jcli", "jcli.log", "W6", consoleLog),
 	interceptorKeys,
 	logKeys("interceptor", "interceptor.log", "W6", interceptorLog),
-	unservedSection("interceptor-client", slices.Concat([]string{"host=127.0.0.1", "port=8987", "username=iadmin", "password="}, unservedLog)...),
+	internalPort("interceptor", "8987", "iadmin", "dd8b84cdb60655fed3b9b2d668c5bd9e", onOurs),
+	internalClient("interceptor-client", "8987", "iadmin", onOurs),
 )
 
 // Keys lists every key, in order.

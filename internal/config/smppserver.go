@@ -59,7 +59,7 @@ var smppServerKeys = []Key{
 		set: seconds(0.1, day, func(c *Config) *time.Duration { return &c.SMPPServer.Response })},
 	{Section: "smpp-server", Name: "pduReadTimerSecs", Default: "30", Doc: "Seconds from the first octet of a PDU to its last.",
 		set: seconds(0.1, day, func(c *Config) *time.Duration { return &c.SMPPServer.PDURead })},
-	{Section: "smpp-server", Name: "dlr_expiry", Default: "86400", Doc: "Without meaning here: the connector's dlr_expiry says how long its receipts are waited for.", set: ignored},
+	without("smpp-server", "dlr_expiry", "86400", "the connector's dlr_expiry says how long its receipts are waited for", anyWhole),
 	{Section: "smpp-server", Name: "log_privacy", Default: "False", Doc: "Log no message text.", set: boolean(func(c *Config) *bool { return &c.SMPPServer.LogPrivacy })},
 
 	{Section: "smpp-server", Name: "ssl", Default: "False", Doc: "Whether bind and port speak TLS.", set: boolean(func(c *Config) *bool { return &c.SMPPServer.SSL })},

@@ -374,7 +374,7 @@ func configCommand(args []string, stdout, stderr io.Writer) int {
 			return complain(stderr, err)
 		}
 		for _, key := range cfg.Unserved {
-			fmt.Fprintf(stdout, "%s: %s is known, but not served by this version\n", args[1], key)
+			fmt.Fprintf(stdout, "%s: without effect: %s\n", args[1], key)
 		}
 		fmt.Fprintf(stdout, "%s: no fault; mode %s, since %s\n", args[1], cfg.Mode, cfg.ModeWhy)
 		return ExitOK

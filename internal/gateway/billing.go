@@ -26,13 +26,14 @@ const (
 
 // startBilling charges what becomes due later, gives back reservations whose message never
 // came to its queue, and has the ledger follow the configuration.
-func (g *Gateway) startBilling() {
-	g.bills = mt.NewBills(g.backend.broker, g.backend.journal, g.logs.manager)
+func (g *Gateway) startBilling(ctx context.Context) {
+	g.bills = mt.NewBills(g.backend.broker, g.backend.journal, g.logs.router)
 	g.run("bills", g.bills.Run)
 	if g.backend.lapse != nil {
 		g.run("lapsed charges", g.lapse)
 	}
 	k := &keeper{g: g, wake: make(chan struct{}, 1)}
+	k.reconcile(ctx)
 	g.run("forgotten accounts", k.run)
 	g.unkeep = g.state.Subscribe(k.follow)
 }
@@ -50,9 +51,9 @@ func (g *Gateway) lapse(ctx context.Context) error {
 		for n := lapseBatch; n == lapseBatch; {
 			var err error
 			if n, err = g.backend.lapse(ctx, lapseBatch); err != nil && ctx.Err() == nil {
-				g.logs.manager.Error("overdue charges will be looked for again", "in", lapseEvery, "err", err)
+				g.logs.router.Error("overdue charges will be looked for again", "in", lapseEvery, "err", err)
 			} else if n > 0 {
-				g.logs.manager.Warn("charges given back whose messages were not known to be queued", "count", n)
+				g.logs.router.Warn("charges given back whose messages were not known to be queued", "count", n)
 			}
 		}
 	}
@@ -72,6 +73,47 @@ type keeper struct {
 type dropped struct {
 	uid   sms.UserID
 	which billing.Quotas
+}
+
+// reconcile has the ledger forget, before a door opens, what the configuration lost while
+// nobody followed it. A configuration without any user is more likely a forgotten
+// --provision than the end of all business: then nothing is forgotten.
+func (k *keeper) reconcile(ctx context.Context) {
+	snap := k.g.state.Snapshot()
+	log := k.g.logs.router
+	none, kept := len(snap.Users()) == 0, 0
+	err := k.g.backend.ledger.Accounts(ctx, func(uid sms.UserID, left billing.Credit) error {
+		var open billing.Credit
+		if u := snap.User(uid); u != nil {
+			open = u.Credit()
+		}
+		var which billing.Quotas
+		if left.HasBalance && !open.HasBalance {
+			which |= billing.QuotaBalance
+		}
+		if left.HasCount && !open.HasCount {
+			which |= billing.QuotaCount
+		}
+		if which == 0 {
+			return nil
+		}
+		if none {
+			kept++
+			return nil
+		}
+		if err := k.g.backend.ledger.Set(ctx, uid, which, billing.Credit{}); err != nil {
+			return err
+		}
+		// What was there stands in the log, so that it can be given back by hand.
+		log.Warn("quotas forgotten that the configuration does not have any more", "uid", string(uid), "balance", left.Balance.String(), "sms_count", left.Count)
+		return nil
+	})
+	if err != nil {
+		log.Error("what users who are gone have left will be looked for at the next start", "err", err)
+	}
+	if kept > 0 {
+		log.Warn("accounts kept though no user is configured", "count", kept)
+	}
 }
 
 // follow is told of each change, and waits for the ledger a moment: a user who is added
@@ -121,7 +163,7 @@ func (k *keeper) follow(old, fresh *provision.Snapshot) {
 func (k *keeper) forget(ctx context.Context, due []dropped) []dropped {
 	for i, f := range due {
 		if err := k.g.backend.ledger.Set(ctx, f.uid, f.which, billing.Credit{}); err != nil {
-			k.g.logs.manager.Error("an account will be forgotten later", "uid", string(f.uid), "err", err)
+			k.g.logs.router.Error("an account will be forgotten later", "uid", string(f.uid), "err", err)
 			return due[i:]
 		}
 	}
@@ -171,7 +213,7 @@ func (l consoleLedger) Left(uid sms.UserID) (left jcli.Left, known bool) {
 	defer cancel()
 	c, err := l.g.backend.ledger.Credit(ctx, uid, open)
 	if err != nil {
-		l.g.logs.manager.Error("the ledger does not tell what is left", "uid", string(uid), "err", err)
+		l.g.logs.router.Error("the ledger does not tell what is left", "uid", string(uid), "err", err)
 		return left, false
 	}
 	if open.HasBalance {

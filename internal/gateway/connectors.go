@@ -42,8 +42,9 @@ type connectors struct {
 
 type running struct {
 	*connector.Connector
-	cfg  smppc.Config
-	done chan struct{} // closed when Run has returned
+	cfg      smppc.Config
+	done     chan struct{} // closed when Run has returned
+	closeLog func() error
 }
 
 func newConnectors(ctx context.Context, common connector.Config, b *backend, mo connector.MOFunc, logs *serviceLogs) *connectors {
@@ -114,7 +115,7 @@ func (c *connectors) one(ctx context.Context, cid sms.ConnectorID, w wanted) err
 	case !w.started:
 		return nil
 	}
-	log, err := c.logs.connector(&w.cfg)
+	log, closeLog, err := c.logs.connector(&w.cfg)
 	if err != nil {
 		return err
 	}
@@ -122,19 +123,19 @@ func (c *connectors) one(ctx context.Context, cid sms.ConnectorID, w wanted) err
 	cfg.Connector = w.cfg
 	cn, err := connector.New(cfg, connector.Deps{Bound: c.Bound, Carries: c.carries, Source: c.broker, Journal: c.journal, Store: c.store, MO: c.mo, Stats: st, Messages: c.logs.messages, Log: log})
 	if err != nil {
-		return err
+		return errors.Join(err, closeLog())
 	}
-	r = &running{Connector: cn, cfg: w.cfg, done: make(chan struct{})}
+	r = &running{Connector: cn, cfg: w.cfg, done: make(chan struct{}), closeLog: closeLog}
 	c.mu.Lock()
 	c.running[cid] = r
 	c.mu.Unlock()
 	go func() {
 		defer close(r.done)
 		if err := cn.Run(c.ctx); err != nil && c.ctx.Err() == nil {
-			c.logs.manager.Error("connector ended", "cid", string(cid), "err", err)
+			c.logs.service.Error("connector ended", "cid", string(cid), "err", err)
 		}
 	}()
-	c.logs.manager.Info("connector started", "cid", string(cid), "host", w.cfg.Host, "port", w.cfg.Port, "binds", w.cfg.Binds, "window", w.cfg.Window)
+	c.logs.service.Info("connector started", "cid", string(cid), "host", w.cfg.Host, "port", w.cfg.Port, "binds", w.cfg.Binds, "window", w.cfg.Window)
 	return nil
 }
 
@@ -148,10 +149,11 @@ func (c *connectors) stop(ctx context.Context, rs []*running) error {
 				errs[i] = fmt.Errorf("connector %s: drain: %w", r.cfg.CID, err)
 			}
 			<-r.done
+			errs[i] = errors.Join(errs[i], r.closeLog())
 			c.mu.Lock()
 			delete(c.running, r.cfg.CID)
 			c.mu.Unlock()
-			c.logs.manager.Info("connector stopped", "cid", string(r.cfg.CID))
+			c.logs.service.Info("connector stopped", "cid", string(r.cfg.CID))
 		})
 	}
 	wg.Wait()

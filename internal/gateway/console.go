@@ -14,7 +14,7 @@ import (
 // loadProfile brings back what the console configured before: the profile jcli-prod. It
 // comes after the provisioning file, whose declarations win.
 func (g *Gateway) loadProfile() error {
-	p, err := profile.Open(profile.Config{Dir: g.cfg.Paths.Store}, g.state, g.logs.manager)
+	p, err := profile.Open(profile.Config{Dir: g.cfg.Paths.Store}, g.state, g.logs.router)
 	if err != nil {
 		return err
 	}

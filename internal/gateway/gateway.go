@@ -143,8 +143,8 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	}()
 	g.say("Starting Jasmin Daemon ...")
 	g.say("Mode is " + string(g.cfg.Mode) + ": " + g.cfg.ModeWhy + ".")
-	for _, name := range g.cfg.Unserved {
-		g.logs.manager.Warn("configuration key is not served by this version", "key", name)
+	for _, key := range g.cfg.Unserved {
+		g.logs.manager.Warn("configuration key has no effect", "key", key)
 	}
 	if err := g.refuseToForget(); err != nil {
 		return err
@@ -178,8 +178,8 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Hold, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
-	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, quality: g.connectors.Quality, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.manager)
-	g.startBilling()
+	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, quality: g.connectors.Quality, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.router)
+	g.startBilling(ctx)
 	if !g.cfg.SMPPServer.Disabled {
 		if err := g.startSMPP(ctx); err != nil {
 			return err
@@ -291,14 +291,14 @@ func (g *Gateway) Reload(ctx context.Context) error {
 
 func (g *Gateway) reprovision(ctx context.Context) error {
 	if err := g.state.ApplyFile(g.opts.Provision); err != nil {
-		g.logs.manager.Error("provisioning file was not applied", "file", g.opts.Provision, "err", err)
+		g.logs.router.Error("provisioning file was not applied", "file", g.opts.Provision, "err", err)
 		return err
 	}
 	if err := g.follower.settle(ctx, g.flows); err != nil {
-		g.logs.manager.Error("provisioning file was applied, but not to every connector", "file", g.opts.Provision, "err", err)
+		g.logs.router.Error("provisioning file was applied, but not to every connector", "file", g.opts.Provision, "err", err)
 		return err
 	}
-	g.logs.manager.Info("provisioning file applied", "file", g.opts.Provision, "version", g.state.Snapshot().Version())
+	g.logs.router.Info("provisioning file applied", "file", g.opts.Provision, "version", g.state.Snapshot().Version())
 	return nil
 }
 

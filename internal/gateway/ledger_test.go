@@ -37,7 +37,7 @@ func openDesk(t *testing.T, quotas ...string) *desk {
 		}
 	})
 	store := storepebble.New(db)
-	g := &Gateway{ctx: t.Context(), state: provision.NewStore(), backend: &backend{ledger: store}, logs: &serviceLogs{manager: slog.New(slog.DiscardHandler)}}
+	g := &Gateway{ctx: t.Context(), state: provision.NewStore(), backend: &backend{ledger: store}, logs: &serviceLogs{router: slog.New(slog.DiscardHandler)}}
 	d := &desk{t, consoleLedger{g}, store}
 	d.apply(func(dr *provision.Draft) error {
 		p, err := account.HashPassword("x")

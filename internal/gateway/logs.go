@@ -14,6 +14,8 @@ import (
 type serviceLogs struct {
 	all       *logging.Logs
 	manager   *slog.Logger
+	service   *slog.Logger // connectors started and stopped
+	router    *slog.Logger // routing, charges, what is configured
 	messages  *slog.Logger // lines as they are, from connectors
 	dlr       *slog.Logger
 	thrower   *slog.Logger
@@ -25,7 +27,7 @@ type serviceLogs struct {
 	smpp      *slog.Logger
 	scripts   *slog.Logger
 	access    io.Writer
-	connector func(*smppc.Config) (*slog.Logger, error)
+	connector func(*smppc.Config) (log *slog.Logger, release func() error, err error)
 }
 
 func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
@@ -37,6 +39,8 @@ func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
 		cfg  logging.Config
 	}{
 		{&l.manager, "jasmin-sm-manager", cfg.ManagerLog},
+		{&l.service, "jasmin-service-smppclient", cfg.ServiceLog},
+		{&l.router, "jasmin-router", cfg.RouterLog},
 		{&l.messages, "jasmin-sm-listener", cfg.ListenerLog},
 		{&l.dlr, "jasmin-dlr-lookup", cfg.DLRLog},
 		{&l.thrower, "jasmin-dlr-thrower", cfg.DLRThrowerLog},
@@ -71,15 +75,15 @@ func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
 		}
 		l.access = w
 	}
-	l.connector = func(c *smppc.Config) (*slog.Logger, error) {
+	l.connector = func(c *smppc.Config) (*slog.Logger, func() error, error) {
 		file := c.LogFile
 		if file == smppc.Default(c.CID).LogFile {
 			// The default follows LOG_PATH and what the folders depend on.
 			file = filepath.Join(cfg.Paths.Log, filepath.Base(file))
 		}
-		return all.Logger("jasmin-smpp-client."+string(c.CID), logging.Config{
+		return all.Open("jasmin-smpp-client."+string(c.CID), logging.Config{
 			Level: slog.Level((c.LogLevel - 20) / 10 * 4), File: file, Rotate: c.LogRotate,
-			Format: cfg.ManagerLog.Format, DateFormat: cfg.ManagerLog.DateFormat,
+			Format: cfg.ServiceLog.Format, DateFormat: cfg.ServiceLog.DateFormat,
 		})
 	}
 	return l, nil

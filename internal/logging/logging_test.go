@@ -125,6 +125,56 @@ func TestServicesThatNameOneFileShareIt(t *testing.T) {
 	}
 }
 
+func TestALogThatEndsClosesItsFileUnlessAnotherWritesToIt(t *testing.T) {
+	dir := t.TempDir()
+	logs := New(nil)
+	defer logs.Close()
+	open := func(file string) (*slog.Logger, func() error) {
+		t.Helper()
+		l, release, err := logs.Open("x", Config{File: filepath.Join(dir, file), Format: "%(message)s"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l, release
+	}
+	wantSinks := func(n int) {
+		t.Helper()
+		logs.mu.Lock()
+		defer logs.mu.Unlock()
+		if len(logs.sinks) != n {
+			t.Errorf("%d files are open, want %d", len(logs.sinks), n)
+		}
+	}
+	a, releaseA := open("shared.log")
+	b, releaseB := open("shared.log")
+	c, releaseC := open("own.log")
+	wantSinks(2)
+	a.Info("one")
+	c.Info("alone")
+	for _, release := range []func() error{releaseA, releaseC} {
+		if err := release(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantSinks(1)
+	c.Info("lost")
+	b.Info("two")
+	if err := releaseB(); err != nil {
+		t.Fatal(err)
+	}
+	wantSinks(0)
+	again, release := open("shared.log")
+	again.Info("three")
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{"shared.log": "one\ntwo\nthree\n", "own.log": "alone\n"} {
+		if got, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(got) != want {
+			t.Errorf("%s: got %q, %v", file, got, err)
+		}
+	}
+}
+
 func TestUnwritableFileIsAnErrorAtStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {

@@ -20,8 +20,9 @@ import (
 type Logs struct {
 	stdout io.Writer
 
-	mu    sync.Mutex // guards sinks
-	sinks map[string]*sink
+	mu      sync.Mutex // guards what follows
+	sinks   map[string]*sink
+	dropped int64 // of sinks that are closed
 }
 
 // New makes an empty set; stdout receives what is logged to standard output, nil: os.Stdout.
@@ -32,22 +33,46 @@ func New(stdout io.Writer) *Logs {
 	return &Logs{stdout: stdout, sinks: make(map[string]*sink)}
 }
 
-// Logger opens a service's log. The error names the key at fault or the file that cannot
-// be written.
+// Logger opens a service's log, which stays open until Close. The error names the key at
+// fault or the file that cannot be written.
 func (l *Logs) Logger(name string, cfg Config) (*slog.Logger, error) {
+	log, _, err := l.Open(name, cfg)
+	return log, err
+}
+
+// Open is Logger for a log that ends before the others do: release, to be called once,
+// closes its file unless another log writes to it too. What is logged after that is lost.
+func (l *Logs) Open(name string, cfg Config) (log *slog.Logger, release func() error, err error) {
 	format, err := parseFormat(cfg.Format)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	layout, err := goLayout(cfg.DateFormat)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := l.sink(cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return slog.New(&handler{level: cfg.Level, format: format, layout: layout, name: name, sink: s}), nil
+	return slog.New(&handler{level: cfg.Level, format: format, layout: layout, name: name, sink: s}), func() error { return l.release(s) }, nil
+}
+
+// release closes a sink that nobody uses any more.
+func (l *Logs) release(s *sink) error {
+	l.mu.Lock()
+	if s.users--; s.users > 0 || l.sinks[s.key] != s {
+		l.mu.Unlock()
+		return nil
+	}
+	delete(l.sinks, s.key)
+	l.mu.Unlock()
+	// Not under the lock: the rest of a file is written, and other files go on meanwhile.
+	err := s.close()
+	l.mu.Lock()
+	l.dropped += s.droppedTotal // of a closed one, which does not change
+	l.mu.Unlock()
+	return err
 }
 
 // Writer opens a file for lines that are formatted already (the access log). Each Write
@@ -78,9 +103,11 @@ func (l *Logs) sink(cfg Config) (*sink, error) {
 		key = "\x00stdout"
 	}
 	if s := l.sinks[key]; s != nil {
+		s.users++
 		return s, nil
 	}
 	var out io.Writer
+	var file io.Closer
 	switch key {
 	case "\x00discard":
 		out = io.Discard
@@ -91,9 +118,10 @@ func (l *Logs) sink(cfg Config) (*sink, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = f
+		out, file = f, f
 	}
 	s := newSink(out)
+	s.key, s.file, s.users = key, file, 1
 	l.sinks[key] = s
 	return s, nil
 }
@@ -102,7 +130,7 @@ func (l *Logs) sink(cfg Config) (*sink, error) {
 func (l *Logs) Dropped() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var n int64
+	n := l.dropped
 	for _, s := range l.sinks {
 		s.mu.Lock()
 		n += s.droppedTotal
@@ -212,7 +240,10 @@ const bufferMax = 4 << 20
 
 // sink writes lines in a goroutine of its own.
 type sink struct {
-	out io.Writer
+	key   string
+	out   io.Writer
+	file  io.Closer // nil: out is not ours
+	users int       // logs that write to it; guarded by Logs.mu
 
 	mu           sync.Mutex // guards what follows; never held over a write
 	cond         *sync.Cond
@@ -290,10 +321,11 @@ func (s *sink) close() error {
 	s.cond.Signal()
 	s.mu.Unlock()
 	<-s.done
-	if c, ok := s.out.(io.Closer); ok && s.out != io.Writer(os.Stdout) {
-		if err := c.Close(); err != nil {
-			return fmt.Errorf("close log: %w", err)
-		}
+	if s.file == nil {
+		return nil
+	}
+	if err := s.file.Close(); err != nil {
+		return fmt.Errorf("close log: %w", err)
 	}
 	return nil
 }

@@ -246,3 +246,28 @@ func decodeCredit(raw []byte) (billing.Credit, error) {
 	c := billing.Credit{HasBalance: flags&flagBalance != 0, HasCount: flags&flagCount != 0, Balance: billing.Amount(d.varint()), Count: d.varint()}
 	return c, d.end()
 }
+
+// Accounts calls f for every user who is known.
+func (s *Store) Accounts(ctx context.Context, f func(sms.UserID, billing.Credit) error) error {
+	var all []sms.UserID // f may change the ledger, and takes its time: not during the scan
+	prefix := nsCredit.Prefix()
+	if err := s.db.Scan(prefix, localdb.PrefixEnd(prefix), func(key, _ []byte) bool {
+		all = append(all, sms.UserID(key[len(prefix):]))
+		return ctx.Err() == nil
+	}); err != nil {
+		return unavailable("accounts", err)
+	}
+	for _, uid := range all {
+		c, err := s.Credit(ctx, uid, billing.Credit{})
+		if err != nil {
+			return err
+		}
+		if !c.HasBalance && !c.HasCount {
+			continue
+		}
+		if err := f(uid, c); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}

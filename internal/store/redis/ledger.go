@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -237,6 +238,42 @@ func (s *Store) Set(ctx context.Context, uid sms.UserID, which billing.Quotas, c
 func (s *Store) Remove(ctx context.Context, uid sms.UserID) error {
 	key := s.keys.quota(uid)
 	return s.do(ctx, func(p goredis.Pipeliner) { p.Del(noContext, key) })
+}
+
+// scanned is how many keys Redis looks at for one answer.
+const scanned = 1000
+
+// Accounts calls f for every user who is known. It looks at every key of the database.
+func (s *Store) Accounts(ctx context.Context, f func(sms.UserID, billing.Credit) error) error {
+	prefix := s.keys.quota("")
+	for cursor := uint64(0); ; {
+		var cmd *goredis.ScanCmd
+		if err := s.do(ctx, func(p goredis.Pipeliner) { cmd = p.Scan(noContext, cursor, globQuote(prefix)+"*", scanned) }); err != nil {
+			return err
+		}
+		names, next := cmd.Val()
+		for _, name := range names {
+			uid := sms.UserID(strings.TrimPrefix(name, prefix))
+			c, err := s.Credit(ctx, uid, billing.Credit{})
+			if err != nil {
+				return err
+			}
+			if !c.HasBalance && !c.HasCount {
+				continue
+			}
+			if err := f(uid, c); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+// globQuote makes a pattern that matches just the text.
+func globQuote(text string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(text)
 }
 
 func openBalance(c *billing.Credit) string {

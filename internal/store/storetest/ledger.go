@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,6 +41,7 @@ func RunLedger(t *testing.T, open func(t *testing.T) Ledger) {
 		{"a quota that would not fit is left alone", testOverflow},
 		{"quotas are set and forgotten", testSet},
 		{"a user who was removed begins anew", testRemove},
+		{"every account is told of", testAccounts},
 		{"amounts are exact to the last millionth", testExact},
 		{"what is malformed is refused", testMalformed},
 		{"everything is there after a restart", testLedgerRestart},
@@ -243,6 +245,43 @@ func testRemove(e *ledgerEnv) {
 	}
 	e.charge(billing.Charge{UID: "u1", Bill: "b2", Amount: 4, Open: limited(10, 10)})
 	e.left("u1", limited(6, 10))
+}
+
+func testAccounts(e *ledgerEnv) {
+	told := func() map[sms.UserID]billing.Credit {
+		e.Helper()
+		got := make(map[sms.UserID]billing.Credit)
+		if err := e.l.Accounts(e.ctx, func(uid sms.UserID, c billing.Credit) error { got[uid] = c; return nil }); err != nil {
+			e.Fatal(err)
+		}
+		return got
+	}
+	if got := told(); len(got) != 0 {
+		e.Errorf("an empty ledger tells of %v", got)
+	}
+	want := make(map[sms.UserID]billing.Credit)
+	for i := range 30 {
+		uid := sms.UserID(fmt.Sprint("user_", i))
+		e.charge(billing.Charge{UID: uid, Bill: billing.BillID(fmt.Sprint("b", i)), Amount: billing.Amount(i), Count: 1, Open: limited(100, 10)})
+		want[uid] = limited(100-billing.Amount(i), 9)
+	}
+	want["u1"] = billing.Credit{HasCount: true, Count: 3}
+	e.set(billing.QuotaCount, limited(0, 3))
+	if got := told(); !maps.Equal(got, want) {
+		e.Errorf("told of %v, want %v", got, want)
+	}
+	// It may forget whom it is told of.
+	if err := e.l.Accounts(e.ctx, func(uid sms.UserID, _ billing.Credit) error { return e.l.Remove(e.ctx, uid) }); err != nil {
+		e.Fatal(err)
+	}
+	if got := told(); len(got) != 0 {
+		e.Errorf("still told of %v", got)
+	}
+	e.set(billing.QuotaCount, limited(0, 3))
+	stop := errors.New("enough")
+	if err := e.l.Accounts(e.ctx, func(sms.UserID, billing.Credit) error { return stop }); !errors.Is(err, stop) {
+		e.Errorf("got %v", err)
+	}
 }
 
 func testExact(e *ledgerEnv) {
