@@ -498,7 +498,8 @@ Feature: The management console
     And the customer "foo" cannot bind with password "hush5"
     And the operator cannot log in as "jcliadmin" with password "hush6"
     And the log "jcli.log" has a line with "login failed"
-    And the log "default-main.log" has a line with "BOUND_TRX"
+    And the log "default-main.log" has a line with "host=<SMSC host> port=<SMSC port>"
+    And the log "default-other.log" has a line with "password=***"
     And the gateway stops
     Then no log has "hush" in it
     And no log has "jclipwd" in it

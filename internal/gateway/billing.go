@@ -75,44 +75,34 @@ type dropped struct {
 	which billing.Quotas
 }
 
-// reconcile has the ledger forget, before a door opens, what the configuration lost while
-// nobody followed it. A configuration without any user is more likely a forgotten
-// --provision than the end of all business: then nothing is forgotten.
+// orphans is how many accounts without a user are named at start.
+const orphans = 20
+
+// reconcile names, at start, what the ledger knows of users and quotas that the configuration has
+// no more. It is kept: a start with a part of the configuration, such as a forgotten
+// --provision, or beside another gateway on the same Redis, must not cost anybody his balance.
 func (k *keeper) reconcile(ctx context.Context) {
 	snap := k.g.state.Snapshot()
 	log := k.g.logs.router
-	none, kept := len(snap.Users()) == 0, 0
+	found := 0
 	err := k.g.backend.ledger.Accounts(ctx, func(uid sms.UserID, left billing.Credit) error {
 		var open billing.Credit
 		if u := snap.User(uid); u != nil {
 			open = u.Credit()
 		}
-		var which billing.Quotas
-		if left.HasBalance && !open.HasBalance {
-			which |= billing.QuotaBalance
-		}
-		if left.HasCount && !open.HasCount {
-			which |= billing.QuotaCount
-		}
-		if which == 0 {
+		if (!left.HasBalance || open.HasBalance) && (!left.HasCount || open.HasCount) {
 			return nil
 		}
-		if none {
-			kept++
-			return nil
+		if found++; found <= orphans {
+			log.Warn("the ledger keeps quotas that the configuration does not have", "uid", string(uid), "balance", left.Balance.String(), "sms_count", left.Count)
 		}
-		if err := k.g.backend.ledger.Set(ctx, uid, which, billing.Credit{}); err != nil {
-			return err
-		}
-		// What was there stands in the log, so that it can be given back by hand.
-		log.Warn("quotas forgotten that the configuration does not have any more", "uid", string(uid), "balance", left.Balance.String(), "sms_count", left.Count)
 		return nil
 	})
 	if err != nil {
-		log.Error("what users who are gone have left will be looked for at the next start", "err", err)
+		log.Error("accounts without a user were not looked for", "err", err)
 	}
-	if kept > 0 {
-		log.Warn("accounts kept though no user is configured", "count", kept)
+	if found > orphans {
+		log.Warn("the ledger keeps more quotas that the configuration does not have", "unlogged", found-orphans)
 	}
 }
 
