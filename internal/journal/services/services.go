@@ -4,9 +4,9 @@
 //
 //  0. Overrides, and Charges that may be refused, as reservations under their bill; a refusal ends it
 //  1. what the store holds and others will look for once the publications are there:
-//     Charges that are owed, Receipts, Records, Expiries, Mappings, Outcomes
+//     Charges that are owed, Release, Receipts, Records, Expiries, Mappings, Outcomes
 //  2. the confirmed publications: Publish, and the copies that Retry makes
-//  3. what is only true after them: the reservations become final; Confirm, Changes, Release,
+//  3. what is only true after them: the reservations become final; Confirm, Changes,
 //     Forget, Joined, Unexpire, and the settled attempts
 //  4. the acknowledgements, which RabbitMQ does not confirm
 //

@@ -25,18 +25,21 @@ func ttl(d time.Duration) time.Duration {
 }
 
 // Apply writes everything that the store holds of an entry but its Overrides, as one change, in the order of
-// the journal: the records, then Changes, Release, Forget and Unexpire, then the settled attempts.
+// the journal: Release and the records, then Changes, Forget and Unexpire, then the settled attempts.
 func (s *Store) Apply(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, true, true)
 }
 
 // WriteBefore writes what must be there before an entry's publications: Charges that are
-// owed, Receipts, Records, Expiries, Mappings, Outcomes and Letters.
+// owed, Release, Receipts, Records, Expiries, Mappings, Outcomes and Letters.
+//
+// Release comes before the retry is in the queue: whoever takes it from there claims it, and that
+// claim must stand. What is changed in between, its next claim gives.
 func (s *Store) WriteBefore(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, true, false)
 }
 
-// WriteAfter writes what is only true when the publications are durable: Confirm, Changes, Release, Forget,
+// WriteAfter writes what is only true when the publications are durable: Confirm, Changes, Forget,
 // Joined, Unexpire, DropLetters, and that the attempts of Ack (those to be remembered) and Retry are settled.
 func (s *Store) WriteAfter(ctx context.Context, e *journal.Entry) error {
 	return s.write(ctx, e, false, true)
@@ -68,6 +71,7 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 	return s.do(ctx, func(p goredis.Pipeliner) {
 		if before {
 			s.addOwed(p, e.Charges)
+			s.addUnclaim(p, e.Release)
 			s.addRecords(p, e)
 			s.addOutcomes(p, e, parts, finals)
 			s.addLetters(p, e.Letters)
@@ -77,7 +81,6 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 				s.addBills(p, confirmScript, e.Confirm)
 			}
 			s.addChanges(p, e.Changes)
-			s.addUnclaim(p, e.Release)
 			s.addDrops(p, e)
 			s.addLetterDrops(p, e.DropLetters)
 			s.addSettled(p, e)
@@ -87,12 +90,12 @@ func (s *Store) write(ctx context.Context, e *journal.Entry, before, after bool)
 
 // hasBefore tells whether WriteBefore has anything to do.
 func hasBefore(e *journal.Entry) bool {
-	return len(e.Receipts)+len(e.Records)+len(e.Expiries)+len(e.Mappings)+len(e.Outcomes)+len(e.Letters) > 0 || hasOwed(e.Charges)
+	return len(e.Release)+len(e.Receipts)+len(e.Records)+len(e.Expiries)+len(e.Mappings)+len(e.Outcomes)+len(e.Letters) > 0 || hasOwed(e.Charges)
 }
 
 // hasAfter tells whether WriteAfter has anything to do.
 func hasAfter(e *journal.Entry) bool {
-	if len(e.Changes)+len(e.Release)+len(e.Forget)+len(e.Joined)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm)+len(e.DropLetters) > 0 {
+	if len(e.Changes)+len(e.Forget)+len(e.Joined)+len(e.Unexpire)+len(e.Retry)+len(e.Confirm)+len(e.DropLetters) > 0 {
 		return true
 	}
 	for i := range e.Ack {
