@@ -238,11 +238,11 @@ func (x *action) addTo(c *Connector, e *journal.Entry) {
 	if x.accepted {
 		id, parts := a.ids[x.part], len(a.env.Parts)
 		if a.env.Report != 0 && id != "" {
-			comes := c.cid // where its receipt does
-			if cfg.DLRCID != "" {
-				comes = cfg.DLRCID
+			comes, sentBy := c.cid, sms.ConnectorID("") // where its receipt comes, and who sent it if that is another
+			if cfg.DLRCID != "" && cfg.DLRCID != c.cid {
+				comes, sentBy = cfg.DLRCID, c.cid
 			}
-			e.Mappings = append(e.Mappings, sms.Mapping{CID: comes, SMPPMsgID: sms.NormalID(id), MsgID: a.env.ID,
+			e.Mappings = append(e.Mappings, sms.Mapping{CID: comes, SentBy: sentBy, SMPPMsgID: sms.NormalID(id), MsgID: a.env.ID,
 				Part: x.part + 1, Parts: parts, Origin: a.env.Origin, Expiry: cfg.DLRExpiry})
 		}
 		if a.env.Bill.Rest > 0 {

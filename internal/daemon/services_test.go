@@ -57,8 +57,16 @@ func TestFileOfTheOriginalStarts(t *testing.T) {
 				}
 			}
 			manager, err := os.ReadFile(filepath.Join(logs, "smppclient-manager.log"))
-			if err != nil || bytes.Contains(manager, []byte("WARNING")) || bytes.Contains(manager, []byte("no effect")) {
-				t.Errorf("%v\n%s", err, manager)
+			if err != nil {
+				t.Error(err)
+			}
+			for line := range strings.Lines(string(manager)) {
+				// A folder of this test and a password of the original's examples are no defaults.
+				void := name == "every key set" && strings.Contains(line, "configuration key has no effect") &&
+					(strings.Contains(line, "[smpp-server-pb] log_file ") || strings.Contains(line, "[interceptor-client] password "))
+				if strings.Contains(line, "WARNING") && !void || strings.Contains(line, "ERROR") {
+					t.Error(line)
+				}
 			}
 		})
 	}

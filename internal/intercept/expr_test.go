@@ -259,7 +259,7 @@ func TestTheRulesOfTheManual(t *testing.T) {
 	p, _ := newPool(t, Config{})
 	n := 0
 	for line := range strings.Lines(string(page)) {
-		if text := strings.TrimSpace(line); strings.HasPrefix(line, "    expr(") {
+		if text := strings.TrimSpace(line); strings.HasPrefix(line, "    expr(") && strings.HasSuffix(text, ")") {
 			s, err := ParseScript(context.Background(), text)
 			if err != nil {
 				t.Errorf("%s: %v", text, err)

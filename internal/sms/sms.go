@@ -139,6 +139,7 @@ type Mapping struct {
 	Parts     int
 	Origin    Origin
 	Expiry    time.Duration // dlr_expiry, starts when the mapping is written
+	SentBy    ConnectorID   // who submitted it, if its receipts come to another connector; "": CID
 }
 
 // PartOutcome is what became of one part of a message, for one of two questions: how

@@ -71,12 +71,14 @@ func appendMapping(b []byte, m *sms.Mapping) []byte {
 	b = appendInt(b, m.Part)
 	b = appendInt(b, m.Parts)
 	b = appendText(b, string(m.Origin))
-	return binary.AppendVarint(b, int64(m.Expiry))
+	b = binary.AppendVarint(b, int64(m.Expiry))
+	return appendText(b, string(m.SentBy))
 }
 
 func decodeMapping(raw []byte) (sms.Mapping, error) {
 	d := decode(raw)
-	m := sms.Mapping{MsgID: sms.MessageID(d.text()), Part: d.int(), Parts: d.int(), Origin: sms.Origin(d.text()), Expiry: time.Duration(d.varint())}
+	m := sms.Mapping{MsgID: sms.MessageID(d.text()), Part: d.int(), Parts: d.int(), Origin: sms.Origin(d.text()),
+		Expiry: time.Duration(d.varint()), SentBy: sms.ConnectorID(d.text())}
 	return m, d.end()
 }
 

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -225,7 +226,7 @@ func (s *Store) stageOverrides(b *localdb.Batch, os []sms.Override) {
 			switch {
 			case err != nil:
 				return err
-			case before != nil && before.Version == o.Version && before.At.Equal(o.At):
+			case before != nil && bytes.Equal(appendOverride(nil, before), appendOverride(nil, o)):
 				return nil // a repeat
 			case before == nil && o.Version != 1, before != nil && o.Version != before.Version+1:
 				return journal.ErrConflict

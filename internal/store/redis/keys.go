@@ -99,6 +99,7 @@ const (
 const (
 	fieldMsgID         = "msgid"
 	fieldConnectorType = "connector_type" // as sc
+	fieldSentBy        = "sent_by"        // cid
 	fieldPart          = "part"
 )
 

@@ -106,14 +106,19 @@ func decodeReceipt(key string, id sms.MessageID, m map[string]string) (sms.Recei
 }
 
 func mappingFields(m *sms.Mapping) []any {
-	return []any{fieldMsgID, string(m.MsgID), fieldConnectorType, string(m.Origin),
+	out := []any{fieldMsgID, string(m.MsgID), fieldConnectorType, string(m.Origin),
 		fieldPart, m.Part, fieldParts, m.Parts, fieldExpiry, seconds(m.Expiry)}
+	if m.SentBy != "" {
+		out = append(out, fieldSentBy, string(m.SentBy))
+	}
+	return out
 }
 
 func decodeMapping(key string, cid sms.ConnectorID, smppMsgID string, m map[string]string) (sms.Mapping, error) {
 	f := &fields{key: key, m: m}
 	out := sms.Mapping{CID: cid, SMPPMsgID: smppMsgID, MsgID: sms.MessageID(m[fieldMsgID]), Origin: sms.Origin(m[fieldConnectorType]),
-		Part: f.integer(fieldPart, 1, maxParts), Parts: f.integer(fieldParts, 1, maxParts), Expiry: f.duration(fieldExpiry)}
+		Part: f.integer(fieldPart, 1, maxParts), Parts: f.integer(fieldParts, 1, maxParts), Expiry: f.duration(fieldExpiry),
+		SentBy: sms.ConnectorID(m[fieldSentBy])}
 	return out, f.err
 }
 

@@ -210,7 +210,7 @@ func smppReceipt(id sms.MessageID) sms.ReceiptRequest {
 }
 
 func mapping(cid sms.ConnectorID, smppMsgID string, id sms.MessageID, expiry time.Duration) sms.Mapping {
-	return sms.Mapping{CID: cid, SMPPMsgID: smppMsgID, MsgID: id, Part: 2, Parts: 3, Origin: sms.OriginSMPP, Expiry: expiry}
+	return sms.Mapping{CID: cid, SMPPMsgID: smppMsgID, MsgID: id, Part: 2, Parts: 3, Origin: sms.OriginSMPP, Expiry: expiry, SentBy: "transmitter"}
 }
 
 func submission(id sms.MessageID, part int, status pdu.Status) sms.PartOutcome {
