@@ -63,7 +63,7 @@ func explain(text string, err error) error {
 	if !errors.As(err, &fault) {
 		return err
 	}
-	what := ""
+	var what string
 	switch {
 	case strings.HasPrefix(fault.Expr, "(?=") || strings.HasPrefix(fault.Expr, "(?!") || strings.HasPrefix(fault.Expr, "(?<=") || strings.HasPrefix(fault.Expr, "(?<!"):
 		what = "look-around is not supported"

@@ -354,7 +354,7 @@ func (l *loader) apply() {
 		if !ok {
 			v = value{text: k.defaultFor(l.cfg.Paths), source: "default"}
 		} else if k.unserved() && strings.TrimSpace(v.text) != k.Default {
-			l.cfg.Unserved = append(l.cfg.Unserved, fmt.Sprintf("[%s] %s (%s): %s", k.Section, k.Name, v.source, k.reason()))
+			l.cfg.Unserved = append(l.cfg.Unserved, fmt.Sprintf("[%s] %s (%s): %s", k.Section, k.Name, v.source, k.without))
 		}
 		if err := k.set(l.cfg, strings.TrimSpace(v.text)); err != nil {
 			l.fault(v.source, k.Section, k.Name, err)

@@ -23,7 +23,6 @@ type Key struct {
 	Default       string
 	Doc           string
 	set           func(c *Config, v string) error
-	later         bool   // known, not served by this version
 	without       string // why it has no effect here; "": it has
 }
 
@@ -32,15 +31,7 @@ func (k *Key) Variable() string {
 	return strings.ToUpper(strings.ReplaceAll(k.Section+"_"+k.Name, "-", "_"))
 }
 
-func (k *Key) unserved() bool { return k.later || k.without != "" }
-
-// reason is why it is not served.
-func (k *Key) reason() string {
-	if k.without != "" {
-		return k.without
-	}
-	return "this version does not serve it"
-}
+func (k *Key) unserved() bool { return k.without != "" }
 
 // defaultFor is the default with the log folder put in.
 func (k *Key) defaultFor(p Paths) string {
@@ -119,9 +110,6 @@ func join[T ~string](values []T) string {
 	return strings.Join(s, ", ")
 }
 
-// ignored is for keys that have no meaning here but may stand in a file of the original.
-func ignored(*Config, string) error { return nil }
-
 const day = 86400
 
 // logKeys are the keys that every service's log has.
@@ -139,18 +127,6 @@ func logKeys(section, file, rotate string, f func(*Config) *logging.Config) []Ke
 		{Section: section, Name: "log_date_format", Default: logging.DefaultDateFormat, Doc: "Form of the date, as of strftime.", set: text(func(c *Config) *string { return &f(c).DateFormat })},
 	}
 }
-
-// unservedSection lists keys of the original whose service this version does not have.
-func unservedSection(section string, keys ...string) []Key {
-	out := make([]Key, 0, len(keys))
-	for _, k := range keys {
-		name, def, _ := strings.Cut(k, "=")
-		out = append(out, Key{Section: section, Name: name, Default: def, set: ignored, later: true, Doc: "Not served by this version."})
-	}
-	return out
-}
-
-var unservedLog = []string{"log_level=INFO", "log_file=", "log_rotate=W6", "log_format=", "log_date_format="}
 
 // table lists every key in the order in which it is printed.
 var table = slices.Concat(

@@ -52,7 +52,7 @@ type Selection struct {
 	Queue queue.Name     // that were in this queue; "": in any
 }
 
-// ErrNoLetter: there is no letter with that id, or none that was in that queue.
+// ErrNoLetter is the answer where there is no letter with that id, or none that was in that queue.
 var ErrNoLetter = errors.New("there is no such dead letter")
 
 // Result is what became of the letters that were selected.

@@ -60,7 +60,7 @@ func ParseStatuses(values []string) ([]pdu.Status, error) {
 	return out, nil
 }
 
-// FormatWeights, FormatRates and FormatStatuses are the inverse of the Parse functions.
+// FormatWeights spells weights as ParseWeights reads them.
 func FormatWeights(weights []int) []string { return format(weights, strconv.Itoa) }
 
 // FormatRates spells rates with the digits they need.
