@@ -226,11 +226,10 @@ func (t *SMPPS) move(ctx context.Context, name queue.Name, c queue.Consumer) err
 	}
 }
 
-// moveBatch moves until it has, or ctx ends; then its messages are still in the shared queue.
-func (t *SMPPS) moveBatch(ctx context.Context, batch []*queue.Delivery) {
-	var e journal.Entry
-	names := make(map[string]struct{})
-	buried := 0
+// moving is the entry that moves messages, and the ESMEs that they are for; buried of them make no
+// sense.
+func (t *SMPPS) moving(batch []*queue.Delivery) (e journal.Entry, names map[string]struct{}, buried int) {
+	names = make(map[string]struct{})
 	for _, d := range batch {
 		systemID, err := addressee(d)
 		if err != nil {
@@ -246,10 +245,22 @@ func (t *SMPPS) moveBatch(ctx context.Context, batch []*queue.Delivery) {
 		}
 		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
 	}
+	return e, names, buried
+}
+
+// moveBatch moves until it has, or ctx ends; then its messages are still in the shared queue.
+// One whose queue will never take it is buried, and keeps none of the others.
+//
+// A move that was begun may outlive ctx: its messages would be moved again if they were not
+// acknowledged.
+func (t *SMPPS) moveBatch(ctx context.Context, batch []*queue.Delivery) {
+	begun, end := outlive(ctx, t.cfg.Grace)
+	defer end()
+	e, names, buried := t.moving(batch)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		err := t.declare(ctx, names)
+		err := t.declare(begun, names)
 		if err == nil {
-			if err = t.journal.Commit(ctx, &e); err == nil {
+			if err = t.journal.Commit(begun, &e); err == nil {
 				t.Metrics.Moved.Add(int64(len(batch) - buried))
 				t.Metrics.Dead.Add(int64(buried))
 				return
@@ -258,8 +269,19 @@ func (t *SMPPS) moveBatch(ctx context.Context, batch []*queue.Delivery) {
 				t.forget(names)
 			}
 		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return
+		case errors.Is(err, queue.ErrNoQueue), errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
+		case len(batch) > 1: // one of them is at fault; the others go without it
+			for _, d := range batch {
+				t.moveBatch(ctx, []*queue.Delivery{d})
+			}
+			return
+		case buried == 0:
+			t.log.Error("message for an ESME moved to the dead-letter queue", "queue", string(batch[0].Queue), "msgid", batch[0].ID, "err", err)
+			e.Publish, names, buried = []queue.Publication{queue.BuryAs(batch[0], queue.CauseRefused, err.Error())}, nil, 1
+			continue
 		}
 		t.log.Warn("moving messages to the queues of ESMEs will be retried", "count", len(batch), "in", wait, "err", err)
 		select {

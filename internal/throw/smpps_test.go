@@ -2,6 +2,7 @@ package throw
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -113,9 +114,10 @@ func idOf(p pdu.PDU) string {
 // esmeStack is the embedded backend with a thrower to ESMEs.
 type esmeStack struct {
 	*stack
-	t    *testing.T
-	th   *SMPPS
-	stop func()
+	t  *testing.T
+	th *SMPPS
+	// stop cancels, waits and shuts the backend.
+	cancel, stop func()
 }
 
 func startSMPPS(t *testing.T, dir string, cfg SMPPSConfig, wrap ...func(journal.Journal) journal.Journal) *esmeStack {
@@ -138,6 +140,7 @@ func startSMPPS(t *testing.T, dir string, cfg SMPPSConfig, wrap ...func(journal.
 	}
 	s.th = NewSMPPS(cfg, s, j, known, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := s.th.Run(ctx); err != nil {
@@ -572,6 +575,75 @@ func (j flaky) Commit(ctx context.Context, e *journal.Entry) error {
 		return fmt.Errorf("%w: for a moment", queue.ErrUnavailable)
 	}
 	return j.Journal.Commit(ctx, e)
+}
+
+// refusing is a journal that will never take what concerns one message, but as a dead letter.
+type refusing struct {
+	journal.Journal
+	id string
+}
+
+func (r refusing) Commit(ctx context.Context, e *journal.Entry) error {
+	for i := range e.Publish {
+		if p := &e.Publish[i]; p.Message.ID == r.id && p.Queue != queue.DeadLetter {
+			return errors.New("exists with other arguments")
+		}
+	}
+	return r.Journal.Commit(ctx, e)
+}
+
+// A message that its queue will never take is buried, and those that came with it arrive.
+func TestMessageThatIsRefusedForEverIsBuried(t *testing.T) {
+	s := startSMPPS(t, t.TempDir(), SMPPSConfig{}, func(j journal.Journal) journal.Journal { return refusing{j, "m1"} })
+	one := newSession("one", 10, well)
+	s.th.Bound("acme", one)
+	s.tell(dlrFor("acme", "m0", "336"), dlrFor("acme", "m1", "336"), dlrFor("acme", "m2", "336"))
+	s.settled(2)
+	if got := one.got(); !slices.Equal(got, []string{"m0", "m2"}) {
+		t.Errorf("got %v", got)
+	}
+	if dead := s.buried(1); dead[0] != "m1: exists with other arguments" {
+		t.Errorf("buried %q", dead)
+	}
+}
+
+// halfway is a journal that stops with half of a move done when its time is up in the middle.
+type halfway struct {
+	journal.Journal
+	begun, resume chan struct{}
+}
+
+func (h halfway) Commit(ctx context.Context, e *journal.Entry) error {
+	if len(e.Publish) == 0 || e.Publish[0].Queue == queue.DeadLetter {
+		return h.Journal.Commit(ctx, e)
+	}
+	close(h.begun)
+	<-h.resume
+	if ctx.Err() != nil {
+		return errors.Join(ctx.Err(), h.Journal.Commit(context.Background(), &journal.Entry{Publish: e.Publish}))
+	}
+	return h.Journal.Commit(ctx, e)
+}
+
+// A stop in the middle of a move delivers nothing twice.
+func TestStopInTheMiddleOfAMove(t *testing.T) {
+	dir := t.TempDir()
+	h := halfway{begun: make(chan struct{}), resume: make(chan struct{})}
+	s := startSMPPS(t, dir, SMPPSConfig{}, func(j journal.Journal) journal.Journal { h.Journal = j; return h })
+	s.tell(dlrFor("acme", "m0", "336"))
+	<-h.begun
+	s.cancel()
+	close(h.resume)
+	s.stop()
+
+	s = startSMPPS(t, dir, SMPPSConfig{})
+	one := newSession("one", 10, well)
+	s.th.Bound("acme", one)
+	s.tell(dlrFor("acme", "m1", "336"))
+	s.settled(2)
+	if got := one.got(); !slices.Equal(got, ids(0, 2)) {
+		t.Errorf("got %v", got)
+	}
 }
 
 // A journal that is away for a while costs nothing but time.

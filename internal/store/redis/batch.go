@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -21,10 +22,13 @@ const (
 type batched struct {
 	add  func(goredis.Pipeliner) // queues the call's commands
 	done chan error              // buffered: a caller that left is not waited for
+	// taken is set once, by the one who sends the commands or by the caller who leaves before.
+	taken atomic.Bool
 }
 
 // do runs the commands that add queues, together with those of other callers, and waits.
-// With a nil error the commands' results can be read; redis.Nil is no error here.
+// With a nil error the commands' results can be read; redis.Nil is no error here. When it
+// returns, nothing refers any more to what add does.
 func (s *Store) do(ctx context.Context, add func(goredis.Pipeliner)) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: redis: %w", queue.ErrUnavailable, context.Cause(ctx))
@@ -41,6 +45,9 @@ func (s *Store) do(ctx context.Context, add func(goredis.Pipeliner)) error {
 	case err := <-b.done:
 		return err
 	case <-ctx.Done():
+		if b.taken.Swap(true) {
+			return <-b.done // what add refers to is being sent; that ends within Config.Timeout
+		}
 		return fmt.Errorf("%w: redis: %w", queue.ErrUnavailable, context.Cause(ctx))
 	}
 }
@@ -79,8 +86,13 @@ func (s *Store) exec(batch []*batched) {
 	pipe := s.client.TxPipeline()
 	ends := make([]int, len(batch))
 	for i, b := range batch {
-		b.add(pipe)
+		if !b.taken.Swap(true) {
+			b.add(pipe)
+		}
 		ends[i] = pipe.Len()
+	}
+	if pipe.Len() == 0 {
+		return
 	}
 	// The error is that of a command or of all of them: each command has it too.
 	cmds, execErr := pipe.Exec(ctx)

@@ -129,8 +129,11 @@ func (s *Store) addRecords(p goredis.Pipeliner, e *journal.Entry) {
 		key := s.keys.mapping(m.CID, m.SMPPMsgID)
 		p.HSet(noContext, key, mappingFields(m)...)
 		p.PExpire(noContext, key, ttl(m.Expiry))
-		// The wait for a receipt begins now, however long the message was queued.
-		p.PExpire(noContext, s.keys.receipt(m.MsgID), ttl(m.Expiry))
+		// The wait for a receipt begins now, however long the message was queued: with the last
+		// part, so that one that is still queued finds its request when it is sent.
+		if m.Part >= m.Parts {
+			p.PExpire(noContext, s.keys.receipt(m.MsgID), ttl(m.Expiry))
+		}
 	}
 }
 
