@@ -92,8 +92,10 @@ func TestFeatures(t *testing.T) {
 			if status != 0 || testing.Verbose() {
 				t.Log(out.String())
 			}
-			if s := suite.Slowest(); s != "" {
-				t.Log(s)
+			for _, s := range []string{suite.Slowest(), suite.Programs()} {
+				if s != "" {
+					t.Log(s)
+				}
 			}
 			if status != 0 {
 				t.Errorf("godog ended with status %d", status)

@@ -51,6 +51,7 @@ type Suite struct {
 	hosts  hosts
 
 	latencies latencies
+	programs  programs
 }
 
 // NewSuite makes what the scenarios of one run share. tb is the test of that run.
@@ -89,7 +90,7 @@ type World struct {
 	marks  int // barriers that were sent
 
 	mo           mobiles
-	printed      string        // by the last program of a customer's
+	ran          programRun    // the last program of a customer's
 	bare         bool          // there is no provisioning file
 	operator     *operator     // at the console; nil: nobody
 	customer     *smpp.Session // an ESME; nil: none is bound
@@ -133,6 +134,7 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.esmeSteps(sc)
 	w.malformedSteps(sc)
 	w.httpSteps(sc)
+	w.programSteps(sc)
 	w.moSteps(sc)
 	w.consoleSteps(sc)
 	w.customerSteps(sc)
