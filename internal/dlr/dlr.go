@@ -106,7 +106,7 @@ func (l *Lookup) Run(ctx context.Context) error {
 		// a consumer hands its deliveries over one by one.
 		waiting := make(chan *queue.Delivery, batchMax*l.cfg.Workers)
 		wg.Go(func() {
-			if !relay(ctx, consumers[i].C(), waiting) {
+			if !queue.Relay(ctx, consumers[i].C(), waiting) {
 				cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
 			}
 		})
@@ -164,25 +164,6 @@ func (e *effects) finish(d *queue.Delivery, dlr *queue.Publication, forget []sms
 			entry.Publish = append(entry.Publish, *dlr)
 		}
 	}, after...)
-}
-
-// relay passes deliveries on until ctx ends; false if the subscription ended before that.
-func relay(ctx context.Context, from <-chan *queue.Delivery, to chan<- *queue.Delivery) bool {
-	for {
-		select {
-		case <-ctx.Done():
-			return true
-		case d, ok := <-from:
-			if !ok {
-				return ctx.Err() != nil
-			}
-			select {
-			case to <- d:
-			case <-ctx.Done():
-				return true
-			}
-		}
-	}
 }
 
 // work settles batches of what waits until ctx ends.

@@ -151,7 +151,7 @@ func (t *SMPPS) Run(ctx context.Context) error {
 	shared := []queue.Name{queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS}
 	consumers := make([]queue.Consumer, len(shared))
 	for i, name := range shared {
-		c, err := t.broker.Consume(ctx, name, moveMax)
+		c, err := t.broker.Consume(ctx, name, 2*moveMax)
 		if err != nil {
 			return fmt.Errorf("consume %s: %w", name, err)
 		}
@@ -193,30 +193,35 @@ func (t *SMPPS) Run(ctx context.Context) error {
 // moveMax is the number of messages that one journal entry moves at most.
 const moveMax = 256
 
-// move puts what comes into a shared queue into the queues of its ESMEs, in order.
+// move puts what comes into a shared queue into the queues of its ESMEs, in order, until ctx or the
+// subscription ends.
 func (t *SMPPS) move(ctx context.Context, name queue.Name, c queue.Consumer) error {
+	waiting := make(chan *queue.Delivery, moveMax)
+	var relay sync.WaitGroup
+	defer relay.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	relay.Go(func() {
+		if !queue.Relay(ctx, c.C(), waiting) {
+			cancel(fmt.Errorf("consume %s: %w", name, errEnded))
+		}
+	})
 	batch := make([]*queue.Delivery, 0, moveMax)
 	for {
 		batch = batch[:0]
 		select {
 		case <-ctx.Done():
-			return nil
-		case d, ok := <-c.C():
-			if !ok {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return fmt.Errorf("consume %s: %w", name, errEnded)
+			if err := context.Cause(ctx); errors.Is(err, errEnded) {
+				return err
 			}
+			return nil
+		case d := <-waiting:
 			batch = append(batch, d)
 		}
 	fill:
 		for len(batch) < moveMax {
 			select {
-			case d, ok := <-c.C():
-				if !ok {
-					break fill
-				}
+			case d := <-waiting:
 				batch = append(batch, d)
 			default:
 				break fill
