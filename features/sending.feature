@@ -149,3 +149,38 @@ Feature: Sending messages over HTTP
     And every client used one connection
     And every id was given once
     And the SMSC gets every accepted message once
+
+  Scenario: The HTTP API speaks HTTPS
+    Given the HTTP API has a certificate
+    And a running gateway
+    When the request "/send?username=foo&password=bar&to=06222172&content=hello" is made by HTTPS
+    Then it is accepted
+    And the SMSC gets a message with:
+      | text | hello |
+    When the request "/ping" is made by HTTPS
+    Then the answer is 200 Jasmin/PONG
+    When the request "/ping" is made
+    Then the answer is 400
+
+  Scenario: The HTTP API knows its clients by their certificates
+    Given the HTTP API has a certificate
+    And the HTTP API wants certificates of its clients
+    And a running gateway
+    Then the request "/ping" by HTTPS is not answered
+    When the request "/send?username=foo&password=bar&to=06222172&content=hello" is made by HTTPS with a client's certificate
+    Then it is accepted
+
+  Scenario Outline: Only some addresses are answered: <allow>
+    Given the setting [http-api] allow is "<allow>"
+    And a running gateway
+    When the request "<request>" is made
+    Then the answer is <answer>
+
+    Examples:
+      | allow                   | request                                                   | answer                                           |
+      | 10.0.0.0/8, 2001:db8::1 | /send?username=foo&password=bar&to=06222172&content=hello | 403 Error "Address 127.0.0.1 is not allowed."    |
+      | 10.0.0.0/8, 2001:db8::1 | /balance?username=foo&password=bar                        | 403 Error "Address 127.0.0.1 is not allowed."    |
+      | 10.0.0.0/8, 2001:db8::1 | /metrics                                                  | 403 Error "Address 127.0.0.1 is not allowed."    |
+      | 127.0.0.2               | /ping                                                     | 403 Error "Address 127.0.0.1 is not allowed."    |
+      | 10.0.0.0/8, 127.0.0.0/8 | /ping                                                     | 200 Jasmin/PONG                                  |
+      | 127.0.0.1               | /balance?username=foo&password=bar                        | 200 {"balance": "ND", "sms_count": "ND"}         |

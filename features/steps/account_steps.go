@@ -18,15 +18,19 @@ import (
 // for the rest.
 const lapses = 60*time.Second + patience
 
-// set gives a user a credential, by its section and key.
-func (u *user) set(section, key, value string) {
-	if u.credentials == nil {
-		u.credentials = make(map[string]map[string]string)
+// set gives a user a credential of the SMPP server's, or else of messages, by its section and key.
+func (u *user) set(asESME bool, section, key, value string) {
+	all := &u.credentials
+	if asESME {
+		all = &u.esme
 	}
-	if u.credentials[section] == nil {
-		u.credentials[section] = make(map[string]string)
+	if *all == nil {
+		*all = make(map[string]map[string]string)
 	}
-	u.credentials[section][key] = value
+	if (*all)[section] == nil {
+		(*all)[section] = make(map[string]string)
+	}
+	(*all)[section][key] = value
 }
 
 // named gives a user of the plan, which is made if there is none; his password is bar.
@@ -41,17 +45,19 @@ func (p *plan) named(name string) *user {
 }
 
 func (w *World) accountSteps(sc *godog.ScenarioContext) {
-	sc.Step(`^the user "(\w+)" has:$`, func(name string, t *godog.Table) error {
+	sc.Step(`^the user "(\w+)" has( at the SMPP server)?:$`, func(name, asESME string, t *godog.Table) error {
 		u := w.plan.named(name)
 		for _, row := range t.Rows {
 			section, key, ok := strings.Cut(row.Cells[0].Value, " ")
 			if !ok || len(row.Cells) != 2 {
 				return fmt.Errorf("%q is not a section and a key, and a value beside", row.Cells[0].Value)
 			}
-			u.set(section, key, row.Cells[1].Value)
+			u.set(asESME != "", section, key, row.Cells[1].Value)
 		}
 		return nil
 	})
+	sc.Step(`^the user "(\w+)" is (disabled|enabled)$`, func(name, how string) { w.plan.named(name).disabled = how == "disabled" })
+	sc.Step(`^the group is (disabled|enabled)$`, func(how string) { w.plan.disabled = how == "disabled" })
 	sc.Step(`^a message part costs (\S+)$`, func(rate string) { w.plan.rate = rate })
 	sc.Step(`^"(\w+)" has a balance of (\S+) and an sms_count of (\S+)$`, w.hasLeft)
 	sc.Step(`^(\d+) messages were accepted and (\d+) refused for lack of credit$`, func(accepted, refused int) error {

@@ -123,6 +123,8 @@ func messageOf(t *godog.Table) (*pdu.SubmitSM, error) {
 			sm.RegisteredDelivery = uint8(number(v))
 		case "validity_period":
 			sm.ValidityPeriod = v
+		case "priority_flag":
+			sm.PriorityFlag = uint8(number(v))
 		default:
 			return nil, fmt.Errorf("the field %q is not known here", kv[0])
 		}
@@ -157,6 +159,18 @@ func (w *World) esmeSteps(sc *godog.ScenarioContext) {
 			return nil
 		}
 		return err
+	})
+	sc.Step(`^every session of "(\w+)" has ended$`, func(name string) error {
+		ctx, cancel := deadline()
+		defer cancel()
+		for _, s := range w.esmeNamed(name).sessions {
+			select {
+			case <-s.Done():
+			case <-ctx.Done():
+				return errors.New("one goes on")
+			}
+		}
+		return nil
 	})
 	sc.Step(`^"(\w+)" submits a message$`, func(name string) error { return w.submits(name, nil) })
 	sc.Step(`^"(\w+)" submits a message with:$`, w.submits)

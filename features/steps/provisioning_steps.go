@@ -14,6 +14,7 @@ import (
 // plan is what the provisioning file is to declare.
 type plan struct {
 	users        []user
+	disabled     bool // their group
 	connectors   []*connector
 	defaultRoute string // cid
 	rate         string // of the default route; "": not rated
@@ -28,6 +29,8 @@ type plan struct {
 type user struct {
 	name, password string
 	credentials    map[string]map[string]string // mt_messaging_cred: by section and key
+	esme           map[string]map[string]string // smpps_cred
+	disabled       bool
 }
 
 type connector struct {
@@ -166,6 +169,12 @@ func (p *plan) write(path string) error {
 		if u.credentials != nil {
 			e["mt_messaging_cred"] = u.credentials
 		}
+		if u.esme != nil {
+			e["smpps_cred"] = u.esme
+		}
+		if u.disabled {
+			e["enabled"] = "no"
+		}
 		users = append(users, e)
 	}
 	for _, c := range p.connectors {
@@ -193,7 +202,11 @@ func (p *plan) write(path string) error {
 	}
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
-	doc := entry{"groups": []entry{{"gid": "everybody"}}, "users": users, "smpp_connectors": connectors}
+	group := entry{"gid": "everybody"}
+	if p.disabled {
+		group["enabled"] = "no"
+	}
+	doc := entry{"groups": []entry{group}, "users": users, "smpp_connectors": connectors}
 	if len(routes) > 0 {
 		doc["mt_routes"] = routes
 	}

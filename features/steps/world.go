@@ -82,6 +82,7 @@ type World struct {
 	crowd  []*esme  // those that submit at once
 	raw    *rawSMSC // an SMSC that sends odd octets
 	page   *page
+	tls    certificates
 	http   *client
 	answer answer   // to the last request
 	sent   []answer // all Successes of single sends
@@ -135,6 +136,7 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.malformedSteps(sc)
 	w.httpSteps(sc)
 	w.programSteps(sc)
+	w.tlsSteps(sc)
 	w.moSteps(sc)
 	w.consoleSteps(sc)
 	w.customerSteps(sc)
