@@ -22,6 +22,7 @@ type operator struct {
 	conn   net.Conn
 	r      *bufio.Reader
 	answer []string // lines that the console showed after what was typed last
+	letter string   // id of the first dead letter that was listed
 }
 
 // The console's prompts, each at the beginning of a line.
@@ -190,6 +191,9 @@ func (w *World) filledIn(text string) string {
 			text = strings.NewReplacer("<SMSC host>", host, "<SMSC port>", port).Replace(text)
 		}
 	}
+	if w.operator != nil && w.operator.letter != "" {
+		text = strings.ReplaceAll(text, "<letter>", w.operator.letter)
+	}
 	return strings.ReplaceAll(text, "<dir>", w.dir)
 }
 
@@ -271,6 +275,11 @@ func (w *World) types(line string) error {
 	got = strings.TrimSuffix(strings.TrimSuffix(got, consolePrompt), interactivePrompt)
 	_, got, _ = strings.Cut(got, "\r\n") // without the echo
 	o.answer = strings.Split(got, "\r\n")
+	for _, l := range o.answer {
+		if id, ok := strings.CutPrefix(l, "#"); ok && strings.HasPrefix(line, "dlq -l") && !strings.HasPrefix(id, "Letter") && o.letter == "" {
+			o.letter, _, _ = strings.Cut(id, " ")
+		}
+	}
 	return nil
 }
 

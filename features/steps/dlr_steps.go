@@ -26,8 +26,9 @@ type page struct {
 }
 
 type pageAnswer struct {
-	status int
-	body   string
+	status   int
+	body     string
+	location string // of a redirect
 }
 
 // call is one call of the page.
@@ -72,7 +73,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c.params, err = url.ParseQuery(query); err != nil {
 		c.fault = err.Error()
 	}
-	a := pageAnswer{http.StatusOK, "ACK/Jasmin"}
+	a := pageAnswer{status: http.StatusOK, body: "ACK/Jasmin"}
 	c.acked = true
 	p.mu.Lock()
 	if len(p.answers) > 0 {
@@ -91,7 +92,7 @@ func (w *World) dlrSteps(sc *godog.ScenarioContext) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for range n {
-			p.answers = append(p.answers, pageAnswer{status, body})
+			p.answers = append(p.answers, pageAnswer{status: status, body: body})
 		}
 	})
 	sc.Step(`^the page is called by (GET|POST) with exactly:$`, w.calledWith)

@@ -44,7 +44,7 @@ func (w *World) environment() (map[string]string, error) {
 		"INTERCEPTOR_TIMEOUT":              "60",
 		"SMPP_SERVER_SESSIONINITTIMERSECS": "180",
 		// What the original does after half a minute is wanted at once here.
-		"DLR_THROWER_RETRY_DELAY": "0.05", "SM_LISTENER_SUBMIT_RETRIAL_DELAY_SMPPC_NOT_READY": "0.05",
+		"DLR_THROWER_RETRY_DELAY": "0.05", "DELIVERSM_THROWER_RETRY_DELAY": "0.05", "SM_LISTENER_SUBMIT_RETRIAL_DELAY_SMPPC_NOT_READY": "0.05",
 	}
 	if w.suite.mode == Services {
 		b, err := w.backing()

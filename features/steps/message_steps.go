@@ -171,7 +171,7 @@ func (w *World) send(how string, t *godog.Table) error {
 			return err
 		}
 		for _, kv := range values {
-			name, value := kv[0], expand(kv[1])
+			name, value := kv[0], w.mo.filledIn(expand(kv[1]))
 			if strings.Contains(value, "<page>") {
 				value = strings.ReplaceAll(value, "<page>", w.dlrPage().url())
 			}

@@ -24,42 +24,60 @@ import (
 
 // mobiles is what a scenario about messages from mobiles has beside others.
 type mobiles struct {
-	pages    *httptest.Server // where MO are thrown to, a path each; nil: none
-	calls    record[moCall]
-	refusing map[string]bool // paths whose page does not acknowledge
-	mu       sync.Mutex      // guards refusing
-	answers  []pdu.Status    // of the SMSC's messages so far
-	esmes    map[string]*receiver
-	seen     int // calls that a step has looked at
+	pages   *httptest.Server // customers' pages, a path each; nil: none
+	calls   record[moCall]
+	mu      sync.Mutex              // guards pageAns and refuses
+	pageAns map[string][]pageAnswer // by path: to the next calls, the last one for ever; none: ACK/Jasmin
+	refuses map[string]pdu.Status   // by ESME: what it answers
+	answers []pdu.Status            // of the SMSC's messages so far
+	esmes   map[string]*receiver
+	seen    map[int]bool // calls that a step has looked at
+	silent  *silent      // a host that never answers; nil: none
+	writing *writing     // mobiles that write by themselves
 }
 
 type moCall struct {
 	path, method string
 	params       url.Values
+	acked        bool
 }
 
 // receiver is an ESME that takes messages.
 type receiver struct {
 	session *smpp.Session
 	done    chan error
-	got     record[pdu.PDU]
+	status  func() pdu.Status // that it answers
+	got     record[pdu.PDU]   // what it acknowledged
+	refused record[pdu.PDU]
 	seen    int
 }
 
-// ServeSMPP notes what comes and acknowledges it.
+// ServeSMPP notes what comes and acknowledges it, or refuses it.
 func (r *receiver) ServeSMPP(_ *smpp.Session, req *smpp.Request) {
-	r.got.add(req.PDU)
-	req.Respond(pdu.StatusOK, nil) //nolint:errcheck // a session that is gone is delivered to again
+	status := r.status()
+	if status == pdu.StatusOK {
+		r.got.add(req.PDU)
+	} else {
+		r.refused.add(req.PDU)
+	}
+	req.Respond(status, nil) //nolint:errcheck // a session that is gone is delivered to again
+}
+
+func (r *receiver) leave() {
+	r.session.Close(nil)
+	<-r.done
 }
 
 func (m *mobiles) close() error {
 	var errs []error
 	for _, e := range m.esmes {
-		e.session.Close(nil)
-		<-e.done
+		e.leave()
 	}
 	if m.pages != nil {
 		m.pages.Close()
+	}
+	if m.silent != nil {
+		m.silent.close()
 	}
 	return errors.Join(errs...)
 }
@@ -80,15 +98,38 @@ func (m *mobiles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	m.mu.Lock()
-	refuse := m.refusing[r.URL.Path]
-	m.mu.Unlock()
-	if refuse {
-		http.Error(w, "no", http.StatusInternalServerError)
-		return
+	a, acked := m.answerOf(r.URL.Path)
+	m.calls.add(moCall{r.URL.Path, r.Method, params, acked})
+	if a.location != "" {
+		w.Header().Set("Location", a.location)
 	}
-	io.WriteString(w, "ACK/Jasmin") //nolint:errcheck // the gateway calls again
-	m.calls.add(moCall{r.URL.Path, r.Method, params})
+	w.WriteHeader(a.status)
+	io.WriteString(w, a.body) //nolint:errcheck // the gateway calls again
+}
+
+// answerOf is what a page answers to its next call.
+func (m *mobiles) answerOf(path string) (a pageAnswer, acked bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.pageAns[path]
+	if len(list) == 0 {
+		return pageAnswer{status: http.StatusOK, body: "ACK/Jasmin"}, true
+	}
+	if len(list) > 1 {
+		m.pageAns[path] = list[1:]
+	}
+	return list[0], list[0].status == http.StatusOK && list[0].body == "ACK/Jasmin"
+}
+
+// answer has a page answer n times so, and then acknowledge; n 0: always so.
+func (m *mobiles) answer(path string, a pageAnswer, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := slices.Repeat([]pageAnswer{a}, max(n, 1))
+	if n > 0 {
+		list = append(list, pageAnswer{status: http.StatusOK, body: "ACK/Jasmin"})
+	}
+	m.pageAns[path] = list
 }
 
 func (m *mobiles) url() string {
@@ -99,7 +140,7 @@ func (m *mobiles) url() string {
 }
 
 func (w *World) moSteps(sc *godog.ScenarioContext) {
-	w.mo = mobiles{esmes: map[string]*receiver{}, refusing: map[string]bool{}}
+	w.mo = mobiles{esmes: map[string]*receiver{}, pageAns: map[string][]pageAnswer{}, refuses: map[string]pdu.Status{}, seen: map[int]bool{}}
 	sc.Step(`^the provisioning file also declares:$`, w.alsoDeclare)
 	sc.Step(`^MO go to "(.+)"$`, func(connector string) error {
 		if strings.HasPrefix(connector, "http(") {
@@ -109,11 +150,7 @@ func (w *World) moSteps(sc *godog.ScenarioContext) {
 		w.plan.add("mo_routes", map[string]any{"type": "DefaultRoute", "connector": connector})
 		return nil
 	})
-	sc.Step(`^the page "(/\w+)" refuses messages$`, func(path string) {
-		w.mo.mu.Lock()
-		defer w.mo.mu.Unlock()
-		w.mo.refusing[path] = true
-	})
+	sc.Step(`^the page "(/\w+)" refuses messages$`, func(path string) { w.mo.answer(path, pageAnswer{status: 500, body: "no"}, 0) })
 	sc.Step(`^the ESME "(\w+)" binds$`, w.bindReceiver)
 	sc.Step(`^a mobile sends "(.*)"$`, func(text string) error { return w.mobileSends("", text, nil) })
 	sc.Step(`^a mobile sends "(.*)" with:$`, func(text string, t *godog.Table) error { return w.mobileSends("", text, t) })
@@ -127,10 +164,21 @@ func (w *World) moSteps(sc *godog.ScenarioContext) {
 	sc.Step(`^the page "(/\w+)" is called by (GET|POST) with:$`, w.moCalled)
 }
 
-// alsoDeclare adds to the provisioning file what is written; {pages} stands for the customer's pages.
+// filledIn puts addresses into a text: of the customers' pages, and of a host that never answers.
+func (m *mobiles) filledIn(text string) string {
+	if strings.Contains(text, "{pages}") {
+		text = strings.ReplaceAll(text, "{pages}", m.url())
+	}
+	if strings.Contains(text, "{silent}") {
+		text = strings.ReplaceAll(text, "{silent}", m.silentURL())
+	}
+	return text
+}
+
+// alsoDeclare adds to the provisioning file what is written, see filledIn.
 func (w *World) alsoDeclare(text *godog.DocString) error {
 	var extra map[string][]any
-	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(text.Content, "{pages}", w.mo.url())), &extra); err != nil {
+	if err := yaml.Unmarshal([]byte(w.mo.filledIn(text.Content)), &extra); err != nil {
 		return err
 	}
 	for section, list := range extra {
@@ -143,9 +191,11 @@ func (w *World) alsoDeclare(text *godog.DocString) error {
 
 // bindReceiver binds a user as a receiver.
 func (w *World) bindReceiver(name string) error {
-	g, ok := w.gateway.(*inProcess)
-	if !ok {
-		return errors.New("the gateway is not running in this process")
+	if w.gateway == nil {
+		return errors.New("the gateway is not running")
+	}
+	if before := w.mo.esmes[name]; before != nil {
+		before.leave()
 	}
 	password := ""
 	for _, u := range w.plan.users {
@@ -153,11 +203,15 @@ func (w *World) bindReceiver(name string) error {
 			password = u.password
 		}
 	}
-	r := &receiver{done: make(chan error, 1)}
+	r := &receiver{done: make(chan error, 1), status: func() pdu.Status {
+		w.mo.mu.Lock()
+		defer w.mo.mu.Unlock()
+		return w.mo.refuses[name]
+	}}
 	ctx, cancel := deadline()
 	defer cancel()
 	var err error
-	r.session, _, err = smpp.Dial(ctx, "tcp", g.g.Addresses()["smpp-server"], smpp.DialConfig{
+	r.session, _, err = smpp.Dial(ctx, "tcp", w.gateway.address("smpp-server"), smpp.DialConfig{
 		Bind: pdu.Bind{Type: pdu.Receiver, SystemID: name, Password: password, InterfaceVersion: 0x34}, Config: smpp.Config{Handler: r}})
 	if err != nil {
 		return err
@@ -249,7 +303,7 @@ func (w *World) esmeGets(name string, t *godog.Table) error {
 	return nil
 }
 
-// moCalled waits for the next call of a page and compares it with the table. A value of "-" means that
+// moCalled waits for the next call of a page that it acknowledges, and compares it with the table. A value of "-" means that
 // the parameter is not there.
 func (w *World) moCalled(path, method string, t *godog.Table) error {
 	want, err := pairs(t)
@@ -257,17 +311,24 @@ func (w *World) moCalled(path, method string, t *godog.Table) error {
 		return err
 	}
 	m := &w.mo
-	if err := m.calls.wait("a call of the page "+path, func(c []moCall) bool { return len(c) > m.seen }); err != nil {
-		return err
+	at := -1
+	next := func(calls []moCall) bool {
+		at = slices.IndexFunc(calls, func(c moCall) bool { return c.path == path && c.acked })
+		for at >= 0 && m.seen[at] {
+			after := slices.IndexFunc(calls[at+1:], func(c moCall) bool { return c.path == path && c.acked })
+			if after < 0 {
+				at = -1
+				break
+			}
+			at += 1 + after
+		}
+		return at >= 0
 	}
-	calls := m.calls.all()
-	// Calls may overtake one another on their way: any that was not looked at will do.
-	at := slices.IndexFunc(calls[m.seen:], func(c moCall) bool { return c.path == path })
-	if at < 0 {
-		return fmt.Errorf("the calls are %+v", calls[m.seen:])
+	if err := m.calls.wait("a call of the page "+path, next); err != nil {
+		return fmt.Errorf("%w: %+v", err, m.calls.all())
 	}
-	c := calls[m.seen+at]
-	m.seen++
+	c := m.calls.all()[at]
+	m.seen[at] = true
 	if c.method != method {
 		return fmt.Errorf("it was called by %s", c.method)
 	}
@@ -276,7 +337,7 @@ func (w *World) moCalled(path, method string, t *godog.Table) error {
 		switch {
 		case kv[1] == "-" && ok:
 			return fmt.Errorf("%s is there: %q", kv[0], value)
-		case kv[1] != "-" && (len(value) != 1 || !same(kv[1], value[0])):
+		case kv[1] != "-" && (len(value) != 1 || !same(w.dlrValue(kv[1]), value[0])):
 			return fmt.Errorf("%s is %q, want %q in %v", kv[0], value, kv[1], c.params)
 		}
 	}

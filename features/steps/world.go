@@ -138,6 +138,7 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.programSteps(sc)
 	w.tlsSteps(sc)
 	w.moSteps(sc)
+	w.throwerSteps(sc)
 	w.consoleSteps(sc)
 	w.customerSteps(sc)
 }
@@ -155,6 +156,9 @@ func (w *World) end() error {
 	var errs []error
 	if w.load != nil {
 		w.load.stop()
+	}
+	if w.mo.writing != nil {
+		w.mo.writing.stop()
 	}
 	for _, s := range w.smscs {
 		errs = append(errs, s.relent())
