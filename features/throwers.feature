@@ -225,3 +225,144 @@ Feature: What waits for customers
     Then he is told "Replayed dead letters: 1"
     And the page "/shop" is called by GET with:
       | content | hello |
+
+  Scenario: A customer whose host never answers delays no other
+    Given the setting [deliversm-thrower] http_timeout is "3600"
+    And the setting [dlr-thrower] http_timeout is "3600"
+    And the setting [deliversm-thrower] max_per_host is "4"
+    And the setting [dlr-thrower] max_per_host is "4"
+    And the provisioning file also declares:
+      """
+      http_connectors:
+        - {cid: dead, url: '{silent}/mo', method: POST}
+        - {cid: shop, url: '{pages}/shop', method: GET}
+      filters:
+        - {fid: for-dead, type: DestinationAddrFilter, destination_addr: '^ACME'}
+      mo_routes:
+        - {type: StaticMORoute, order: 10, filters: [for-dead], connector: http(dead)}
+        - {type: DefaultRoute, connector: http(shop)}
+      """
+    And a running gateway
+    When 10 mobiles write 10 messages each
+    Then the silent host has 4 calls of "/mo" and no more
+    When a mobile sends "for the shop"
+    Then the page "/shop" is called by GET with:
+      | content | for the shop |
+    When 100 messages are sent one after the other with:
+      | dlr-url   | {silent}/dlr |
+      | dlr-level | 1            |
+    Then the silent host has 4 calls of "/dlr" and no more
+    When a message is sent with:
+      | dlr-url   | {pages}/bank |
+      | dlr-level | 1            |
+    Then the page "/bank" is called by POST with:
+      | id | <id> |
+    And the silent host has 4 calls of "/mo" and no more
+
+  Scenario: A host that never answers is given up in time
+    Given MO go to "http(shop)"
+    And the setting [deliversm-thrower] http_timeout is "0.2"
+    And the setting [deliversm-thrower] max_retries is "1"
+    And the provisioning file also declares:
+      """
+      http_connectors:
+        - {cid: dead, url: '{silent}/mo', method: GET}
+      filters:
+        - {fid: for-dead, type: DestinationAddrFilter, destination_addr: '^666'}
+      mo_routes:
+        - {type: StaticMORoute, order: 10, filters: [for-dead], connector: http(dead)}
+      """
+    And a running gateway
+    When a mobile sends "hello" with:
+      | to | 666 |
+    And the operator logs in
+    Then "stats --deadletters" shows at last:
+      """
+      /#Queue +Cause +Letters/
+      /#deliver_sm_thrower\.http +retries +1/
+      Total dead letters: 1
+      """
+    And the silent host has 2 calls of "/mo" and no more
+
+  Scenario Outline: A redirect by <status> is not followed
+    Given MO go to "http(shop)"
+    And the setting [deliversm-thrower] max_retries is "1"
+    And the setting [dlr-thrower] max_retries is "1"
+    And the page "/shop" redirects to the page "/elsewhere" by <status>
+    And a running gateway
+    When a mobile sends "hello"
+    And a message is sent with:
+      | dlr-url    | {pages}/shop |
+      | dlr-level  | 1            |
+      | dlr-method | <method>     |
+    And the operator logs in
+    Then "stats --deadletters" shows at last:
+      """
+      /#Queue +Cause +Letters/
+      /#deliver_sm_thrower\.http +retries +1/
+      /#dlr_thrower\.http +retries +1/
+      Total dead letters: 2
+      """
+    And the page "/shop" was called 4 times
+    And the page "/elsewhere" was called 0 times
+
+    Examples:
+      | status | method |
+      | 301    | GET    |
+      | 302    | POST   |
+      | 303    | POST   |
+      | 307    | POST   |
+      | 308    | GET    |
+
+  Scenario Outline: Tries and delays are those of the thrower's settings
+    Given MO go to "http(shop)"
+    And the setting [deliversm-thrower] max_retries is "<mo>"
+    And the setting [dlr-thrower] max_retries is "<dlr>"
+    And the page "/shop" answers 500 "no"
+    And the page "/bank" answers 503 "no"
+    And a running gateway
+    When a mobile sends "hello"
+    And a message is sent with:
+      | dlr-url    | {pages}/bank |
+      | dlr-level  | 1            |
+    And the operator logs in
+    Then "stats --deadletters" shows at last:
+      """
+      /#Queue +Cause +Letters/
+      /#deliver_sm_thrower\.http +retries +1/
+      /#dlr_thrower\.http +retries +1/
+      Total dead letters: 2
+      """
+    And the page "/shop" was called <mo calls> times
+    And the page "/bank" was called <dlr calls> times
+
+    Examples:
+      | mo | mo calls | dlr | dlr calls |
+      | 0  | 1        | 3   | 4         |
+      | 4  | 5        | 0   | 1         |
+
+  Scenario: A delay of retries is kept over a restart, and others do not wait for it
+    Given MO go to "http(shop)"
+    And the setting [deliversm-thrower] retry_delay is "3600"
+    And the setting [dlr-thrower] retry_delay is "7200"
+    And the page "/shop" answers 500 "no" to the first 1 call
+    And the page "/bank" answers 500 "no" to the first 1 call
+    And a running gateway
+    When a mobile sends "first"
+    And a message is sent with:
+      | dlr-url    | {pages}/bank |
+      | dlr-level  | 1            |
+    Then the log "deliversm-thrower.log" has a line with "try=1 in=1h0m0s"
+    And the log "dlr-thrower.log" has a line with "try=1 in=2h0m0s"
+    When the gateway stops
+    And the gateway starts again
+    And a mobile sends "second"
+    Then the page "/shop" is called by GET with:
+      | content | second |
+    When a message is sent with:
+      | dlr-url    | {pages}/bank |
+      | dlr-level  | 1            |
+    Then the page "/bank" is called by POST with:
+      | id | <id> |
+    And the page "/shop" was called 2 times
+    And the page "/bank" was called 2 times

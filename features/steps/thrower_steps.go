@@ -203,13 +203,27 @@ func (w *World) throwerSteps(sc *godog.ScenarioContext) {
 			return n <= len(slices.DeleteFunc(calls, func(c moCall) bool { return c.path != path }))
 		})
 	})
-	sc.Step(`^the silent host has (\d+) calls? and no more$`, func(n int) error {
+	sc.Step(`^the silent host has (\d+) calls? of "(/\w+)" and no more$`, func(n int, path string) error {
 		w.mo.silentURL()
-		err := w.mo.silent.calls.wait(fmt.Sprintf("%d calls of the silent host", n), func(c []string) bool { return len(c) >= n })
-		if k := len(w.mo.silent.calls.all()); err == nil && k != n {
+		count := func(calls []string) int {
+			return len(slices.DeleteFunc(calls, func(p string) bool { return p != path }))
+		}
+		err := w.mo.silent.calls.wait(fmt.Sprintf("%d calls of the silent host", n), func(c []string) bool { return count(c) >= n })
+		if k := count(w.mo.silent.calls.all()); err == nil && k != n {
 			err = fmt.Errorf("it has %d", k)
 		}
 		return err
+	})
+	sc.Step(`^(\d+) messages are sent one after the other with:$`, func(n int, t *godog.Table) error {
+		for range n {
+			if err := w.send("GET", t); err != nil {
+				return err
+			}
+			if w.answer.id == "" {
+				return fmt.Errorf("the answer was %s", w.answer)
+			}
+		}
+		return nil
 	})
 }
 
