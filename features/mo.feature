@@ -148,3 +148,201 @@ Feature: Messages from mobiles
     Given a running gateway
     When a mobile sends "hello"
     Then the SMSC is answered ESME_ROK
+
+  Scenario Outline: A page is called by <method> with a message of coding <coding>
+    Given the provisioning file also declares:
+      """
+      http_connectors:
+        - {cid: shop, url: '{pages}/shop', method: <method>}
+      mo_routes:
+        - {type: DefaultRoute, connector: http(shop)}
+      """
+    And a running gateway
+    When a mobile sends "" with:
+      | hex         | <octets> |
+      | data_coding | <coding> |
+    Then the SMSC is answered ESME_ROK
+    And the page "/shop" is called by <method> with:
+      | id               | /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/ |
+      | from             | 336123    |
+      | to               | 85111     |
+      | origin-connector | abc       |
+      | priority         | 0         |
+      | coding           | <coding>  |
+      | content          | <content> |
+      | binary           | <octets>  |
+      | validity         | -         |
+      | udh              | -         |
+      | tlv_params       | -         |
+      | custom_tlvs      | -         |
+      | missing-parts    | -         |
+
+    Examples: the GSM alphabet and its classes
+      | method | coding | octets         | content |
+      | GET    | 0      | 636166051b6500 | café€@  |
+      | POST   | 240    | 054000         | é¡@     |
+
+    Examples: alphabets of one octet
+      | method | coding | octets       | content |
+      | POST   | 1      | 7e407b       | ~@{     |
+      | GET    | 3      | e9e8fc       | éèü     |
+      | POST   | 3      | a3b5         | £µ      |
+      | GET    | 6      | bfe0d8d2d5e2 | Привет  |
+      | POST   | 7      | f9ece5ed     | שלום    |
+
+    Examples: UCS2, and UTF-16 beyond it
+      | method | coding | octets           | content |
+      | GET    | 8      | 05e905dc05d505dd | שלום    |
+      | POST   | 8      | d83dde0020ac     | 😀€      |
+
+    Examples: East Asia
+      | method | coding | octets | content |
+      | GET    | 5      | 82a0   | あ       |
+      | POST   | 14     | b0a1   | 가       |
+
+    Examples: octets of no alphabet, which are UTF-8 where they can be
+      | method | coding | octets | content |
+      | GET    | 4      | c3a9   | é       |
+      | POST   | 2      | e9ff   | éÿ      |
+
+  # Of priority 2, valid for a day, of coding 4, with a header of ports, a user_message_reference and the tag 0x1401.
+  Scenario: A page is told what only some messages have
+    Given MO go to "http(shop)"
+    And a running gateway
+    When a mobile sends "" with:
+      | raw | 000000580000000500000000000000010001013231363230323033303630000000383531313100400002003030303030313030303030303030305200000004000b0605040b8423f06461746102040002010214010002c3a9 |
+    Then the page "/shop" is called by GET with:
+      | from        | 21620203060                                       |
+      | to          | 85111                                             |
+      | priority    | 2                                                 |
+      | coding      | 4                                                 |
+      | validity    | /20\d\d-[01]\d-[0-3]\d [012]\d:[0-5]\d:[0-5]\d/   |
+      | content     | data                                              |
+      | binary      | 64617461                                          |
+      | udh         | 0605040b8423f0                                    |
+      | tlv_params  | {"user_message_reference":"258"}                  |
+      | custom_tlvs | [{"tag":5121,"length":2,"type":"OctetString","value":"c3a9"}] |
+
+  Scenario: A message whose text is in message_payload
+    Given MO go to "http(shop)"
+    And a running gateway
+    When a mobile sends "{a*300}" with:
+      | split | payload |
+    Then the page "/shop" is called by GET with:
+      | content | {a*300} |
+      | udh     | -       |
+    When a mobile sends "{б*80}" with:
+      | pdu | data_sm |
+    Then the page "/shop" is called by GET with:
+      | content | {б*80} |
+      | coding  | 8      |
+
+  Scenario: A failover route to pages, the first of which is down
+    Given the provisioning file also declares:
+      """
+      http_connectors:
+        - {cid: first, url: '{pages}/first', method: GET}
+        - {cid: second, url: '{pages}/second', method: POST}
+      filters:
+        - {fid: all, type: TransparentFilter}
+      mo_routes:
+        - {type: FailoverMORoute, order: 10, filters: [all], connectors: [http(first), http(second)]}
+        - {type: DefaultRoute, connector: http(first)}
+      """
+    And the setting [deliversm-thrower] retry_delay is "3600"
+    And the page "/first" refuses messages
+    And a running gateway
+    When a mobile sends "hello"
+    Then the page "/second" is called by POST with:
+      | content | hello |
+    And the page "/first" was called 1 time
+    When the page "/first" is well again
+    And a mobile sends "again"
+    Then the page "/first" is called by GET with:
+      | content | again |
+    And the page "/second" was called 1 time
+
+  Scenario: A failover route to pages, none of which exists
+    Given the provisioning file also declares:
+      """
+      http_connectors:
+        - {cid: first, url: '{pages}/first', method: GET}
+        - {cid: second, url: '{pages}/second', method: GET}
+      filters:
+        - {fid: all, type: TransparentFilter}
+      mo_routes:
+        - {type: FailoverMORoute, order: 10, filters: [all], connectors: [http(first), http(second)]}
+        - {type: DefaultRoute, connector: http(first)}
+      """
+    And the setting [deliversm-thrower] max_retries is "1"
+    And the page "/first" answers 404 "no"
+    And the page "/second" answers 404 "no"
+    And a running gateway
+    When a mobile sends "hello"
+    And the operator logs in
+    Then "stats --deadletters" shows at last:
+      """
+      /#Queue +Cause +Letters/
+      /#deliver_sm_thrower\.http +retries +1/
+      Total dead letters: 1
+      """
+    And the page "/first" was called 2 times
+    And the page "/second" was called 2 times
+
+  Scenario: A random route to a page and an ESME
+    Given the provisioning file also declares:
+      """
+      http_connectors:
+        - {cid: shop, url: '{pages}/shop', method: GET}
+      filters:
+        - {fid: all, type: TransparentFilter}
+      mo_routes:
+        - {type: RandomRoundrobinMORoute, order: 10, filters: [all], connectors: [http(shop), smpps(foo)]}
+        - {type: DefaultRoute, connector: http(shop)}
+      """
+    And a running gateway
+    And the ESME "foo" binds
+    Then mobiles write until both the page "/shop" and the ESME "foo" have got something, each message once
+
+  Scenario Outline: A route whose filter is a <type>
+    Given the provisioning file also declares:
+      """
+      http_connectors:
+        - {cid: shop, url: '{pages}/shop', method: GET}
+        - {cid: other, url: '{pages}/other', method: GET}
+      mo_interceptors:
+        - type: DefaultInterceptor
+          script: python3(/mo.py)
+          code: |
+            if routable.pdu.params['source_addr'] == b'4477': routable.addTag('uk')
+      filters:
+        - {fid: it, type: <type><parameter>}
+      mo_routes:
+        - {type: StaticMORoute, order: 10, filters: [it], connector: http(shop)}
+        - {type: DefaultRoute, connector: http(other)}
+      """
+    And a running gateway
+    When a mobile sends "привет" with:
+      | from | 4477 |
+      | to   | 1000 |
+    Then the page "<one>" is called by GET with:
+      | content | привет |
+    When a mobile sends "hello" with:
+      | from | 3366 |
+      | to   | 2000 |
+    Then the page "<two>" is called by GET with:
+      | content | hello |
+
+    Examples:
+      | type                  |   parameter                                                                 | one    | two    |
+      | TransparentFilter     |                                                                             | /shop  | /shop  |
+      | ConnectorFilter       | , cid: abc                                                                  | /shop  | /shop  |
+      | ConnectorFilter       | , cid: another                                                              | /other | /other |
+      | SourceAddrFilter      | , source_addr: '^44'                                                        | /shop  | /other |
+      | DestinationAddrFilter | , destination_addr: '^1000$'                                                | /shop  | /other |
+      | ShortMessageFilter    | , short_message: '^при'                                                     | /shop  | /other |
+      | DateIntervalFilter    | , dateInterval: '2000-01-01;2999-12-31'                                     | /shop  | /shop  |
+      | DateIntervalFilter    | , dateInterval: '2000-01-01;2000-12-31'                                     | /other | /other |
+      | TimeIntervalFilter    | , timeInterval: '00:00:00;23:59:59'                                         | /shop  | /shop  |
+      | TagFilter             | , tag: uk                                                                   | /shop  | /other |
+      | EvalPyFilter          | , pyCode: '/f.py', code: "result = routable.pdu.params['source_addr'] == b'4477'" | /shop  | /other |

@@ -214,6 +214,7 @@ func (w *World) throwerSteps(sc *godog.ScenarioContext) {
 		}
 		return err
 	})
+	sc.Step(`^mobiles write until both the page "(/\w+)" and the ESME "(\w+)" have got something, each message once$`, w.writeUntilBoth)
 	sc.Step(`^(\d+) messages are sent one after the other with:$`, func(n int, t *godog.Table) error {
 		for range n {
 			if err := w.send("GET", t); err != nil {
@@ -225,6 +226,33 @@ func (w *World) throwerSteps(sc *godog.ScenarioContext) {
 		}
 		return nil
 	})
+}
+
+// writeUntilBoth sends messages, each when the one before has come, until a page and an ESME have some.
+func (w *World) writeUntilBoth(path, name string) error {
+	r := w.mo.esmes[name]
+	if r == nil {
+		return fmt.Errorf("the ESME %q is not bound", name)
+	}
+	came := func() (page, esme int) {
+		return len(slices.DeleteFunc(w.mo.calls.all(), func(c moCall) bool { return c.path != path })), len(r.got.all())
+	}
+	for n := 1; n <= 200; n++ { // by chance they all go one way once in 2^199 times
+		if err := w.mobileSends("", fmt.Sprintf("message %d", n), nil); err != nil {
+			return err
+		}
+		if err := until(fmt.Sprintf("message %d", n), func() bool { p, e := came(); return p+e >= n }); err != nil {
+			return err
+		}
+		p, e := came()
+		if p+e != n {
+			return fmt.Errorf("of %d messages %d came to the page and %d to the ESME", n, p, e)
+		}
+		if p > 0 && e > 0 {
+			return nil
+		}
+	}
+	return errors.New("200 messages went one way")
 }
 
 // submitsAndLeaves has an ESME submit to the mobiles that write, in turn. It cannot be told of
