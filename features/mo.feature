@@ -346,3 +346,178 @@ Feature: Messages from mobiles
       | TimeIntervalFilter    | , timeInterval: '00:00:00;23:59:59'                                         | /shop  | /shop  |
       | TagFilter             | , tag: uk                                                                   | /shop  | /other |
       | EvalPyFilter          | , pyCode: '/f.py', code: "result = routable.pdu.params['source_addr'] == b'4477'" | /shop  | /other |
+
+  Scenario Outline: Five parts by <split> in the order <order>
+    Given MO go to "http(shop)"
+    And a running gateway
+    When a mobile sends "{a*<size>}{b*<size>}{c*<size>}{d*<size>}{e*20}" with:
+      | order     | <order> |
+      | reference | 300     |
+      | split     | <split> |
+    Then the SMSC is answered ESME_ROK
+    And the page "/shop" is called by GET with:
+      | content       | {a*<size>}{b*<size>}{c*<size>}{d*<size>}{e*20} |
+      | udh           | -       |
+      | tlv_params    | -       |
+      | missing-parts | -       |
+    When a mobile sends "the next"
+    Then the page "/shop" is called by GET with:
+      | content | the next |
+    And the page "/shop" was called 2 times
+
+    Examples:
+      | split | size | order           |
+      | udh   | 153  | [1, 2, 3, 4, 5] |
+      | udh   | 153  | [5, 4, 3, 2, 1] |
+      | udh   | 153  | [3, 5, 1, 4, 2] |
+      | udh16 | 152  | [2, 1, 5, 3, 4] |
+      | udh16 | 152  | [5, 1, 4, 2, 3] |
+      | sar   | 153  | [4, 5, 1, 3, 2] |
+      | sar   | 153  | [5, 2, 3, 1, 4] |
+
+  Scenario Outline: An ESME gets five parts by <split> in order
+    Given MO go to "smpps(foo)"
+    And a running gateway
+    And the ESME "foo" binds
+    When a mobile sends "{a*<size>}{b*<size>}{c*<size>}{d*<size>}{e*20}" with:
+      | order     | [4, 2, 5, 3, 1] |
+      | reference | 300             |
+      | split     | <split>         |
+    Then the ESME "foo" gets, in this order:
+      | esm_class | text              |
+      | <class>   | <header 1>{a*<size>} |
+      | <class>   | <header 2>{b*<size>} |
+      | <class>   | <header 3>{c*<size>} |
+      | <class>   | <header 4>{d*<size>} |
+      | <class>   | <header 5>{e*20}     |
+
+    Examples:
+      | split | size | class | header 1                   | header 2                   | header 3                   | header 4                   | header 5                   |
+      | udh16 | 152  | 64    | \x06\b\x04\x01,\x05\x01    | \x06\b\x04\x01,\x05\x02    | \x06\b\x04\x01,\x05\x03    | \x06\b\x04\x01,\x05\x04    | \x06\b\x04\x01,\x05\x05    |
+      | sar   | 153  | 0     |                            |                            |                            |                            |                            |
+
+  Scenario Outline: Two senders with one reference, by <split>
+    Given MO go to "http(shop)"
+    And a running gateway
+    When a mobile sends "{a*<size>}{b*20}" with:
+      | from      | 4477    |
+      | order     | [2]     |
+      | reference | 7       |
+      | split     | <split> |
+    And a mobile sends "{c*<size>}{d*20}" with:
+      | from      | 3366    |
+      | order     | [1]     |
+      | reference | 7       |
+      | split     | <split> |
+    And a mobile sends "{a*<size>}{b*20}" with:
+      | from      | 4477    |
+      | order     | [1]     |
+      | reference | 7       |
+      | split     | <split> |
+    Then the page "/shop" is called by GET with:
+      | from    | 4477             |
+      | content | {a*<size>}{b*20} |
+    When a mobile sends "{c*<size>}{d*20}" with:
+      | from      | 3366    |
+      | order     | [2]     |
+      | reference | 7       |
+      | split     | <split> |
+    Then the page "/shop" is called by GET with:
+      | from    | 3366             |
+      | content | {c*<size>}{d*20} |
+    And the page "/shop" was called 2 times
+
+    Examples:
+      | split | size |
+      | udh   | 153  |
+      | udh16 | 152  |
+      | sar   | 153  |
+
+  Scenario Outline: A restart between the parts, by <split>
+    Given MO go to "http(shop)"
+    And a running gateway
+    When a mobile sends "{a*<size>}{b*<size>}{c*20}" with:
+      | order     | [3, 1]  |
+      | reference | 300     |
+      | split     | <split> |
+    Then the SMSC is answered ESME_ROK
+    When the gateway stops
+    And the gateway starts again
+    And a mobile sends "{a*<size>}{b*<size>}{c*20}" with:
+      | order     | [2]     |
+      | reference | 300     |
+      | split     | <split> |
+    Then the page "/shop" is called by GET with:
+      | content       | {a*<size>}{b*<size>}{c*20} |
+      | missing-parts | -                          |
+    And the page "/shop" was called 1 time
+
+    Examples:
+      | split | size |
+      | udh   | 153  |
+      | udh16 | 152  |
+      | sar   | 153  |
+
+  @process
+  Scenario: The gateway is killed between the parts
+    Given MO go to "http(shop)"
+    And a running gateway
+    When a mobile sends "{a*153}{b*153}{c*20}" with:
+      | order     | [3, 1] |
+      | reference | 7      |
+    Then the SMSC is answered ESME_ROK
+    When the gateway is killed
+    And the gateway starts again
+    And a mobile sends "{a*153}{b*153}{c*20}" with:
+      | order     | [2] |
+      | reference | 7   |
+    Then the page "/shop" is called by GET with:
+      | content       | {a*153}{b*153}{c*20} |
+      | missing-parts | -                    |
+
+  Scenario Outline: A page is told which parts are missing, by <split>
+    Given MO go to "http(shop)"
+    And the setting [sm-listener] long_mo_timeout is "0.2"
+    And a running gateway
+    When a mobile sends "{a*<size>}{b*<size>}{c*<size>}{d*20}" with:
+      | order     | [4, 2]  |
+      | reference | 300     |
+      | split     | <split> |
+    Then the page "/shop" is called by GET with:
+      | content       | {b*<size>}{d*20} |
+      | missing-parts | 1,3              |
+    And the page "/shop" was called 1 time
+
+    Examples:
+      | split | size |
+      | udh   | 153  |
+      | udh16 | 152  |
+      | sar   | 153  |
+
+  Scenario: A message whose parts are missing while the gateway is away
+    Given MO go to "http(shop)"
+    And the setting [sm-listener] long_mo_timeout is "0.5"
+    And a running gateway
+    When a mobile sends "{a*153}{b*20}" with:
+      | order     | [2] |
+      | reference | 7   |
+    And the gateway stops
+    And the gateway starts again
+    Then the page "/shop" is called by GET with:
+      | content       | {b*20} |
+      | missing-parts | 1      |
+
+  Scenario: A long message with characters that were cut in two
+    Given MO go to "http(shop)"
+    And a running gateway
+    When a mobile sends "" with:
+      | hex         | 050003090201d83d |
+      | esm_class   | 64               |
+      | data_coding | 8                |
+    And a mobile sends "" with:
+      | hex         | 050003090202de000021 |
+      | esm_class   | 64                   |
+      | data_coding | 8                    |
+    Then the page "/shop" is called by GET with:
+      | content | 😀!          |
+      | binary  | d83dde000021 |
