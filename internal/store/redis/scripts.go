@@ -168,3 +168,12 @@ if fresh then
 end
 return {'', redis.call('HGET', KEYS[1], 'balance') or '', redis.call('HGET', KEYS[1], 'sms_count') or ''}
 `
+
+// extendScript lets a key that is there live for so many milliseconds at least. (PEXPIRE has an option for
+// that as of Redis 7.)
+//
+// KEYS: the key. ARGV: milliseconds.
+const extendScript = `
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return 0`

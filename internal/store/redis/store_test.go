@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -112,6 +113,25 @@ func TestKeys(t *testing.T) {
 }
 
 // A record of the original has fewer fields.
+// A part that is still queued finds the request when it is sent, however long after the others.
+func TestRequestOfALongMessageWaitsForItsLastPart(t *testing.T) {
+	url := testenv.Redis(t).URL()
+	s := open(t, redis.Config{URL: url, Prefix: "p:"})
+	c := raw(t, url)
+	must(t, s.Apply(t.Context(), &journal.Entry{Receipts: []sms.ReceiptRequest{
+		{MsgID: "h", CID: "smsc", Report: sms.ReportFinal, Parts: 2, Expiry: 1000 * time.Hour, URL: "http://x/", Method: "GET"}}}))
+	for i, tt := range []struct {
+		part         int
+		expiry, want time.Duration
+	}{{1, time.Hour, 1000 * time.Hour}, {1, 2000 * time.Hour, 2000 * time.Hour}, {2, time.Hour, time.Hour}} {
+		must(t, s.Apply(t.Context(), &journal.Entry{Mappings: []sms.Mapping{
+			{CID: "smsc", SMPPMsgID: strconv.Itoa(i), MsgID: "h", Part: tt.part, Parts: 2, Expiry: tt.expiry}}}))
+		if d := c.PTTL(t.Context(), "p:dlr:h").Val(); d > tt.want || d < tt.want-time.Minute {
+			t.Errorf("after part %d it is kept for %v, want %v", tt.part, d, tt.want)
+		}
+	}
+}
+
 func TestRecordsOfTheOriginal(t *testing.T) {
 	url := testenv.Redis(t).URL()
 	s, c := open(t, redis.Config{URL: url}), raw(t, url)

@@ -129,10 +129,13 @@ func (s *Store) addRecords(p goredis.Pipeliner, e *journal.Entry) {
 		key := s.keys.mapping(m.CID, m.SMPPMsgID)
 		p.HSet(noContext, key, mappingFields(m)...)
 		p.PExpire(noContext, key, ttl(m.Expiry))
-		// The wait for a receipt begins now, however long the message was queued: with the last
-		// part, so that one that is still queued finds its request when it is sent.
+		// The wait for a receipt begins with the last part, however long the message was queued; until
+		// then one that is still queued must find its request when it is sent.
+		request := s.keys.receipt(m.MsgID)
 		if m.Part >= m.Parts {
-			p.PExpire(noContext, s.keys.receipt(m.MsgID), ttl(m.Expiry))
+			p.PExpire(noContext, request, ttl(m.Expiry))
+		} else {
+			p.Eval(noContext, extendScript, []string{request}, ttl(m.Expiry).Milliseconds())
 		}
 	}
 }
