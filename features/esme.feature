@@ -33,6 +33,31 @@ Feature: ESMEs
       | 2          | UNDELIV | UNDELIVERABLE |
       | 3          | DELIVRD | DELIVERED     |
 
+  Scenario: Each registered_delivery, and what becomes of it
+    Given the SMSC sends no receipts
+    And a running gateway
+    When "foo" binds as transceiver
+    Then of messages that "foo" submits it gets what registered_delivery asks for:
+      | registered_delivery | the SMSC says   | foo gets        |
+      | 0                   | ENROUTE DELIVRD |                 |
+      | 0                   | UNDELIV         |                 |
+      | 1                   | ENROUTE DELIVRD | DELIVRD         |
+      | 1                   | UNDELIV         | UNDELIV         |
+      | 1                   | EXPIRED         | EXPIRED         |
+      | 2                   | ENROUTE DELIVRD |                 |
+      | 2                   | REJECTD         | REJECTD         |
+      | 3                   | ENROUTE DELIVRD | DELIVRD         |
+      | 3                   | UNDELIV         |                 |
+      | 16                  | ENROUTE DELIVRD | ENROUTE         |
+      | 16                  | ENROUTE UNDELIV | ENROUTE         |
+      | 17                  | ENROUTE DELIVRD | ENROUTE DELIVRD |
+      | 17                  | ENROUTE UNDELIV | ENROUTE UNDELIV |
+      | 18                  | ENROUTE DELIVRD | ENROUTE         |
+      | 18                  | ENROUTE UNDELIV | ENROUTE UNDELIV |
+      | 19                  | ENROUTE DELIVRD | ENROUTE DELIVRD |
+      | 12                  | ENROUTE DELIVRD |                 |
+      | 1                   | DELIVRD         | DELIVRD         |
+
   Scenario: A message that waits is queried and cancelled
     Given the SMSC is down
     And a running gateway

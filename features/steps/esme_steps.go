@@ -13,6 +13,7 @@ import (
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smpp/receipt"
+	"jasmind/internal/smscsim"
 )
 
 // esme is a customer's program with sessions on the SMPP server.
@@ -209,8 +210,79 @@ func (w *World) esmeSteps(sc *godog.ScenarioContext) {
 		}
 		return w.esmeNamed(name).do(p)
 	})
+	sc.Step(`^of messages that "(\w+)" submits it gets what registered_delivery asks for:$`, w.registered)
 	sc.Step(`^(\d+) ESMEs with (\d+) binds each submit (\d+) messages each and ask for receipts$`, w.manyESMEs)
 	sc.Step(`^each of them gets the receipts of his own messages, once$`, w.ownReceipts)
+}
+
+// registered submits a message for each row and has the SMSC send receipts for it, each when what
+// follows from the one before has come. What nobody asked for comes in the place of a later one.
+func (w *World) registered(name string, t *godog.Table) error {
+	list, err := rows(t)
+	if err != nil {
+		return err
+	}
+	s, err := w.which("")
+	if err != nil {
+		return err
+	}
+	e := w.esmeNamed(name)
+	for _, row := range list {
+		value := number(row["registered_delivery"])
+		sm := &pdu.SubmitSM{Message: pdu.Message{Source: pdu.Address{TON: 5, Addr: "ACME"}, Dest: pdu.Address{TON: 1, NPI: 1, Addr: "06222172"},
+			RegisteredDelivery: uint8(value), ShortMessage: []byte("hello")}}
+		if err := e.do(sm); err != nil {
+			return err
+		}
+		m, err := s.next(1)
+		if err != nil {
+			return err
+		}
+		if got := int(m[0].RegisteredDelivery); got != value {
+			return fmt.Errorf("the SMSC got registered_delivery %d, want %d", got, value)
+		}
+		wanted := strings.Fields(row["foo gets"])
+		for _, state := range strings.Fields(row["the SMSC says"]) {
+			class := pdu.ESMTypeReceipt
+			if state == "ENROUTE" {
+				class = pdu.ESMTypeIntermediate
+			}
+			r := smscsim.MO{From: "06222172", FromTON: 1, FromNPI: 1, To: "ACME", ToTON: 5, ESMClass: uint8(class), Timeout: smscsim.Duration(patience),
+				Text: "id:" + m[0].ID + " sub:001 dlvrd:001 submit date:2401020304 done date:2401020305 stat:" + state + " err:000 text:hello"}
+			if err := s.inject(r); err != nil {
+				return err
+			}
+			if len(wanted) == 0 || wanted[0] != state {
+				continue
+			}
+			wanted = wanted[1:]
+			if err := w.getsReceipt(name, state); err != nil {
+				return fmt.Errorf("registered_delivery %d: %w", value, err)
+			}
+			if got := e.got.all()[e.receipts-1].ESMClass; got != class {
+				return fmt.Errorf("registered_delivery %d: %s has esm_class %s", value, state, got)
+			}
+		}
+		if len(wanted) > 0 {
+			return fmt.Errorf("registered_delivery %d: the SMSC does not say %v", value, wanted)
+		}
+	}
+	return nil
+}
+
+// inject has the SMSC send a deliver_sm, which is to be acknowledged.
+func (s *smsc) inject(mo smscsim.MO) error {
+	sim, err := s.simulator()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := deadline()
+	defer cancel()
+	status, err := sim.InjectMO(ctx, mo)
+	if err == nil && status != pdu.StatusOK {
+		err = fmt.Errorf("the SMSC was answered %s", status)
+	}
+	return err
 }
 
 func (w *World) submits(name string, t *godog.Table) error {

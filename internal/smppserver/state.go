@@ -98,7 +98,7 @@ func (srv *Server) replacement(j job, p *pdu.ReplaceSM, r *sms.Record) (mt.Repla
 	out.HasText = len(out.Text) > 0 || p.SMDefaultMsgID != 0
 	a, f, now := &u.MT.Authorization, &u.MT.ValueFilter, time.Now()
 	if err := permitted(u,
-		rule{p.RegisteredDelivery&3 != 0 && r.Registered&3 == 0, a.DLRLevel, "registered_delivery", "Setting dlr level not authorized"},
+		rule{p.RegisteredDelivery&asksForReceipts != 0 && r.Registered&asksForReceipts == 0, a.DLRLevel, "registered_delivery", "Setting dlr level not authorized"},
 		rule{p.ValidityPeriod != "", a.ValidityPeriod, "validity_period", "Setting validity period not authorized"},
 		rule{p.ScheduleDeliveryTime != "", a.ScheduleDeliveryTime, "schedule_delivery_time", "Setting schedule delivery time not authorized"},
 	); err != nil {
@@ -144,11 +144,16 @@ func permitted(u *account.User, rules ...rule) error {
 // minutes is a validity in the language of the HTTP API's filters.
 func minutes(d time.Duration) string { return strconv.Itoa(int((d + time.Minute - 1) / time.Minute)) }
 
-// report is what an ESME hears of a message with a registered_delivery: the two lowest bits ask for an
-// SMSC delivery receipt (SMPP v3.4 §5.2.17).
+// asksForReceipts are the bits of registered_delivery that ask for something from the SMSC: a delivery
+// receipt, and intermediate notifications, either without the other (SMPP v3.4 §5.2.17). The others ask
+// the recipient for acknowledgements.
+const asksForReceipts = 0x13
+
+// report is what an ESME hears of a message with a registered_delivery; which of the receipts that come
+// is the lookup's concern.
 func (srv *Server) report(registered uint8) sms.Report {
 	switch {
-	case registered&3 == 0:
+	case registered&asksForReceipts == 0:
 		return 0
 	case srv.cfg.Accepted:
 		return sms.ReportFinal | sms.ReportSubmit

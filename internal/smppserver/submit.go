@@ -292,7 +292,7 @@ func authorise(u *account.User, m *mt.Message) error {
 	a, p := &u.MT.Authorization, &m.PDU
 	if err := permitted(u,
 		rule{true, a.SMPPSSend, "", "Can not send MT messages"},
-		rule{p.RegisteredDelivery&3 != 0, a.DLRLevel, "registered_delivery", "Setting dlr level not authorized"},
+		rule{p.RegisteredDelivery&asksForReceipts != 0, a.DLRLevel, "registered_delivery", "Setting dlr level not authorized"},
 		rule{p.Source.Addr != "", a.SourceAddr, "source_addr", "Setting source address not authorized"},
 		rule{p.PriorityFlag != 0, a.Priority, "priority_flag", "Setting priority not authorized"},
 		rule{p.ValidityPeriod != "", a.ValidityPeriod, "validity_period", "Setting validity period not authorized"},

@@ -65,7 +65,8 @@ func TestWhatIsSubmittedPassesUntouched(t *testing.T) {
 		{"nothing asked", func(*pdu.Message) {}, nil},
 		{"receipts", func(m *pdu.Message) { m.RegisteredDelivery = 1 }, func(m *mt.Message) { m.Report = mt.Report{What: sms.ReportFinal, SystemID: "foo"} }},
 		{"receipts of failures, and acknowledgements", func(m *pdu.Message) { m.RegisteredDelivery = 0x1E }, func(m *mt.Message) { m.Report = mt.Report{What: sms.ReportFinal, SystemID: "foo"} }},
-		{"acknowledgements alone are no receipts", func(m *pdu.Message) { m.RegisteredDelivery = 0x1C }, nil},
+		{"acknowledgements alone are no receipts", func(m *pdu.Message) { m.RegisteredDelivery = 0x0C }, nil},
+		{"intermediate notifications alone", func(m *pdu.Message) { m.RegisteredDelivery = 0x10 }, func(m *mt.Message) { m.Report = mt.Report{What: sms.ReportFinal, SystemID: "foo"} }},
 		{"a payload of 64 KiB less one", func(m *pdu.Message) {
 			m.ShortMessage = nil
 			m.TLVs.Add(pdu.TagMessagePayload, bytes.Repeat([]byte("x"), 65535))
