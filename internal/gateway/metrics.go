@@ -68,6 +68,7 @@ func (g *Gateway) metrics() (http.Handler, error) {
 		{"jasmind_smppc_redelivered_total", "Messages that came from their queue again and were sent again.", func(s *connector.Stats) *atomic.Int64 { return &s.RedeliveredCount }},
 		{"jasmind_smppc_settled_before_total", "Messages that came from their queue again and were found settled.", func(s *connector.Stats) *atomic.Int64 { return &s.SettledBeforeCount }},
 		{"jasmind_smppc_expired_total", "Messages dropped because their validity had ended.", func(s *connector.Stats) *atomic.Int64 { return &s.ExpiredCount }},
+		{"jasmind_smppc_moved_total", "Messages that moved to another connector of a failover route.", func(s *connector.Stats) *atomic.Int64 { return &s.MovedCount }},
 		{"jasmind_smppc_receipts_total", "Receipts taken from the SMSC.", func(s *connector.Stats) *atomic.Int64 { return &s.ReceiptCount }},
 	} {
 		s.CounterEach(m.name, m.help, "cid", func(emit metrics.Emit) {
