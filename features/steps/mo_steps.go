@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cucumber/godog"
 	"go.yaml.in/yaml/v3"
@@ -164,7 +166,10 @@ func (w *World) moSteps(sc *godog.ScenarioContext) {
 	sc.Step(`^the page "(/\w+)" is called by (GET|POST) with:$`, w.moCalled)
 }
 
-// filledIn puts addresses into a text: of the customers' pages, and of a host that never answers.
+var aroundNow = regexp.MustCompile(`\{now([+-]\d+h)\}`)
+
+// filledIn puts addresses into a text: of the customers' pages, and of a host that never answers;
+// and for {now+6h} the time of day in six hours.
 func (m *mobiles) filledIn(text string) string {
 	if strings.Contains(text, "{pages}") {
 		text = strings.ReplaceAll(text, "{pages}", m.url())
@@ -172,7 +177,10 @@ func (m *mobiles) filledIn(text string) string {
 	if strings.Contains(text, "{silent}") {
 		text = strings.ReplaceAll(text, "{silent}", m.silentURL())
 	}
-	return text
+	return aroundNow.ReplaceAllStringFunc(text, func(s string) string {
+		d, _ := time.ParseDuration(aroundNow.FindStringSubmatch(s)[1]) // by the expression
+		return time.Now().Add(d).Format(time.TimeOnly)
+	})
 }
 
 // alsoDeclare adds to the provisioning file what is written, see filledIn.

@@ -134,6 +134,15 @@ func (w *World) provisionSteps(sc *godog.ScenarioContext) {
 		}
 		return nil
 	})
+	sc.Step(`^loading the provisioning file again fails, saying "(.*)"$`, func(want string) error {
+		if err := w.plan.write(w.provisionFile()); err != nil {
+			return err
+		}
+		if err := w.gateway.reload(); err == nil || !strings.Contains(err.Error(), want) {
+			return fmt.Errorf("got %w, want %q in it", err, want)
+		}
+		return nil
+	})
 	sc.Step(`^it complains of the line "(.*)" of the provisioning file$`, func(line string) error {
 		want := fmt.Sprintf("%s:%d: ", w.provisionFile(), w.lineOf(line))
 		p, err := w.process()
