@@ -167,9 +167,9 @@ var table = slices.Concat(
 	logKeys("sm-listener", "messages.log", "midnight", func(c *Config) *logging.Config { return &c.ListenerLog }),
 	[]Key{
 		without("dlr", "pid", "main", "every process of this gateway looks receipts up", anyText),
-		{Section: "dlr", Name: "dlr_lookup_retry_delay", Default: "10", Doc: "Seconds between two lookups of a receipt whose message is not known (yet), after the quick ones at 50 ms, 200 ms, 1 s and 5 s.",
+		{Section: "dlr", Name: "dlr_lookup_retry_delay", Default: "10", Doc: "Seconds between two lookups of a receipt whose message is not known (yet), after the first six seconds, in which it is looked up as soon as the message is known.",
 			set: seconds(0.001, day, func(c *Config) *time.Duration { return &c.DLR.RetryDelay })},
-		{Section: "dlr", Name: "dlr_lookup_max_retries", Default: "2", Doc: "How often after the quick ones.", set: number(0, 1000, func(c *Config) *int { return &c.DLR.MaxRetries })},
+		{Section: "dlr", Name: "dlr_lookup_max_retries", Default: "2", Doc: "How often after these six seconds.", set: number(0, 1000, func(c *Config) *int { return &c.DLR.MaxRetries })},
 		{Section: "dlr", Name: "dlr_parts", Default: "all", Doc: "Which receipts make the DLR of a long message: all (the worst state, once all parts are final) or last (that of the last part).",
 			set: func(c *Config, v string) error {
 				if v != "all" && v != "last" {

@@ -3,6 +3,9 @@
 // (Jasmin: DLRLookup). It knows neither sessions nor URLs' answers, and needs no
 // configuration of users or routes.
 //
+// A receipt often comes before its mapping, or before the answer of its message was passed on. It is
+// held, unsettled, until a commit of this process brings that (see Watch), and is then looked up at once.
+//
 // Delivery is at least once. A repeated event is harmless: recording a part's final state
 // again changes nothing, and once the last DLR of a message was queued its request is
 // forgotten in the same journal entry, so that a repeat finds nobody to tell. Who asked for
@@ -16,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,15 +46,11 @@ type Config struct {
 // batchMax is the number of events that one journal entry settles at most.
 const batchMax = 128
 
-// early are the waits for a mapping that the receipt overtook, before the configured
-// retries: a receipt often comes before its submit_sm_resp is durable here.
-var early = [...]time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second, 5 * time.Second}
-
 // Metrics counts what the lookup did. Fields may be read at any time.
 type Metrics struct {
 	Submissions atomic.Int64 // events of dlr.submit_sm_resp settled
 	Receipts    atomic.Int64 // events of dlr.deliver_sm settled
-	Parked      atomic.Int64 // events put back, mostly receipts that wait for their mapping
+	Parked      atomic.Int64 // events held, and events put back: mostly receipts that wait for their mapping
 	Unmatched   atomic.Int64 // receipts given up
 	Forwarded   atomic.Int64 // DLRs queued for the throwers
 	Undecodable atomic.Int64 // events moved to the dead-letter queue: undecodable, or their lookup fails
@@ -68,6 +68,7 @@ type Lookup struct {
 	journal journal.Journal
 	store   journal.Store
 	log     *slog.Logger
+	hold    *hold
 	Metrics Metrics
 }
 
@@ -79,7 +80,9 @@ func New(cfg Config, broker consumer, j journal.Journal, store journal.Store, lo
 	if cfg.Workers <= 0 {
 		cfg.Workers = 2
 	}
-	return &Lookup{cfg: cfg, broker: broker, journal: j, store: store, log: log}
+	l := &Lookup{cfg: cfg, broker: broker, store: store, log: log, hold: newHold(heldMax)}
+	l.journal = l.Watch(j)
+	return l
 }
 
 // Run consumes both queues until ctx ends. What is in work then is either settled or
@@ -87,13 +90,15 @@ func New(cfg Config, broker consumer, j journal.Journal, store journal.Store, lo
 func (l *Lookup) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	batches := batchMax * l.cfg.Workers
 	queues := []struct {
-		name   queue.Name
-		handle handler
-	}{{queue.DLRSubmitSMResp, l.submission}, {queue.DLRDeliverSM, l.receipt}}
+		name     queue.Name
+		handle   handler
+		prefetch int
+	}{{queue.DLRSubmitSMResp, l.submission, batches}, {queue.DLRDeliverSM, l.receipt, batches + l.hold.max}}
 	consumers := make([]queue.Consumer, len(queues))
 	for i, q := range queues {
-		c, err := l.broker.Consume(ctx, q.name, batchMax*l.cfg.Workers)
+		c, err := l.broker.Consume(ctx, q.name, q.prefetch)
 		if err != nil {
 			return fmt.Errorf("consume %s: %w", q.name, err)
 		}
@@ -104,14 +109,19 @@ func (l *Lookup) Run(ctx context.Context) error {
 	for i, q := range queues {
 		// What comes while batches are in work waits side by side, so that the next ones are full:
 		// a consumer hands its deliveries over one by one.
-		waiting := make(chan *queue.Delivery, batchMax*l.cfg.Workers)
+		waiting := make(chan *queue.Delivery, batches)
 		wg.Go(func() {
 			if !queue.Relay(ctx, consumers[i].C(), waiting) {
 				cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
 			}
 		})
+		var woken chan *event
+		if q.name == queue.DLRDeliverSM {
+			woken = make(chan *event, batchMax)
+			wg.Go(func() { l.hold.run(ctx, woken) })
+		}
 		for range l.cfg.Workers {
-			wg.Go(func() { l.work(ctx, waiting, q.handle) })
+			wg.Go(func() { l.work(ctx, waiting, woken, q.handle) })
 		}
 	}
 	wg.Wait()
@@ -126,7 +136,7 @@ var errEnded = errors.New("the subscription ended")
 
 // handler reads an event and adds what follows from it. An error that wraps
 // queue.ErrUnavailable is for a later time; any other is this event's own.
-type handler func(context.Context, *queue.Delivery, *effects) error
+type handler func(context.Context, *event, *effects) error
 
 // effects is what a batch of events comes to: a journal entry, and what is counted and logged
 // once that is durable.
@@ -134,6 +144,7 @@ type effects struct {
 	mu    sync.Mutex
 	entry journal.Entry
 	ended map[sms.MessageID]bool // what entry forgets
+	held  map[*event]bool        // they are no part of the batch any more
 	after []func()
 }
 
@@ -144,12 +155,22 @@ func (e *effects) add(f func(*journal.Entry), after ...func()) {
 	e.after = append(e.after, after...)
 }
 
+// hold takes d out of the batch.
+func (e *effects) hold(d *event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.held == nil {
+		e.held = make(map[*event]bool)
+	}
+	e.held[d] = true
+}
+
 // finish acks d, queues a DLR if there is one, and forgets requests, the one that the DLR
 // answers first. If another event of the same batch did that already this one is its repeat,
 // and d is acked only.
-func (e *effects) finish(d *queue.Delivery, dlr *queue.Publication, forget []sms.MessageID, after ...func()) {
+func (e *effects) finish(d *event, dlr *queue.Publication, forget []sms.MessageID, after ...func()) {
 	e.add(func(entry *journal.Entry) {
-		entry.Ack = append(entry.Ack, journal.Ack{Delivery: d})
+		entry.Ack = append(entry.Ack, journal.Ack{Delivery: d.Delivery})
 		if len(forget) > 0 && e.ended[forget[0]] {
 			return
 		}
@@ -166,22 +187,26 @@ func (e *effects) finish(d *queue.Delivery, dlr *queue.Publication, forget []sms
 	}, after...)
 }
 
-// work settles batches of what waits until ctx ends.
-func (l *Lookup) work(ctx context.Context, waiting <-chan *queue.Delivery, handle handler) {
-	batch := make([]*queue.Delivery, 0, batchMax)
+// work settles batches of what waits, and of what was held and is woken, until ctx ends.
+func (l *Lookup) work(ctx context.Context, waiting <-chan *queue.Delivery, woken <-chan *event, handle handler) {
+	batch := make([]*event, 0, batchMax)
 	for {
 		batch = batch[:0]
 		select {
 		case <-ctx.Done():
 			return
 		case d := <-waiting:
-			batch = append(batch, d)
+			batch = append(batch, &event{Delivery: d})
+		case ev := <-woken:
+			batch = append(batch, ev)
 		}
 	fill:
 		for len(batch) < batchMax {
 			select {
 			case d := <-waiting:
-				batch = append(batch, d)
+				batch = append(batch, &event{Delivery: d})
+			case ev := <-woken:
+				batch = append(batch, ev)
 			default:
 				break fill
 			}
@@ -198,11 +223,11 @@ const (
 
 // settle handles a batch and commits what follows from it, again and again until all of it is
 // durable or ctx ends; then the broker has its messages back. Events whose lookup fails do
-// not keep the others waiting.
-func (l *Lookup) settle(ctx context.Context, batch []*queue.Delivery, handle handler) {
+// not keep the others waiting; those that are held leave the batch at once.
+func (l *Lookup) settle(ctx context.Context, batch []*event, handle handler) {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		var fx effects
-		left, err := each(ctx, batch, func(ctx context.Context, d *queue.Delivery) error {
+		left, err := each(ctx, batch, func(ctx context.Context, d *event) error {
 			err := handle(ctx, d, &fx)
 			if err != nil && !errors.Is(err, queue.ErrUnavailable) && ctx.Err() == nil {
 				l.faulty(d, &fx, err)
@@ -210,6 +235,7 @@ func (l *Lookup) settle(ctx context.Context, batch []*queue.Delivery, handle han
 			}
 			return err
 		})
+		batch = slices.DeleteFunc(batch, func(d *event) bool { return fx.held[d] })
 		if len(left) < len(batch) {
 			if commitErr := l.journal.Commit(ctx, &fx.entry); commitErr != nil {
 				left, err = batch, commitErr
@@ -217,6 +243,7 @@ func (l *Lookup) settle(ctx context.Context, batch []*queue.Delivery, handle han
 				for _, f := range fx.after {
 					f()
 				}
+				l.hold.settled(slices.DeleteFunc(batch, func(d *event) bool { return slices.Contains(left, d) }))
 			}
 		}
 		if len(left) == 0 || ctx.Err() != nil {
@@ -237,7 +264,7 @@ const lookups = 32
 
 // each runs f over ds with bounded concurrency. It gives those that failed, or were not tried
 // because another one failed, and the first error.
-func each(ctx context.Context, ds []*queue.Delivery, f func(context.Context, *queue.Delivery) error) (left []*queue.Delivery, err error) {
+func each(ctx context.Context, ds []*event, f func(context.Context, *event) error) (left []*event, err error) {
 	if len(ds) == 1 {
 		if err := f(ctx, ds[0]); err != nil {
 			return ds, err
@@ -250,7 +277,7 @@ func each(ctx context.Context, ds []*queue.Delivery, f func(context.Context, *qu
 		wg     sync.WaitGroup
 		mu     sync.Mutex // guards left and err
 	)
-	keep := func(d *queue.Delivery, cause error) {
+	keep := func(d *event, cause error) {
 		mu.Lock()
 		defer mu.Unlock()
 		left = append(left, d)
@@ -275,10 +302,10 @@ func each(ctx context.Context, ds []*queue.Delivery, f func(context.Context, *qu
 }
 
 // bury moves an event to the dead-letter queue.
-func (l *Lookup) bury(d *queue.Delivery, fx *effects, err error) {
+func (l *Lookup) bury(d *event, fx *effects, err error) {
 	fx.add(func(e *journal.Entry) {
-		e.Publish = append(e.Publish, queue.Bury(d, err.Error()))
-		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
+		e.Publish = append(e.Publish, queue.Bury(d.Delivery, err.Error()))
+		e.Ack = append(e.Ack, journal.Ack{Delivery: d.Delivery})
 	}, func() {
 		l.log.Error("DLR event moved to the dead-letter queue", "queue", string(d.Queue), "message_id", d.ID, "err", err)
 		l.Metrics.Undecodable.Add(1)
@@ -287,25 +314,39 @@ func (l *Lookup) bury(d *queue.Delivery, fx *effects, err error) {
 
 // faulty puts an event back whose lookup fails by its own fault (a record that cannot be read,
 // say), and buries it when that does not pass.
-func (l *Lookup) faulty(d *queue.Delivery, fx *effects, err error) {
-	if !l.again(d, fx) {
+func (l *Lookup) faulty(d *event, fx *effects, err error) {
+	if d.Attempts >= l.cfg.MaxRetries {
 		l.bury(d, fx, err)
 		return
 	}
+	l.back(d, fx)
 	fx.add(func(*journal.Entry) {}, func() {
 		l.log.Warn("DLR event put back", "queue", string(d.Queue), "message_id", d.ID, "tries", d.Attempts+1, "err", err)
 	})
 }
 
-// again puts an event back to be looked up later; false when it was often enough.
-func (l *Lookup) again(d *queue.Delivery, fx *effects) bool {
-	after := l.cfg.RetryDelay
-	if d.Attempts < len(early) {
-		after = early[d.Attempts]
-	} else if d.Attempts >= len(early)+l.cfg.MaxRetries {
+// again has a receipt looked up later: as soon as one of keys comes, and when none does, by the configured
+// retries; false when it was often enough.
+func (l *Lookup) again(d *event, fx *effects, keys ...key) bool {
+	over := false
+	if d.Attempts == 0 {
+		var kept bool
+		if kept, over = l.hold.keep(d, keys); kept {
+			fx.hold(d)
+			l.Metrics.Parked.Add(1)
+			return true
+		}
+	}
+	if d.Attempts >= l.cfg.MaxRetries && !over {
 		return false
 	}
-	fx.add(func(e *journal.Entry) { e.Retry = append(e.Retry, queue.Retry{Delivery: d, After: after}) },
-		func() { l.Metrics.Parked.Add(1) })
+	l.back(d, fx)
 	return true
+}
+
+// back puts an event back into its queue.
+func (l *Lookup) back(d *event, fx *effects) {
+	fx.add(func(e *journal.Entry) {
+		e.Retry = append(e.Retry, queue.Retry{Delivery: d.Delivery, After: l.cfg.RetryDelay})
+	}, func() { l.Metrics.Parked.Add(1) })
 }

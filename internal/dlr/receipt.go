@@ -25,7 +25,7 @@ func final(state string) bool { return rank[state] > 0 }
 
 // receipt handles a receipt. One whose mapping is not there yet waits: often the
 // submit_sm_resp comes later than the receipt, or is not durable yet.
-func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) error {
+func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 	ev, err := queue.DecodeReceiptEvent(&d.Message)
 	if err != nil {
 		l.bury(d, fx, err)
@@ -36,7 +36,7 @@ func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) er
 		return err
 	}
 	if !ok {
-		if !l.again(d, fx) {
+		if !l.again(d, fx, mappings(ev)...) {
 			fx.finish(d, nil, nil, func() {
 				//nolint:sloglint // Jasmin: operators look for this line
 				l.log.Warn("Got a DLR for an unknown message id: "+ev.ID, "cid", string(ev.CID), "status", ev.State, "tries", d.Attempts+1)
@@ -78,7 +78,7 @@ func (l *Lookup) receipt(ctx context.Context, d *queue.Delivery, fx *effects) er
 		// The answer to the submission is still in its queue: its DLR goes first, and needs
 		// the request. Should it never come, the request is left to expire.
 		if open {
-			if l.again(d, fx) {
+			if l.again(d, fx, key{id: string(queue.LevelOne(req.MsgID))}) {
 				return nil
 			}
 			forget = nil
@@ -145,10 +145,10 @@ func (l *Lookup) longMessage(ctx context.Context, dlr *queue.HTTPDLR, m sms.Mapp
 
 // mapping finds the message that one of the candidates belongs to: the first that has a
 // mapping, or with Unique (dlr_msgid auto) the only one.
-func (l *Lookup) mapping(ctx context.Context, d *queue.Delivery, ev *queue.ReceiptEvent) (sms.Mapping, bool, error) {
+func (l *Lookup) mapping(ctx context.Context, d *event, ev *queue.ReceiptEvent) (sms.Mapping, bool, error) {
 	var found []sms.Mapping
-	for _, id := range append([]string{ev.ID}, ev.IDs...) {
-		m, ok, err := l.store.Mapping(ctx, ev.CID, id)
+	for _, k := range mappings(ev) {
+		m, ok, err := l.store.Mapping(ctx, k.cid, k.id)
 		if err != nil {
 			return m, false, err
 		}
@@ -165,10 +165,19 @@ func (l *Lookup) mapping(ctx context.Context, d *queue.Delivery, ev *queue.Recei
 	switch {
 	case len(found) == 1:
 		return found[0], true, nil
-	case len(found) > 1 && d.Attempts == 0:
+	case len(found) > 1 && d.Attempts == 0 && d.looks == 0:
 		l.log.Warn("receipt id is ambiguous under dlr_msgid auto", "cid", string(ev.CID), "smpp_msgid", ev.ID, "candidates", ev.IDs)
 	}
 	return sms.Mapping{}, false, nil
+}
+
+// mappings are those that a receipt may mean.
+func mappings(ev *queue.ReceiptEvent) []key {
+	out := make([]key, 0, 1+len(ev.IDs))
+	for _, id := range append([]string{ev.ID}, ev.IDs...) {
+		out = append(out, key{ev.CID, id})
+	}
+	return out
 }
 
 func orMissing(s string) string {

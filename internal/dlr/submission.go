@@ -16,7 +16,7 @@ const statusROK = "ESME_ROK"
 // submission handles the final answer to the submission of a message. It becomes the
 // level-1 DLR. When it is no success nothing more will come, so that who asked for the
 // receipt only (level 2) is told as well, and the request is forgotten.
-func (l *Lookup) submission(ctx context.Context, d *queue.Delivery, fx *effects) error {
+func (l *Lookup) submission(ctx context.Context, d *event, fx *effects) error {
 	ev, err := queue.DecodeSubmitResult(&d.Message)
 	if err != nil {
 		l.bury(d, fx, err)

@@ -47,8 +47,8 @@ type running struct {
 	closeLog func() error
 }
 
-func newConnectors(ctx context.Context, common connector.Config, b *backend, mo connector.MOFunc, logs *serviceLogs) *connectors {
-	return &connectors{common: common, broker: b.broker, journal: b.journal, store: b.store, mo: mo, logs: logs, ctx: ctx,
+func newConnectors(ctx context.Context, common connector.Config, b *backend, j journal.Journal, mo connector.MOFunc, logs *serviceLogs) *connectors {
+	return &connectors{common: common, broker: b.broker, journal: j, store: b.store, mo: mo, logs: logs, ctx: ctx,
 		running: make(map[sms.ConnectorID]*running), stats: make(map[sms.ConnectorID]*connector.Stats)}
 }
 

@@ -168,11 +168,11 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.startScripts()
 	g.esmes = throw.NewSMPPS(g.cfg.SMPPSThrower, g.backend.broker, g.backend.journal, g.knownESMEs, g.logs.thrower)
 	g.startMO()
+	g.lookup = dlr.New(g.cfg.DLR, g.backend.broker, g.backend.journal, g.backend.store, g.logs.dlr)
 	if err := g.startConnectors(ctx); err != nil {
 		return err
 	}
 	g.say("SMPPClientManagerPB Started.")
-	g.lookup = dlr.New(g.cfg.DLR, g.backend.broker, g.backend.journal, g.backend.store, g.logs.dlr)
 	g.run("DLRLookup", g.lookup.Run)
 	g.say("DLRLookup Started.")
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Hold, g.logs.manager)
@@ -264,7 +264,7 @@ func (g *Gateway) startConnectors(ctx context.Context) error {
 	g.connectors = newConnectors(g.ctx, connector.Config{
 		Retrials: retrials, NotReadyMaxAge: l.MaxAgeNotReady, NotReadyDelay: l.RetryNotReady,
 		PublishSubmitSMResp: l.PublishSubmitSMResp, LogPrivacy: l.LogPrivacy, RefundOnError: g.cfg.RefundOnError,
-	}, g.backend, g.mo.Accept, g.logs)
+	}, g.backend, g.lookup.Watch(g.backend.journal), g.mo.Accept, g.logs)
 	return g.follow(ctx)
 }
 
