@@ -58,6 +58,39 @@ Feature: Connectors to an SMSC
       | err            | 000              |
       | text           | hello            |
 
+  Scenario: An SMSC connects, and the connector binds on that connection
+    Given the connector waits for outbind
+    And the connector has:
+      | outbind_system_id | operator |
+      | outbind_password  | letmein  |
+    And a running gateway
+    When the SMSC sends outbind as "operator" with the password "guess"
+    Then no bind follows
+    When the SMSC sends outbind as "operator" with the password "letmein"
+    Then the connector is bound on that connection
+    When a message is sent with:
+      | dlr-url   | <page> |
+      | dlr-level | 2      |
+    Then it is accepted
+    And the SMSC gets the message
+    And the page is called by POST with exactly:
+      | id             | <id>             |
+      | message_status | DELIVRD          |
+      | level          | 2                |
+      | connector      | abc              |
+      | id_smsc        | <id at the SMSC> |
+      | subdate        | <date>           |
+      | donedate       | <date>           |
+      | sub            | 001              |
+      | dlvrd          | 001              |
+      | err            | 000              |
+      | text           | hello            |
+    When the SMSC drops every connection
+    And the SMSC sends outbind as "operator" with the password "letmein"
+    Then the connector is bound on that connection
+    When a message is sent
+    Then the SMSC gets the message
+
   Scenario: Messages keep their order through throttling
     Given the SMSC answers ESME_RTHROTTLED to the next 2 messages
     And the connector has:

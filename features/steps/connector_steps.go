@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"syscall"
 
 	"github.com/cucumber/godog"
 
@@ -76,6 +77,23 @@ func (w *World) connectorSteps(sc *godog.ScenarioContext) {
 			err = errors.New("there was none")
 		}
 		return err
+	})
+	sc.Step(`^the connector waits for outbind$`, w.waitForOutbind)
+	sc.Step(`^the SMSC sends outbind as "(\w+)" with the password "(\w+)"$`, w.sendOutbind)
+	sc.Step(`^no bind follows$`, func() error {
+		if !errors.Is(w.outbind.err, smscsim.ErrNoBind) {
+			return fmt.Errorf("there is the session %+v, %w", w.outbind.session, w.outbind.err)
+		}
+		return nil
+	})
+	sc.Step(`^the connector is bound on that connection$`, func() error {
+		if w.outbind.err != nil {
+			return w.outbind.err
+		}
+		if s := w.outbind.session; s.Account != smscUser || s.State != "BOUND_TRX" {
+			return fmt.Errorf("the session is %+v", s)
+		}
+		return nil
 	})
 	sc.Step(`^the SMSC answers no enquire_link$`, func() error {
 		s, err := w.smsc("")
@@ -159,11 +177,11 @@ func (c *connector) to(s *smsc) {
 	c.smsc = s
 }
 
-// awaitBinds waits until each connector whose SMSC is up has all its binds.
+// awaitBinds waits until each connector whose SMSC is up, and that connects to it, has all its binds.
 func (w *World) awaitBinds() error {
 	want := make(map[*smsc]int)
 	for _, c := range w.plan.connectors {
-		if c.smsc != nil && c.smsc.running() && c.smsc.welcoming && c.get("started", "yes") == "yes" {
+		if c.smsc != nil && c.smsc.running() && c.smsc.welcoming && c.get("started", "yes") == "yes" && c.get("outbind", "") == "" {
 			want[c.smsc] += number(c.get("binds", "1"))
 		}
 	}
@@ -173,4 +191,42 @@ func (w *World) awaitBinds() error {
 		}
 	}
 	return nil
+}
+
+// outbind is what became of the last connection that an SMSC made.
+type outbind struct {
+	address string // where the connector waits
+	session smscsim.SessionView
+	err     error
+}
+
+// waitForOutbind has the connector abc listen.
+func (w *World) waitForOutbind() error {
+	c, err := w.addConnector("abc", "")
+	if err != nil {
+		return err
+	}
+	if w.outbind.address, err = freeAddress(); err == nil {
+		c.set("outbind", w.outbind.address)
+	}
+	return err
+}
+
+// sendOutbind has the SMSC connect, again as long as the connector does not listen.
+func (w *World) sendOutbind(systemID, password string) error {
+	s, err := w.which("")
+	if err != nil {
+		return err
+	}
+	sim, err := s.simulator()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := deadline()
+	defer cancel()
+	return until("a connector that listens", func() bool {
+		w.outbind.session, w.outbind.err = sim.Outbind(ctx, smscsim.Outbind{Address: w.outbind.address, SystemID: systemID, Password: password,
+			Timeout: smscsim.Duration(patience)})
+		return !errors.Is(w.outbind.err, syscall.ECONNREFUSED)
+	})
 }

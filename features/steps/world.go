@@ -90,6 +90,7 @@ type World struct {
 	load   *load
 	marks  int // barriers that were sent
 
+	outbind      outbind
 	mo           mobiles
 	ran          programRun    // the last program of a customer's
 	bare         bool          // there is no provisioning file

@@ -71,6 +71,7 @@ GET    /messages/{id}            one, by message_id
 GET    /messages/by-number/{n}   one, by its number
 DELETE /messages                 forget them
 POST   /mo                       send a message to an ESME
+POST   /outbind                  connect to an ESME that waits for outbind, and be bound to
 GET    /behaviour                rules in force
 PUT    /behaviour                replace them
 DELETE /behaviour                return to those of the configuration
@@ -109,6 +110,7 @@ func (sim *Simulator) Handler() http.Handler {
 		return map[string]string{"status": "cleared"}, 0, nil
 	})
 	handle("POST /mo", sim.postMO)
+	handle("POST /outbind", sim.postOutbind)
 	handle("GET /behaviour", func(*http.Request) (any, int, error) { return sim.Behaviour(), 0, nil })
 	handle("PUT /behaviour", sim.putBehaviour)
 	handle("DELETE /behaviour", func(*http.Request) (any, int, error) {
@@ -223,12 +225,7 @@ func (sim *Simulator) Sessions() []SessionView {
 	slices.SortFunc(peers, func(a, b *peer) int { return int(a.id) - int(b.id) })
 	list := make([]SessionView, 0, len(peers))
 	for _, p := range peers {
-		s := p.session.Stats()
-		list = append(list, SessionView{
-			ID: p.id, Account: p.systemID(), State: p.session.State().String(), Remote: p.session.RemoteAddr().String(),
-			Since: p.since, Submissions: p.submits.Load(), Unanswered: p.session.Unanswered(),
-			InFlight: p.session.InFlight(), PDUsIn: s.PDUsIn, PDUsOut: s.PDUsOut, Malformed: s.Malformed,
-		})
+		list = append(list, p.view())
 	}
 	return list
 }

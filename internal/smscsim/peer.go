@@ -25,7 +25,10 @@ type peer struct {
 	since   time.Time
 	account atomic.Pointer[account] // nil before the bind
 	submits atomic.Uint64
-	frame   []byte // of the request that is being served
+	frame   []byte        // of the request that is being served
+	bound   chan struct{} // closed when the peer is bound
+
+	boundOnce sync.Once
 
 	mu       sync.Mutex
 	active   int           // requests taken and not yet answered
@@ -54,7 +57,7 @@ type answer struct {
 var errDropped = errors.New("smscsim: dropped on request")
 
 func newPeer(sim *Simulator, id uint64, c net.Conn) *peer {
-	p := &peer{sim: sim, id: id, since: time.Now()}
+	p := &peer{sim: sim, id: id, since: time.Now(), bound: make(chan struct{})}
 	p.conn = &conn{Conn: c, mute: func() bool { return sim.behaviour.Load().mute }}
 	p.session = smpp.NewSession(p.conn, smpp.SMSC, smpp.Config{
 		Window:        sim.cfg.ReceiptWindow,
@@ -148,6 +151,7 @@ func (p *peer) stateChanged(_ *smpp.Session, from, to smpp.State) {
 		}
 		p.release()
 	}
+	p.noteBound(to)
 	if to.Bound() {
 		p.sim.log.event("#%d %s bound as %s", p.id, p.systemID(), p.session.BindType())
 	}

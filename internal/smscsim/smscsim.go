@@ -58,6 +58,8 @@ type Simulator struct {
 	mu       sync.Mutex
 	running  bool
 	listener net.Listener
+	accept   func(net.Conn) *peer // starts a session; nil before Start
+	tls      *tls.Config          // of the SMPP port
 	web      net.Listener
 	server   *http.Server
 	accounts map[string]*account
@@ -142,13 +144,15 @@ func (sim *Simulator) Start(ctx context.Context) error {
 		sim.beginEnd()
 		l.Close() //nolint:errcheck // closing twice is fine
 	})
-	accept := l
+	sim.tls = tc
+	sim.accept = func(c net.Conn) *peer { return sim.begin(run, c, "to") }
+	inbound := l
 	if tc != nil {
-		accept = tls.NewListener(l, tc)
+		inbound = tls.NewListener(l, tc)
 	}
 	sim.wg.Go(func() { sim.schedule.run(run) })
 	sim.wg.Go(func() { sim.tickLoop(run) })
-	sim.wg.Go(func() { sim.acceptLoop(run, accept) })
+	sim.wg.Go(func() { sim.acceptLoop(run, inbound) })
 	if sim.log != nil {
 		sim.logWG.Go(func() { sim.log.run(run) })
 	}
@@ -314,7 +318,7 @@ func (sim *Simulator) acceptLoop(ctx context.Context, l net.Listener) {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
-			sim.accept(ctx, c)
+			sim.begin(ctx, c, "from")
 		case errors.Is(err, net.ErrClosed):
 			return
 		default: // such as too many open files: waited out
@@ -329,8 +333,8 @@ func (sim *Simulator) acceptLoop(ctx context.Context, l net.Listener) {
 	}
 }
 
-// accept starts the session of a connection.
-func (sim *Simulator) accept(ctx context.Context, c net.Conn) {
+// begin starts the session of a connection from or to an ESME; nil: there is no room, or it stops.
+func (sim *Simulator) begin(ctx context.Context, c net.Conn, way string) *peer {
 	sim.mu.Lock()
 	full := len(sim.peers) >= sim.cfg.MaxConnections
 	select {
@@ -341,7 +345,7 @@ func (sim *Simulator) accept(ctx context.Context, c net.Conn) {
 	if full {
 		sim.mu.Unlock()
 		c.Close() //nolint:errcheck // nothing was said yet
-		return
+		return nil
 	}
 	sim.lastPeer++
 	p := newPeer(sim, sim.lastPeer, c)
@@ -349,7 +353,7 @@ func (sim *Simulator) accept(ctx context.Context, c net.Conn) {
 	sim.conns.Add(1)
 	sim.mu.Unlock()
 	sim.counters.Load().connections.Add(1)
-	sim.log.event("#%d connected from %s", p.id, c.RemoteAddr())
+	sim.log.event("#%d connected %s %s", p.id, way, c.RemoteAddr())
 	go func() {
 		defer sim.conns.Done()
 		err := p.session.Run(ctx)
@@ -358,4 +362,5 @@ func (sim *Simulator) accept(ctx context.Context, c net.Conn) {
 		sim.mu.Unlock()
 		p.ended(err)
 	}()
+	return p
 }
