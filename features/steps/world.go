@@ -132,6 +132,7 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 	w.dialectSteps(sc)
 	w.serviceSteps(sc)
 	w.provisionSteps(sc)
+	w.routeSteps(sc)
 	w.accountSteps(sc)
 	w.esmeSteps(sc)
 	w.malformedSteps(sc)
