@@ -203,3 +203,52 @@ Feature: The examples of the documentation of the HTTP API
     And a running gateway
     When the request "/rate?username=foo&password=bar&to=06222172" is made
     Then the answer is 412 "No route found"
+
+  Scenario: The metrics
+    Given the user "foo" with password "bar"
+    And a running gateway
+    When a message is sent
+    Then the SMSC gets the message
+    And "foo" binding as transceiver with password "bar" is answered ESME_ROK
+    When the request "/metrics" is made
+    Then the answer is 200, with the counters:
+      | httpapi_request_count                |
+      | httpapi_interceptor_count            |
+      | httpapi_auth_error_count             |
+      | httpapi_route_error_count            |
+      | httpapi_interceptor_error_count      |
+      | httpapi_throughput_error_count       |
+      | httpapi_charging_error_count         |
+      | httpapi_server_error_count           |
+      | httpapi_success_count                |
+      | smppc_connected_count                |
+      | smppc_disconnected_count             |
+      | smppc_bound_count                    |
+      | smppc_submit_sm_request_count        |
+      | smppc_submit_sm_count                |
+      | smppc_deliver_sm_count               |
+      | smppc_data_sm_count                  |
+      | smppc_interceptor_count              |
+      | smppc_elink_count                    |
+      | smppc_throttling_error_count         |
+      | smppc_interceptor_error_count        |
+      | smppc_other_submit_error_count       |
+      | smppsapi_connected_count             |
+      | smppsapi_connect_count               |
+      | smppsapi_disconnect_count            |
+      | smppsapi_interceptor_count           |
+      | smppsapi_bound_trx_count             |
+      | smppsapi_bound_rx_count              |
+      | smppsapi_bound_tx_count              |
+      | smppsapi_bind_trx_count              |
+      | smppsapi_bind_rx_count               |
+      | smppsapi_bind_tx_count               |
+      | smppsapi_unbind_count                |
+      | smppsapi_submit_sm_request_count     |
+      | smppsapi_submit_sm_count             |
+      | smppsapi_deliver_sm_count            |
+      | smppsapi_data_sm_count               |
+      | smppsapi_elink_count                 |
+      | smppsapi_throttling_error_count      |
+      | smppsapi_interceptor_error_count     |
+      | smppsapi_other_submit_error_count    |

@@ -124,6 +124,17 @@ func (w *World) messageSteps(sc *godog.ScenarioContext) {
 		}
 		return nil
 	})
+	sc.Step(`^the answer is 200, with the counters:$`, func(t *godog.Table) error {
+		var errs []error
+		for _, row := range t.Rows {
+			name := row.Cells[0].Value
+			declared := strings.Contains("\n"+w.answer.body, "\n# TYPE "+name+" counter\n")
+			if w.answer.status != http.StatusOK || !declared || !regexp.MustCompile(`(?m)^`+name+`(\{.*\})? \d+$`).MatchString(w.answer.body) {
+				errs = append(errs, fmt.Errorf("%s is not in the answer of status %d", name, w.answer.status))
+			}
+		}
+		return errors.Join(errs...)
+	})
 	sc.Step(`^it is accepted$`, func() error {
 		if w.answer.id == "" {
 			return fmt.Errorf("the answer was %s", w.answer)
