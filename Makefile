@@ -72,11 +72,12 @@ unit: ## tests that need no services, with the race detector
 features: bin/testenv ## the scenarios of features/, embedded and on RabbitMQ and Redis; ARGS="-feature receipts.feature" picks some
 	$(TESTENV) $(GOTEST) ./features $(if $(ARGS),-args $(ARGS))
 
-interop: build ## Kannel against jasmind and smsc-sim, read by tshark; installs both where apt-get may, else says what lacks
+interop: build ## Kannel against jasmind and smsc-sim, and the scenarios about SMPP, both read by tshark; installs both where apt-get may, else says what lacks
 	@command -v tshark >/dev/null && PATH=$$PATH:/usr/sbin command -v bearerbox >/dev/null \
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q kannel tshark; } \
 		|| true
 	@testdata/interop/kannel.sh
+	@testdata/interop/capture.sh
 
 integration: bin/testenv ## the tests that need RabbitMQ and Redis
 	$(TESTENV) $(GOTEST) $(SERVICE_PACKAGES)

@@ -201,6 +201,7 @@ Feature: Connectors to an SMSC
     When the SMSC answers again
     Then the SMSC gets the message again
 
+  @malformed
   Scenario Outline: An odd answer (<odd>) drops no bind
     Given a running gateway
     When the SMSC spoils its next answer by <odd>
@@ -214,6 +215,7 @@ Feature: Connectors to an SMSC
       | body  |
       | empty |
 
+  @malformed
   Scenario Outline: An answer that cannot be read or matched (<odd>) costs at most a repetition
     Given the connector has:
       | res_to     | 2 |
