@@ -521,3 +521,14 @@ Feature: Messages from mobiles
     Then the page "/shop" is called by GET with:
       | content | 😀!          |
       | binary  | d83dde000021 |
+
+  # 0x1400 is 258, 0x1401 a text with its NUL, 0x1402 too long for its type, 0x1403 without a rule.
+  Scenario: A page is told vendors' parameters by the types of the connector's rules
+    Given MO go to "http(shop)"
+    And the connector has:
+      | custom_tlvs | 0x1400,Int2,2;0x1401,COctetString,-;0x1402,Int1,-;0x1404,Int4,4 |
+    And a running gateway
+    When a mobile sends "hello" with:
+      | tlvs | [{"tag": "0x1400", "value": "0102"}, {"tag": "0x1401", "value": "686900"}, {"tag": "0x1402", "value": "0102"}, {"tag": "0x1403", "value": "07"}] |
+    Then the page "/shop" is called by GET with:
+      | custom_tlvs | [{"tag":5120,"length":2,"type":"Int2","value":258},{"tag":5121,"length":3,"type":"COctetString","value":"hi"},{"tag":5122,"length":2,"type":"OctetString","value":"0102"},{"tag":5123,"length":1,"type":"OctetString","value":"07"}] |

@@ -12,6 +12,7 @@ import (
 	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	"jasmind/internal/routing"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
@@ -61,7 +62,7 @@ func (p *moPlan) RouteMO(ctx context.Context, m *mo.Message) (mo.Route, error) {
 		return mo.Route{}, mo.ErrNoRoute
 	}
 	if route.Type == routing.FailoverMORoute && route.Connectors[0].Kind == routing.HTTPClient {
-		return targets(snap, route, route.Connectors...)
+		return targets(snap, m, route, route.Connectors...)
 	}
 	c, ok := route.Choose(func(c routing.Connector) bool { return p.bound(c.ID) })
 	if !ok {
@@ -70,12 +71,12 @@ func (p *moPlan) RouteMO(ctx context.Context, m *mo.Message) (mo.Route, error) {
 	if c.Kind == routing.SMPPServer {
 		return mo.Route{SystemID: c.ID}, nil
 	}
-	return targets(snap, route, c)
+	return targets(snap, m, route, c)
 }
 
-// targets looks HTTP connectors up.
-func targets(snap *provision.Snapshot, route *routing.Route, cs ...routing.Connector) (mo.Route, error) {
-	var out mo.Route
+// targets looks HTTP connectors up, and what the message's own connector says of its TLVs.
+func targets(snap *provision.Snapshot, m *mo.Message, route *routing.Route, cs ...routing.Connector) (mo.Route, error) {
+	out := mo.Route{TLVTypes: tlvTypes(snap, m)}
 	for _, c := range cs {
 		h := snap.HTTPConnector(sms.ConnectorID(c.ID))
 		if h == nil {
@@ -84,6 +85,24 @@ func targets(snap *provision.Snapshot, route *routing.Route, cs ...routing.Conne
 		out.HTTP = append(out.HTTP, queue.MOTarget{CID: h.CID, Method: h.Method, URL: h.URL})
 	}
 	return out, nil
+}
+
+// tlvTypes are the types of a message's TLVs that its connector has rules for, nil if there are none.
+func tlvTypes(snap *provision.Snapshot, m *mo.Message) map[pdu.Tag]string {
+	c := snap.SMPPConnector(m.CID)
+	if c == nil {
+		return nil
+	}
+	var out map[pdu.Tag]string
+	for _, rule := range c.Config.CustomTLVs {
+		if _, ok := m.PDU.TLVs.Get(rule.Tag); ok {
+			if out == nil {
+				out = make(map[pdu.Tag]string)
+			}
+			out[rule.Tag] = rule.Type
+		}
+	}
+	return out
 }
 
 // MatchMO gives the script of the first MO interceptor, from the highest order down, whose filters

@@ -81,6 +81,7 @@ type Metrics struct {
 type Route struct {
 	SystemID string
 	HTTP     []queue.MOTarget
+	TLVTypes map[pdu.Tag]string // for HTTP: types of vendors' parameters that the message's connector has rules for
 }
 
 // ErrNoRoute says that no route's filters match.
@@ -266,7 +267,7 @@ func (s *Service) entry(ctx context.Context, plan Plan, id sms.MessageID, whole 
 		}
 		return w, nil
 	}
-	call := queue.MOCall{MsgID: id, Targets: w.route.HTTP, CID: whole.CID, CreatedAt: whole.Time, Total: total}
+	call := queue.MOCall{MsgID: id, Targets: w.route.HTTP, CID: whole.CID, CreatedAt: whole.Time, Total: total, TLVTypes: w.route.TLVTypes}
 	for _, p := range parts {
 		call.Parts = append(call.Parts, pdu.DeliverSM{Message: p.PDU})
 	}

@@ -3,6 +3,9 @@ package queue
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +20,7 @@ const (
 	HeaderFailover      = "failover"             // the further targets: "cid method url", one a line
 	HeaderTotalParts    = "total_parts"          // parts of the message; more than the body has: the others never came
 	HeaderPartOfLong    = "will_be_concatenated" // 1: one part of a long message
+	HeaderTLVTypes      = "custom_tlv_types"     // types of vendors' parameters, "tag=type" joined by semicolons, tags in decimal
 )
 
 // MOTarget is an HTTP connector that an MO goes to.
@@ -38,6 +42,8 @@ type MOCall struct {
 	CreatedAt time.Time       // precision: a millisecond
 	Parts     []pdu.DeliverSM // in order, at least one
 	Total     int             // parts that the message has; more than len(Parts): the others never came
+	// TLVTypes are the types (sms.TLVTypes) of vendors' parameters that the connector has rules for.
+	TLVTypes map[pdu.Tag]string
 }
 
 // Message encodes c. Its priority is the message's priority_flag.
@@ -59,6 +65,13 @@ func (c *MOCall) Message() (Message, error) {
 			lines[i] = string(t.CID) + " " + t.Method + " " + t.URL
 		}
 		h = append(h, Header{Name: HeaderFailover, Str: strings.Join(lines, "\n")})
+	}
+	if len(c.TLVTypes) > 0 {
+		types := make([]string, 0, len(c.TLVTypes))
+		for _, tag := range slices.Sorted(maps.Keys(c.TLVTypes)) {
+			types = append(types, strconv.Itoa(int(tag))+"="+c.TLVTypes[tag])
+		}
+		h = append(h, Header{Name: HeaderTLVTypes, Str: strings.Join(types, ";")})
 	}
 	m := Message{ID: string(c.MsgID), Priority: min(c.Parts[0].PriorityFlag, 3), ContentType: ContentPDU, Headers: h}
 	for i := range c.Parts {
@@ -125,6 +138,17 @@ func DecodeMOCall(m *Message) (*MOCall, error) {
 			cid, rest, _ := strings.Cut(line, " ")
 			method, url, _ := strings.Cut(rest, " ")
 			c.Targets = append(c.Targets, MOTarget{CID: sms.ConnectorID(cid), Method: method, URL: url})
+		}
+	}
+	if s := m.Headers.Str(HeaderTLVTypes); s != "" {
+		c.TLVTypes = make(map[pdu.Tag]string)
+		for text := range strings.SplitSeq(s, ";") {
+			number, kind, _ := strings.Cut(text, "=")
+			tag, err := strconv.ParseUint(number, 10, 16)
+			if err != nil || !slices.Contains(sms.TLVTypes, kind) {
+				return nil, fmt.Errorf("MO %s: header %s has %.40q, want tag=type", m.ID, HeaderTLVTypes, text)
+			}
+			c.TLVTypes[pdu.Tag(tag)] = kind
 		}
 	}
 	created, err := m.Headers.integer(HeaderCreatedAt)

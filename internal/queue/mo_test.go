@@ -34,6 +34,7 @@ func TestMOCallSurvivesTheQueue(t *testing.T) {
 	single := sampleMO()
 	single.Targets, single.Parts, single.Total = single.Targets[:1], []pdu.DeliverSM{moPart(1, 1, 8, "\x00e")}, 1
 	single.Parts[0].PriorityFlag = 2
+	single.TLVTypes = map[pdu.Tag]string{0x1401: "Int2", 0x1400: "COctetString"}
 	for name, want := range map[string]*MOCall{"long, a part missing, behind a failover route": sampleMO(), "short": single} {
 		t.Run(name, func(t *testing.T) {
 			m, err := want.Message()
@@ -92,15 +93,17 @@ func TestMOCallsThatCannotBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Message){
-		"is incomplete":                          func(m *Message) { m.Headers = m.Headers.WithStr(HeaderURL, "") },
-		`header created_at is the text "now"`:    func(m *Message) { m.Headers = m.Headers.WithStr(HeaderCreatedAt, "now") },
-		"header total_parts is 256":              func(m *Message) { m.Headers = m.Headers.WithInt(HeaderTotalParts, 256) },
-		"header total_parts is negative":         func(m *Message) { m.Headers = m.Headers.WithInt(HeaderTotalParts, -1) },
-		"7 octets after part 0 are no PDU":       func(m *Message) { m.Body = m.Body[:7] },
-		"part 2 has command_length":              func(m *Message) { m.Body = m.Body[:len(m.Body)-1] },
-		"part 1 is a submit_sm, not a deliver_s": func(m *Message) { m.Body = other },
-		"has more than 255 parts":                func(m *Message) { m.Body = bytes.Repeat(m.Body, 128) },
-		"has no parts":                           func(m *Message) { m.Body = nil },
+		"is incomplete":                           func(m *Message) { m.Headers = m.Headers.WithStr(HeaderURL, "") },
+		`header created_at is the text "now"`:     func(m *Message) { m.Headers = m.Headers.WithStr(HeaderCreatedAt, "now") },
+		"header total_parts is 256":               func(m *Message) { m.Headers = m.Headers.WithInt(HeaderTotalParts, 256) },
+		"header total_parts is negative":          func(m *Message) { m.Headers = m.Headers.WithInt(HeaderTotalParts, -1) },
+		"7 octets after part 0 are no PDU":        func(m *Message) { m.Body = m.Body[:7] },
+		"part 2 has command_length":               func(m *Message) { m.Body = m.Body[:len(m.Body)-1] },
+		"part 1 is a submit_sm, not a deliver_s":  func(m *Message) { m.Body = other },
+		`header custom_tlv_types has "5121=Int3"`: func(m *Message) { m.Headers = m.Headers.WithStr(HeaderTLVTypes, "5120=Int4;5121=Int3") },
+		`header custom_tlv_types has "x=Int4"`:    func(m *Message) { m.Headers = m.Headers.WithStr(HeaderTLVTypes, "x=Int4") },
+		"has more than 255 parts":                 func(m *Message) { m.Body = bytes.Repeat(m.Body, 128) },
+		"has no parts":                            func(m *Message) { m.Body = nil },
 	} {
 		m, err := sampleMO().Message()
 		if err != nil {
@@ -170,6 +173,12 @@ func TestMOParameters(t *testing.T) {
 				{Tag: pdu.TagNetworkErrorCode, Value: []byte{3, 0, 8}}, {Tag: 0x1401, Value: []byte("é")}}
 		}, "priority=3 coding=0 validity=" + local + ` content=x binary=78 tlv_params={"network_error_code":"030008","payload_type":"WCMP","user_message_reference":"258"}` +
 			` custom_tlvs=[{"tag":5121,"length":2,"type":"OctetString","value":"c3a9"}]`},
+		{"TLVs with the types of the connector's rules", func(c *MOCall) {
+			c.Parts, c.Total = []pdu.DeliverSM{moPart(1, 1, 0, "x")}, 1
+			c.Parts[0].TLVs = pdu.TLVs{{Tag: 0x1400, Value: []byte{1, 2}}, {Tag: 0x1401, Value: []byte("<é\x00")}, {Tag: 0x1402, Value: []byte{1}}, {Tag: 0x1403, Value: []byte{7}}}
+			c.TLVTypes = map[pdu.Tag]string{0x1400: "Int2", 0x1401: "COctetString", 0x1402: "Int4"}
+		}, `priority=0 coding=0 content=x binary=78 custom_tlvs=[{"tag":5120,"length":2,"type":"Int2","value":258},{"tag":5121,"length":4,"type":"COctetString","value":"<é"},` +
+			`{"tag":5122,"length":1,"type":"OctetString","value":"01"},{"tag":5123,"length":1,"type":"OctetString","value":"07"}]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := sampleMO()

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
 	"jasmind/internal/smstext"
 )
 
@@ -42,7 +43,7 @@ func (c *MOCall) Parameters() []Parameter {
 	if s := c.tlvParams(first.TLVs); s != "" {
 		add("tlv_params", s)
 	}
-	if s := customTLVs(first.TLVs); s != "" {
+	if s := customTLVs(first.TLVs, c.TLVTypes); s != "" {
 		add("custom_tlvs", s)
 	}
 	if missing := c.missing(segments); len(missing) > 0 {
@@ -174,23 +175,14 @@ func (c *MOCall) tlvParams(tlvs pdu.TLVs) string {
 	return string(b)
 }
 
-// customTLVs is the JSON list of custom_tlvs: the vendor TLVs, values hexadecimal.
-func customTLVs(tlvs pdu.TLVs) string {
-	type custom struct {
-		Tag    uint16 `json:"tag"`
-		Length int    `json:"length"`
-		Type   string `json:"type"`
-		Value  string `json:"value"`
-	}
-	var told []custom
-	for _, t := range tlvs {
-		if t.Tag.IsVendor() {
-			told = append(told, custom{uint16(t.Tag), len(t.Value), "OctetString", hex.EncodeToString(t.Value)})
-		}
-	}
-	if len(told) == 0 {
+// customTLVs is the JSON list of custom_tlvs, "" when there is nothing to tell.
+func customTLVs(tlvs pdu.TLVs, types map[pdu.Tag]string) string {
+	list := sms.VendorTLVs(tlvs)
+	if len(list) == 0 {
 		return ""
 	}
-	b, _ := json.Marshal(told) // neither can fail
-	return string(b)
+	for i, t := range list {
+		list[i] = t.As(types[t.Tag])
+	}
+	return sms.CustomTLVsJSON(list)
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"jasmind/internal/smpp/pdu"
 )
@@ -336,6 +337,26 @@ func VendorTLVs(tlvs pdu.TLVs) []CustomTLV {
 		}
 	}
 	return out
+}
+
+// As reads a received parameter as a value of a type: Int types are numbers, a COctetString is its text
+// without the NUL. Octets that are no such value stay an OctetString, as does what is none yet.
+func (t CustomTLV) As(kind string) CustomTLV {
+	octets, ok := t.Value.([]byte)
+	if !ok {
+		return t
+	}
+	switch size := IntSize(kind); {
+	case size > 0 && len(octets) == size:
+		var n uint64
+		for _, o := range octets {
+			n = n<<8 | uint64(o)
+		}
+		t.Type, t.Value = kind, n
+	case kind == TLVCOctets && len(octets) > 0 && bytes.IndexByte(octets, 0) == len(octets)-1 && utf8.Valid(octets):
+		t.Type, t.Value = kind, string(octets[:len(octets)-1])
+	}
+	return t
 }
 
 // CustomTLVsJSON writes custom TLVs as the callbacks of received messages carry them: an array

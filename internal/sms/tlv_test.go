@@ -167,3 +167,29 @@ func FuzzCustomTLVs(f *testing.F) {
 		}
 	})
 }
+
+func TestReceivedParametersAreReadByTheirTypes(t *testing.T) {
+	for _, tt := range []struct {
+		kind, octets string
+		want         CustomTLV
+	}{
+		{"Int1", "\xff", CustomTLV{Type: "Int1", Value: uint64(255)}},
+		{"Int2", "\x01\x02", CustomTLV{Type: "Int2", Value: uint64(258)}},
+		{"Int4", "\x00\x00\x01\x00", CustomTLV{Type: "Int4", Value: uint64(256)}},
+		{"Int8", "\xff\xff\xff\xff\xff\xff\xff\xff", CustomTLV{Type: "Int8", Value: uint64(math.MaxUint64)}},
+		{"Int4", "\x01\x02", CustomTLV{Type: "OctetString", Value: []byte{1, 2}}},
+		{"COctetString", "a\x00", CustomTLV{Type: "COctetString", Value: "a"}},
+		{"COctetString", "\x00", CustomTLV{Type: "COctetString", Value: ""}},
+		{"COctetString", "a", CustomTLV{Type: "OctetString", Value: []byte("a")}},
+		{"COctetString", "", CustomTLV{Type: "OctetString", Value: []byte("")}},
+		{"COctetString", "a\x00b\x00", CustomTLV{Type: "OctetString", Value: []byte("a\x00b\x00")}},
+		{"COctetString", "\xff\x00", CustomTLV{Type: "OctetString", Value: []byte("\xff\x00")}},
+		{"OctetString", "ab", CustomTLV{Type: "OctetString", Value: []byte("ab")}},
+		{"", "ab", CustomTLV{Type: "OctetString", Value: []byte("ab")}},
+	} {
+		got := CustomTLV{Type: TLVOctets, Value: []byte(tt.octets)}.As(tt.kind)
+		if !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%q as %s: %+v, want %+v", tt.octets, tt.kind, got, tt.want)
+		}
+	}
+}
