@@ -115,9 +115,9 @@ func (l *Lookup) Run(ctx context.Context) error {
 				cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
 			}
 		})
-		var woken chan *event
+		var woken chan []*event
 		if q.name == queue.DLRDeliverSM {
-			woken = make(chan *event, batchMax)
+			woken = make(chan []*event, l.cfg.Workers)
 			wg.Go(func() { l.hold.run(ctx, woken) })
 		}
 		for range l.cfg.Workers {
@@ -187,8 +187,9 @@ func (e *effects) finish(d *event, dlr *queue.Publication, forget []sms.MessageI
 	}, after...)
 }
 
-// work settles batches of what waits, and of what was held and is woken, until ctx ends.
-func (l *Lookup) work(ctx context.Context, waiting <-chan *queue.Delivery, woken <-chan *event, handle handler) {
+// work settles batches of what waits, and of what was held and is woken, until ctx ends. What is woken
+// together stays together: two deliveries of one message are then found to be the same.
+func (l *Lookup) work(ctx context.Context, waiting <-chan *queue.Delivery, woken <-chan []*event, handle handler) {
 	batch := make([]*event, 0, batchMax)
 	for {
 		batch = batch[:0]
@@ -197,16 +198,14 @@ func (l *Lookup) work(ctx context.Context, waiting <-chan *queue.Delivery, woken
 			return
 		case d := <-waiting:
 			batch = append(batch, &event{Delivery: d})
-		case ev := <-woken:
-			batch = append(batch, ev)
+		case evs := <-woken:
+			batch = append(batch, evs...)
 		}
 	fill:
 		for len(batch) < batchMax {
 			select {
 			case d := <-waiting:
 				batch = append(batch, &event{Delivery: d})
-			case ev := <-woken:
-				batch = append(batch, ev)
 			default:
 				break fill
 			}

@@ -185,8 +185,8 @@ func (h *hold) remember(k key) {
 	h.oldest = (h.oldest + 1) % recentMax
 }
 
-// run passes on what became ready until ctx ends; then nothing is held any more.
-func (h *hold) run(ctx context.Context, to chan<- *event) {
+// run passes on what became ready, by batches, until ctx ends; then nothing is held any more.
+func (h *hold) run(ctx context.Context, to chan<- []*event) {
 	defer h.close()
 	for {
 		select {
@@ -198,9 +198,9 @@ func (h *hold) run(ctx context.Context, to chan<- *event) {
 		ready := h.ready
 		h.ready = nil
 		h.mu.Unlock()
-		for _, ev := range ready {
+		for batch := range slices.Chunk(ready, batchMax) {
 			select {
-			case to <- ev:
+			case to <- batch:
 			case <-ctx.Done():
 				return
 			}

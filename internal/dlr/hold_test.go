@@ -155,6 +155,27 @@ func TestAnswerWakesTheReceiptThatOvertookIt(t *testing.T) {
 	w.happened(t, "told m 333ms", "acked m 333ms", "told m 333ms", "acked A1 333ms")
 }
 
+// After the broker's connection was lost a receipt comes again while it is held: it is told once all the same.
+func TestReceiptThatIsHeldTwiceIsToldOnce(t *testing.T) {
+	w := inWorld(t, Config{Workers: 4}, 0, func(w *world, l *Lookup) {
+		w.Commit(t.Context(), accepted("m", 2, 1)) //nolint:errcheck // in memory
+		for range 20 {
+			w.receives("A1")
+			time.Sleep(time.Millisecond)
+		}
+		l.Watch(w).Commit(t.Context(), mapped(&journal.Entry{}, "m", "A", 1)) //nolint:errcheck // in memory
+	})
+	told := 0
+	for _, s := range w.story {
+		if strings.HasPrefix(s, "told") {
+			told++
+		}
+	}
+	if told != 1 || len(w.story) != 21 {
+		t.Errorf("committed:\n%s\nwant one DLR and 20 acks", strings.Join(w.story, "\n"))
+	}
+}
+
 // A mapping that comes between the look and the hold wakes nobody, but is not missed.
 func TestMappingThatComesDuringTheLookIsFoundAtOnce(t *testing.T) {
 	w := inWorld(t, Config{}, 0, func(w *world, l *Lookup) {
