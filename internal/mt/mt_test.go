@@ -471,9 +471,11 @@ type stack struct {
 	close func()
 }
 
-func openStack(t testing.TB, dir string) *stack {
+func openStack(t testing.TB, dir string) *stack { return openStackOn(t, dir, localdb.Config{}) }
+
+func openStackOn(t testing.TB, dir string, cfg localdb.Config) *stack {
 	t.Helper()
-	db, err := localdb.Open(dir, localdb.Config{})
+	db, err := localdb.Open(dir, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,26 +3,28 @@ package mt
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
 	"jasmind/internal/account"
 	"jasmind/internal/billing"
 	"jasmind/internal/journal"
+	"jasmind/internal/localdb"
 	"jasmind/internal/queue"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
-// till is an embedded gateway's money: Submit, what a connector settles, the bills that come
-// afterwards, changes by an operator, and restarts in between.
+// till is an embedded gateway's money: Submit, what a connector puts back and settles, the bills that
+// come afterwards, changes by an operator, restarts in between, and crashes that lose what was not synced.
 type till struct {
 	*rapid.T
 	t     *testing.T
-	dir   string
+	disk  *vfs.MemFS
 	st    *stack
 	f     *fake
 	svc   *Service
@@ -44,7 +46,7 @@ func (m *till) must(err error) {
 }
 
 func (m *till) open() {
-	m.st = openStack(m.t, m.dir)
+	m.st = openStackOn(m.t, "db", localdb.Config{FS: m.disk})
 	m.must(m.st.q.Declare(m.t.Context(), queue.BillRequests))
 	m.svc = New(Config{}, m.f, m.st.j, m.st.q, slog.New(slog.DiscardHandler))
 	var err error
@@ -58,6 +60,25 @@ func (m *till) close() {
 	m.must(m.subs.Close(m.t.Context()))
 	m.must(m.bills.Close(m.t.Context()))
 	m.st.close()
+}
+
+// crash opens what a power failure now would leave on the disk. Deliveries are in somebody's hand.
+func (m *till) crash(t *rapid.T) {
+	m.hold(t)
+	left := m.disk.CrashClone(vfs.CrashCloneCfg{})
+	m.close() // it only stops: what it still writes goes to the old disk
+	m.disk = left
+	m.open()
+}
+
+// hold takes some deliveries, which nobody settles.
+func (m *till) hold(t *rapid.T) {
+	for range min(m.messages, rapid.IntRange(0, 3).Draw(t, "messages in hand")) {
+		m.next(m.subs)
+	}
+	for range min(m.due, rapid.IntRange(0, 3).Draw(t, "bill requests in hand")) {
+		m.next(m.bills)
+	}
 }
 
 func (m *till) next(c queue.Consumer) *queue.Delivery {
@@ -101,6 +122,19 @@ func (m *till) send(t *rapid.T) {
 	m.messages++
 	m.want.Balance -= early * billing.Amount(parts)
 	m.want.Count -= int64(parts)
+}
+
+// retry is what a connector commits when a message is to be tried again.
+func (m *till) retry(t *rapid.T) {
+	if m.messages == 0 {
+		return
+	}
+	d := m.next(m.subs)
+	env, err := queue.DecodeEnvelope(d)
+	m.must(err)
+	env.Refusals = map[pdu.Status]int{pdu.StatusThrottled: d.Attempts + 1}
+	r := queue.Retry{Delivery: d, Headers: queue.EnvelopeHeaders(env), After: time.Duration(rapid.IntRange(0, 1).Draw(t, "later")) * time.Millisecond}
+	m.must(m.st.j.Commit(m.t.Context(), &journal.Entry{Retry: []queue.Retry{r}}))
 }
 
 // settle is what a connector commits for one message.
@@ -171,20 +205,22 @@ func (m *till) change(t *rapid.T) {
 	m.want.Count += ch.Count
 }
 
+// set is a new balance from the console, whatever is left.
+func (m *till) set(t *rapid.T) {
+	m.want.Balance = billing.Amount(rapid.Int64Range(0, 20_000_000).Draw(t, "new balance"))
+	m.must(m.st.store.Set(m.t.Context(), m.user.UID, billing.QuotaBalance, billing.Credit{HasBalance: true, Balance: m.want.Balance}))
+}
+
 func (m *till) check(*rapid.T) {
 	if got := m.left(); got != m.want {
 		m.Fatalf("%+v left, want %+v", got, m.want)
 	}
 }
 
-// Any interleaving of sends, answers, repeats, restarts and changes keeps
+// Any interleaving of sends, retries, answers, refunds, repeats, restarts, crashes and changes keeps
 // balance = start - charged + credited, to the last millionth.
 func TestEveryInterleavingKeepsTheBalance(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "till")
-		if err != nil {
-			t.Fatal(err)
-		}
 		u := userWith(func(u *account.User) {
 			u.MT.Quota.Balance = account.Limit[billing.Amount]{Set: true, Value: billing.Amount(rapid.Int64Range(0, 20_000_000).Draw(rt, "balance"))}
 			u.MT.Quota.SMSCount = account.Limit[int]{Set: true, Value: rapid.IntRange(0, 60).Draw(rt, "sms_count")}
@@ -192,16 +228,22 @@ func TestEveryInterleavingKeepsTheBalance(t *testing.T) {
 				u.MT.Quota.EarlyPercent = account.Limit[billing.Amount]{Set: true, Value: billing.Amount(rapid.Int64Range(1_000_000, 100_000_000).Draw(rt, "early_percent"))}
 			}
 		})
-		m := &till{T: rt, t: t, dir: dir, f: newFake(), user: u, want: u.Credit(), paid: map[billing.BillID]bool{}}
+		m := &till{T: rt, t: t, disk: vfs.NewCrashableMem(), f: newFake(), user: u, want: u.Credit(), paid: map[billing.BillID]bool{}}
 		m.f.cfg.Coding = 0
 		m.open()
 		defer func() { m.close() }()
 		rt.Repeat(map[string]func(*rapid.T){
-			"": m.check, "send": m.send, "send more": m.send, "settle": m.settle, "charge": m.charge, "change": m.change,
+			"": m.check, "send": m.send, "send more": m.send, "retry": m.retry, "settle": m.settle, "charge": m.charge, "change": m.change, "set": m.set,
 			"restart": func(t *rapid.T) {
 				if rapid.IntRange(0, 9).Draw(t, "seldom") == 0 {
+					m.hold(t)
 					m.close()
 					m.open()
+				}
+			},
+			"crash": func(t *rapid.T) {
+				if rapid.IntRange(0, 4).Draw(t, "seldom") == 0 {
+					m.crash(t)
 				}
 			},
 		})
