@@ -236,7 +236,7 @@ func (l *Lookup) settle(ctx context.Context, batch []*event, handle handler) {
 		})
 		batch = slices.DeleteFunc(batch, func(d *event) bool { return fx.held[d] })
 		if len(left) < len(batch) {
-			if commitErr := l.journal.Commit(ctx, &fx.entry); commitErr != nil {
+			if commitErr := l.commit(ctx, &fx.entry); commitErr != nil {
 				left, err = batch, commitErr
 			} else {
 				for _, f := range fx.after {
@@ -256,6 +256,25 @@ func (l *Lookup) settle(ctx context.Context, batch []*event, handle handler) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// commitGrace is how long a commit that was begun may go on after the stop.
+const commitGrace = 5 * time.Second
+
+// commit makes an entry durable. One that was begun may outlive ctx for a moment: on RabbitMQ half of it
+// done would be done twice, and an ESME would see a receipt again.
+func (l *Lookup) commit(ctx context.Context, e *journal.Entry) error {
+	begun, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(commitGrace):
+			end()
+		case <-begun.Done():
+		}
+	})
+	defer stop()
+	return l.journal.Commit(begun, e)
 }
 
 // lookups bounds the reads of one batch that are under way at a time.
