@@ -186,7 +186,7 @@ func (c *Connector) pump(ctx context.Context, sub *subscription) pumpEnd {
 			if !ok {
 				return subscriptionLost
 			}
-			held = c.prepare(ctx, sub, gather(d, sub.consumer.C(), sub.prefetch))
+			held = c.prepare(ctx, sub, queue.Gather(d, sub.consumer.C(), sub.prefetch))
 		case out <- next:
 			held = held[1:]
 			underway = next.strict
@@ -204,23 +204,6 @@ func (c *Connector) pump(ctx context.Context, sub *subscription) pumpEnd {
 			return pumpStopped
 		}
 	}
-}
-
-// gather takes what is there already beside the first delivery.
-func gather(first *queue.Delivery, more <-chan *queue.Delivery, most int) []*queue.Delivery {
-	batch := []*queue.Delivery{first}
-	for len(batch) < most {
-		select {
-		case d, ok := <-more:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, d)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // prepare turns deliveries into attempts. What needs no sending goes to the settler: what was

@@ -82,7 +82,7 @@ func (o *outbinding) said(t *testing.T, part string) {
 	}
 }
 
-// outbind connects as SMSC, asks to be bound to and gives the bind that comes.
+// outbind connects as SMSC, asks to be bound to and gives the bind that comes, once it is bound.
 func (o *outbinding) outbind(t *testing.T, out pdu.Outbind, tc *tls.Config) (*smpp.Session, <-chan *pdu.Bind, <-chan error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", o.addr)
@@ -92,10 +92,14 @@ func (o *outbinding) outbind(t *testing.T, out pdu.Outbind, tc *tls.Config) (*sm
 	if tc != nil {
 		conn = tls.Client(conn, tc)
 	}
-	binds := make(chan *pdu.Bind, 1)
+	binds, asked := make(chan *pdu.Bind, 1), make(chan *pdu.Bind, 1)
 	s := smpp.NewSession(conn, smpp.SMSC, smpp.Config{Bind: func(_ context.Context, _ *smpp.Session, b *pdu.Bind) (pdu.Status, *pdu.BindResp) {
-		binds <- b
+		asked <- b
 		return pdu.StatusOK, nil
+	}, OnStateChange: func(_ *smpp.Session, _, to smpp.State) {
+		if to.Bound() {
+			binds <- <-asked
+		}
 	}})
 	if err := s.Notify(&out); err != nil {
 		t.Fatal(err)

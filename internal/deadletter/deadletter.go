@@ -157,19 +157,7 @@ func (o *Office) serve(ctx context.Context, room int, look <-chan time.Time) err
 				}
 				return fmt.Errorf("consume %s: %w", queue.DeadLetter, errEnded)
 			}
-			ds = append(ds, d)
-		}
-	fill:
-		for len(ds) < min(batch, room) {
-			select {
-			case d, ok := <-c.C():
-				if !ok {
-					break fill
-				}
-				ds = append(ds, d)
-			default:
-				break fill
-			}
+			ds = queue.Gather(d, c.C(), min(batch, room))
 		}
 		room -= o.keep(ctx, ds)
 		if old == nil {

@@ -62,26 +62,9 @@ func (b *Bills) Run(ctx context.Context) error {
 				}
 				return fmt.Errorf("consume %s: %w", queue.BillRequests, errors.New("the subscription ended"))
 			}
-			b.charge(ctx, collect(d, c.C()))
+			b.charge(ctx, queue.Gather(d, c.C(), billBatch))
 		}
 	}
-}
-
-// collect takes what is there already beside the first delivery.
-func collect(first *queue.Delivery, more <-chan *queue.Delivery) []*queue.Delivery {
-	batch := []*queue.Delivery{first}
-	for len(batch) < billBatch {
-		select {
-		case d, ok := <-more:
-			if !ok {
-				return batch
-			}
-			batch = append(batch, d)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // charge settles a batch, again and again until that is durable or ctx ends.
