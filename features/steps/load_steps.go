@@ -58,7 +58,8 @@ func (l *load) run(address string, each int, params url.Values) {
 				}
 				p := maps.Clone(params)
 				p.Set("content", fmt.Sprintf("client %d message %d", i, n))
-				a := c.send(address, "GET", p)
+				// By GET net/http itself would send again what a connection lost after its acceptance.
+				a := c.send(address, "POST", p)
 				l.answers.add(a)
 				if a.err != nil { // nobody is there: he does not ask as fast as he can
 					t := time.NewTimer(10 * time.Millisecond)
