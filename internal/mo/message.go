@@ -35,6 +35,40 @@ func newMessage(cid sms.ConnectorID, p pdu.PDU) (*Message, error) {
 	return &Message{CID: cid, Time: time.Now(), PDU: q, data: data}, nil
 }
 
+// mend makes of a message that was read leniently one that can be sent on, so that an SMSC's slip does not
+// cost it: a time or service type of another length is left out, and with addresses too long for a deliver_sm it goes
+// on as a data_sm. It tells what was wrong. An address that is too long for that too is refused, with the status.
+func (m *Message) mend() (wrong []string, status pdu.Status) {
+	p := &m.PDU
+	if len(p.ServiceType) > pdu.MaxServiceType {
+		wrong = append(wrong, fmt.Sprintf("service_type %.40q", p.ServiceType))
+		p.ServiceType = ""
+	}
+	for _, t := range [...]struct {
+		name  string
+		value *string
+	}{{"schedule_delivery_time", &p.ScheduleDeliveryTime}, {"validity_period", &p.ValidityPeriod}} {
+		if n := len(*t.value); n != 0 && n != pdu.TimeLen {
+			wrong = append(wrong, fmt.Sprintf("%s %.40q", t.name, *t.value))
+			*t.value = ""
+		}
+	}
+	for _, a := range [...]struct {
+		name   string
+		addr   string
+		status pdu.Status
+	}{{"source_addr", p.Source.Addr, pdu.StatusInvSrcAdr}, {"destination_addr", p.Dest.Addr, pdu.StatusInvDstAdr}} {
+		if len(a.addr) > pdu.MaxAddr && !m.data {
+			wrong = append(wrong, fmt.Sprintf("%s %.80q", a.name, a.addr))
+		}
+		if len(a.addr) > pdu.MaxLongAddr {
+			return []string{fmt.Sprintf("%s %.80q", a.name, a.addr)}, a.status
+		}
+	}
+	m.data = m.data || queue.NeedsDataSM(p)
+	return wrong, pdu.StatusOK
+}
+
 // wire is the PDU of the kind that came.
 func (m *Message) wire() pdu.PDU {
 	if !m.data {

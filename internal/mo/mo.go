@@ -28,6 +28,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -167,6 +168,12 @@ func (s *Service) accept(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pd
 	if err != nil {
 		s.log.Error("message refused", "cid", string(cid), "err", err)
 		return pdu.StatusInvCmdID
+	}
+	if wrong, status := m.mend(); status != pdu.StatusOK {
+		s.log.Error("message refused", "cid", string(cid), "status", status.String(), "err", wrong[0])
+		return status
+	} else if wrong != nil {
+		s.log.Info("message with odd fields", "cid", string(cid), "from", m.PDU.Source.Addr, "to", m.PDU.Dest.Addr, "odd", strings.Join(wrong, ", "))
 	}
 	digest := m.digest()
 	plan := s.deps.Plans.PlanMO()

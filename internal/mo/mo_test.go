@@ -284,6 +284,52 @@ func TestAnESMEGetsThePartsAsTheyWere(t *testing.T) {
 	}
 }
 
+// What an SMSC may send, but nobody may send on, costs no message.
+func TestOddFieldsDoNotCostAMessage(t *testing.T) {
+	long := strings.Repeat("7", 60)
+	for _, tt := range []struct {
+		name   string
+		spoil  func(*pdu.Message)
+		logged string
+	}{
+		{"schedule_delivery_time", func(p *pdu.Message) { p.ScheduleDeliveryTime = "000" }, `schedule_delivery_time \"000\"`},
+		{"validity_period", func(p *pdu.Message) { p.ValidityPeriod = "00000000000000000000" }, "validity_period"},
+		{"service_type", func(p *pdu.Message) { p.ServiceType = "WAPPUSH" }, "service_type"},
+		{"source_addr", func(p *pdu.Message) { p.Source.Addr = long }, "source_addr"},
+		{"destination_addr", func(p *pdu.Message) { p.Dest.Addr = long }, "destination_addr"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			first, second := udh8(1, 2, 1, "a"), udh8(1, 2, 2, "b")
+			single := short("hello")
+			for _, p := range []*pdu.DeliverSM{single, first, second} {
+				tt.spoil(&p.Message)
+				b.ok(p)
+			}
+			b.want(b.calls(2), "ab", "hello")
+			b.plan.route = func(*Message) (Route, error) { return Route{SystemID: "acme"}, nil }
+			b.ok(single)
+			b.waiting(queue.DeliverSMSMPPS, 1)
+			b.plan.route = func(*Message) (Route, error) { return Route{}, ErrNoRoute }
+			b.ok(single)
+			b.waiting(queue.DeadLetter, 1)
+			if n := strings.Count(b.log.String(), tt.logged); n < 5 {
+				t.Errorf("%d lines name %s:\n%s", n, tt.logged, b.log.String())
+			}
+		})
+	}
+	b := newBench(t)
+	p := short("hello")
+	p.Source.Addr = strings.Repeat("7", 65)
+	if got := b.accept(p); got != pdu.StatusInvSrcAdr {
+		t.Errorf("a source_addr of 65 octets: %s", got)
+	}
+	p.Source.Addr, p.Dest.Addr = "336", p.Source.Addr
+	if got := b.accept(p); got != pdu.StatusInvDstAdr {
+		t.Errorf("a destination_addr of 65 octets: %s", got)
+	}
+}
+
 func TestAMessageWithoutARouteIsKept(t *testing.T) {
 	b := newBench(t)
 	b.plan.route = func(*Message) (Route, error) { return Route{}, ErrNoRoute }

@@ -75,16 +75,22 @@ func (c *MOCall) Message() (Message, error) {
 	}
 	m := Message{ID: string(c.MsgID), Priority: min(c.Parts[0].PriorityFlag, 3), ContentType: ContentPDU, Headers: h}
 	for i := range c.Parts {
-		body, err := pdu.Append(m.Body, pdu.StatusOK, 0, &c.Parts[i])
+		var p pdu.PDU = &c.Parts[i]
+		if NeedsDataSM(&c.Parts[i].Message) {
+			p = DataSMOf(&c.Parts[i].Message)
+		}
+		body, err := pdu.Append(m.Body, pdu.StatusOK, 0, p)
 		if err != nil {
-			// The addresses of a data_sm may be longer than those of a deliver_sm.
-			if body, err = pdu.Append(m.Body, pdu.StatusOK, 0, DataSMOf(&c.Parts[i].Message)); err != nil {
-				return Message{}, fmt.Errorf("part %d of MO %s: %w", i+1, c.MsgID, err)
-			}
+			return Message{}, fmt.Errorf("part %d of MO %s: %w", i+1, c.MsgID, err)
 		}
 		m.Body = body
 	}
 	return m, nil
+}
+
+// NeedsDataSM tells whether the addresses of a message are too long for a deliver_sm.
+func NeedsDataSM(m *pdu.Message) bool {
+	return len(m.Source.Addr) > pdu.MaxAddr || len(m.Dest.Addr) > pdu.MaxAddr
 }
 
 // DataSMOf gives a message as a data_sm, without what that has no field for.
@@ -193,6 +199,9 @@ func decodeDeliverSMs(m *Message) ([]pdu.DeliverSM, error) {
 		sm, ok := DeliverSMOf(p)
 		if !ok {
 			return nil, fmt.Errorf("MO %s: part %d is a %v, not a deliver_sm", m.ID, len(parts)+1, p.CommandID())
+		}
+		if NeedsDataSM(&sm) { // so that it stays what it is when it is encoded again
+			sm, _ = DeliverSMOf(DataSMOf(&sm))
 		}
 		parts = append(parts, pdu.DeliverSM{Message: sm})
 		body = body[n:]

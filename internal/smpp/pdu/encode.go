@@ -13,14 +13,14 @@ const (
 	maxPassword     = 64 // §5.2.2 says 8, yet providers hand out longer ones (Jasmin accepts 16)
 	maxSystemType   = 12
 	maxAddressRange = 40
-	maxServiceType  = 5
-	maxAddr         = 20
-	maxLongAddr     = 64 // data_sm and alert_notification
+	MaxServiceType  = 5
+	MaxAddr         = 20
+	MaxLongAddr     = 64 // data_sm and alert_notification
 	maxMessageID    = 64
 	maxDLName       = 20
 	maxShortMessage = 255
 	maxDests        = 254
-	timeLen         = 16
+	TimeLen         = 16
 )
 
 // Append encodes one PDU after dst and returns the longer slice.
@@ -137,9 +137,9 @@ func (w *writer) body(status Status, p PDU) {
 	case *EnquireLink, *EnquireLinkResp, *Unbind, *UnbindResp, *GenericNack, *CancelSMResp, *ReplaceSMResp:
 		// header only
 	case *DataSM: // SMPP v3.4 §4.7.1
-		w.cstr("service_type", p.ServiceType, maxServiceType)
-		w.address("source_addr", &p.Source, maxLongAddr)
-		w.address("destination_addr", &p.Dest, maxLongAddr)
+		w.cstr("service_type", p.ServiceType, MaxServiceType)
+		w.address("source_addr", &p.Source, MaxLongAddr)
+		w.address("destination_addr", &p.Dest, MaxLongAddr)
 		w.b = append(w.b, byte(p.ESMClass), p.RegisteredDelivery, byte(p.DataCoding))
 		w.tlvs(p.TLVs)
 	case *DataSMResp: // SMPP v3.4 §4.7.2
@@ -151,7 +151,7 @@ func (w *writer) body(status Status, p PDU) {
 		w.submitMultiResp(p)
 	case *QuerySM: // SMPP v3.4 §4.8.1
 		w.cstr("message_id", p.MessageID, maxMessageID)
-		w.address("source_addr", &p.Source, maxAddr)
+		w.address("source_addr", &p.Source, MaxAddr)
 		w.tlvs(p.TLVs)
 	case *QuerySMResp: // SMPP v3.4 §4.8.2
 		w.cstr("message_id", p.MessageID, maxMessageID)
@@ -159,22 +159,22 @@ func (w *writer) body(status Status, p PDU) {
 		w.b = append(w.b, byte(p.MessageState), p.ErrorCode)
 		w.tlvs(p.TLVs)
 	case *CancelSM: // SMPP v3.4 §4.9.1
-		w.cstr("service_type", p.ServiceType, maxServiceType)
+		w.cstr("service_type", p.ServiceType, MaxServiceType)
 		w.cstr("message_id", p.MessageID, maxMessageID)
-		w.address("source_addr", &p.Source, maxAddr)
-		w.address("destination_addr", &p.Dest, maxAddr)
+		w.address("source_addr", &p.Source, MaxAddr)
+		w.address("destination_addr", &p.Dest, MaxAddr)
 		w.tlvs(p.TLVs)
 	case *ReplaceSM: // SMPP v3.4 §4.10.1
 		w.cstr("message_id", p.MessageID, maxMessageID)
-		w.address("source_addr", &p.Source, maxAddr)
+		w.address("source_addr", &p.Source, MaxAddr)
 		w.time("schedule_delivery_time", p.ScheduleDeliveryTime)
 		w.time("validity_period", p.ValidityPeriod)
 		w.b = append(w.b, p.RegisteredDelivery, p.SMDefaultMsgID)
 		w.shortMessage(p.ShortMessage)
 		w.tlvs(p.TLVs)
 	case *AlertNotification: // SMPP v3.4 §4.12.1
-		w.address("source_addr", &p.Source, maxLongAddr)
-		w.address("esme_addr", &p.ESME, maxLongAddr)
+		w.address("source_addr", &p.Source, MaxLongAddr)
+		w.address("esme_addr", &p.ESME, MaxLongAddr)
 		w.tlvs(p.TLVs)
 	case *Unknown:
 		w.b = append(w.b, p.Body...)
@@ -185,9 +185,9 @@ func (w *writer) body(status Status, p PDU) {
 
 // message writes a submit_sm or deliver_sm (SMPP v3.4 §4.4.1, §4.6.1).
 func (w *writer) message(m *Message) {
-	w.cstr("service_type", m.ServiceType, maxServiceType)
-	w.address("source_addr", &m.Source, maxAddr)
-	w.address("destination_addr", &m.Dest, maxAddr)
+	w.cstr("service_type", m.ServiceType, MaxServiceType)
+	w.address("source_addr", &m.Source, MaxAddr)
+	w.address("destination_addr", &m.Dest, MaxAddr)
 	w.messageTail(m)
 }
 
@@ -217,8 +217,8 @@ func (w *writer) bind(p *Bind) {
 
 // submitMulti writes a submit_multi (SMPP v3.4 §4.5.1).
 func (w *writer) submitMulti(p *SubmitMulti) {
-	w.cstr("service_type", p.ServiceType, maxServiceType)
-	w.address("source_addr", &p.Source, maxAddr)
+	w.cstr("service_type", p.ServiceType, MaxServiceType)
+	w.address("source_addr", &p.Source, MaxAddr)
 	if n := len(p.Dests); n == 0 || n > maxDests {
 		w.fail("number_of_dests", fmt.Sprintf("%d is not in 1..%d", n, maxDests))
 	}
@@ -231,7 +231,7 @@ func (w *writer) submitMulti(p *SubmitMulti) {
 			continue
 		}
 		w.b = append(w.b, destFlagSME)
-		w.address("destination_addr", &d.Address, maxAddr)
+		w.address("destination_addr", &d.Address, MaxAddr)
 	}
 	w.messageTail(&p.Message)
 }
@@ -245,7 +245,7 @@ func (w *writer) submitMultiResp(p *SubmitMultiResp) {
 	w.b = append(w.b, byte(len(p.Unsuccess)))
 	for i := range p.Unsuccess {
 		u := &p.Unsuccess[i]
-		w.address("destination_addr", &u.Address, maxAddr)
+		w.address("destination_addr", &u.Address, MaxAddr)
 		w.b = binary.BigEndian.AppendUint32(w.b, uint32(u.Status))
 	}
 	w.tlvs(p.TLVs)
@@ -275,11 +275,11 @@ func (w *writer) time(field, s string) {
 		w.b = append(w.b, 0)
 		return
 	}
-	if len(s) != timeLen {
-		w.fail(field, fmt.Sprintf("%d octets, must have 0 or %d", len(s), timeLen))
+	if len(s) != TimeLen {
+		w.fail(field, fmt.Sprintf("%d octets, must have 0 or %d", len(s), TimeLen))
 		return
 	}
-	w.cstr(field, s, timeLen)
+	w.cstr(field, s, TimeLen)
 }
 
 // address writes TON, NPI and address.

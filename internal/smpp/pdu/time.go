@@ -12,10 +12,10 @@ func ParseTime(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	if len(s) != timeLen {
-		return time.Time{}, fmt.Errorf("time %q: %d characters, must have %d", s, len(s), timeLen)
+	if len(s) != TimeLen {
+		return time.Time{}, fmt.Errorf("time %q: %d characters, must have %d", s, len(s), TimeLen)
 	}
-	for i := range timeLen - 1 {
+	for i := range TimeLen - 1 {
 		if s[i] < '0' || s[i] > '9' {
 			return time.Time{}, fmt.Errorf("time %q: %q is not a digit", s, s[i])
 		}
@@ -65,7 +65,7 @@ func FormatAbsolute(t time.Time) string {
 	if offset < 0 {
 		sign, offset = '-', -offset
 	}
-	b := make([]byte, 0, timeLen)
+	b := make([]byte, 0, TimeLen)
 	for _, v := range [...]int{t.Year() % 100, int(t.Month()), t.Day(), t.Hour(), t.Minute(), t.Second()} {
 		b = appendTwo(b, v)
 	}
@@ -94,7 +94,7 @@ func FormatRelative(d time.Duration) string {
 	if years > 99 {
 		years, months, days, seconds = 99, 0, 0, 0
 	}
-	b := make([]byte, 0, timeLen)
+	b := make([]byte, 0, TimeLen)
 	for _, v := range [...]int64{years, months, days, seconds / 3600, seconds / 60 % 60, seconds % 60} {
 		b = appendTwo(b, int(v))
 	}
