@@ -90,7 +90,7 @@ func New(cfg Config, broker consumer, j journal.Journal, store journal.Store, lo
 func (l *Lookup) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	batches := batchMax * l.cfg.Workers
+	batches := 2 * batchMax * l.cfg.Workers // those in work, and the next ones
 	queues := []struct {
 		name     queue.Name
 		handle   handler
@@ -107,21 +107,17 @@ func (l *Lookup) Run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	for i, q := range queues {
-		// What comes while batches are in work waits side by side, so that the next ones are full:
-		// a consumer hands its deliveries over one by one.
-		waiting := make(chan *queue.Delivery, batches)
-		wg.Go(func() {
-			if !queue.Relay(ctx, consumers[i].C(), waiting) {
-				cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
-			}
-		})
 		var woken chan []*event
 		if q.name == queue.DLRDeliverSM {
 			woken = make(chan []*event, l.cfg.Workers)
 			wg.Go(func() { l.hold.run(ctx, woken) })
 		}
 		for range l.cfg.Workers {
-			wg.Go(func() { l.work(ctx, waiting, woken, q.handle) })
+			wg.Go(func() {
+				if !l.work(ctx, consumers[i].C(), woken, q.handle) {
+					cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
+				}
+			})
 		}
 	}
 	wg.Wait()
@@ -187,28 +183,23 @@ func (e *effects) finish(d *event, dlr *queue.Publication, forget []sms.MessageI
 	}, after...)
 }
 
-// work settles batches of what waits, and of what was held and is woken, until ctx ends. What is woken
-// together stays together: two deliveries of one message are then found to be the same.
-func (l *Lookup) work(ctx context.Context, waiting <-chan *queue.Delivery, woken <-chan []*event, handle handler) {
-	batch := make([]*event, 0, batchMax)
+// work settles batches of what comes, and of what was held and is woken, until ctx ends; false if the
+// subscription ended before that. What is woken together stays together: two deliveries of one message are then
+// found to be the same.
+func (l *Lookup) work(ctx context.Context, in <-chan *queue.Delivery, woken <-chan []*event, handle handler) bool {
 	for {
-		batch = batch[:0]
+		var batch []*event
 		select {
 		case <-ctx.Done():
-			return
-		case d := <-waiting:
-			batch = append(batch, &event{Delivery: d})
-		case evs := <-woken:
-			batch = append(batch, evs...)
-		}
-	fill:
-		for len(batch) < batchMax {
-			select {
-			case d := <-waiting:
-				batch = append(batch, &event{Delivery: d})
-			default:
-				break fill
+			return true
+		case d, ok := <-in:
+			if !ok {
+				return ctx.Err() != nil
 			}
+			for _, d := range queue.Gather(d, in, batchMax) {
+				batch = append(batch, &event{Delivery: d})
+			}
+		case batch = <-woken:
 		}
 		l.settle(ctx, batch, handle)
 	}
@@ -264,16 +255,8 @@ const commitGrace = 5 * time.Second
 // commit makes an entry durable. One that was begun may outlive ctx for a moment: on RabbitMQ half of it
 // done would be done twice, and an ESME would see a receipt again.
 func (l *Lookup) commit(ctx context.Context, e *journal.Entry) error {
-	begun, end := context.WithCancel(context.WithoutCancel(ctx))
+	begun, end := journal.Outlive(ctx, commitGrace)
 	defer end()
-	stop := context.AfterFunc(ctx, func() {
-		select {
-		case <-time.After(commitGrace):
-			end()
-		case <-begun.Done():
-		}
-	})
-	defer stop()
 	return l.journal.Commit(begun, e)
 }
 

@@ -68,7 +68,7 @@ func newSettler(j journal.Journal, log *slog.Logger, account func(*outcome)) *se
 // start settles until the function it returns is called, which waits for the end. What cannot
 // be settled within grace after ctx ended is forgotten; its messages come again.
 func (s *settler) start(ctx context.Context, grace time.Duration) (finish func()) {
-	settling, giveUp := outlive(ctx, grace)
+	settling, giveUp := journal.Outlive(ctx, grace)
 	last := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { s.run(settling, last) })
@@ -76,23 +76,6 @@ func (s *settler) start(ctx context.Context, grace time.Duration) (finish func()
 		close(last)
 		wg.Wait()
 		giveUp()
-	}
-}
-
-// outlive gives a context that ends grace after ctx, or when cancel is called: what was begun is
-// brought to its end, since half of it done would be done twice.
-func outlive(ctx context.Context, grace time.Duration) (longer context.Context, cancel context.CancelFunc) {
-	longer, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		select {
-		case <-time.After(grace):
-			end()
-		case <-longer.Done():
-		}
-	})
-	return longer, func() {
-		stop()
-		end()
 	}
 }
 

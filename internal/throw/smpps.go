@@ -196,38 +196,19 @@ const moveMax = 256
 // move puts what comes into a shared queue into the queues of its ESMEs, in order, until ctx or the
 // subscription ends.
 func (t *SMPPS) move(ctx context.Context, name queue.Name, c queue.Consumer) error {
-	waiting := make(chan *queue.Delivery, moveMax)
-	var relay sync.WaitGroup
-	defer relay.Wait()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	relay.Go(func() {
-		if !queue.Relay(ctx, c.C(), waiting) {
-			cancel(fmt.Errorf("consume %s: %w", name, errEnded))
-		}
-	})
-	batch := make([]*queue.Delivery, 0, moveMax)
 	for {
-		batch = batch[:0]
 		select {
 		case <-ctx.Done():
-			if err := context.Cause(ctx); errors.Is(err, errEnded) {
-				return err
-			}
 			return nil
-		case d := <-waiting:
-			batch = append(batch, d)
-		}
-	fill:
-		for len(batch) < moveMax {
-			select {
-			case d := <-waiting:
-				batch = append(batch, d)
-			default:
-				break fill
+		case d, ok := <-c.C():
+			if !ok {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return fmt.Errorf("consume %s: %w", name, errEnded)
 			}
+			t.moveBatch(ctx, queue.Gather(d, c.C(), moveMax))
 		}
-		t.moveBatch(ctx, batch)
 	}
 }
 
@@ -259,7 +240,7 @@ func (t *SMPPS) moving(batch []*queue.Delivery) (e journal.Entry, names map[stri
 // A move that was begun may outlive ctx: its messages would be moved again if they were not
 // acknowledged.
 func (t *SMPPS) moveBatch(ctx context.Context, batch []*queue.Delivery) {
-	begun, end := outlive(ctx, t.cfg.Grace)
+	begun, end := journal.Outlive(ctx, t.cfg.Grace)
 	defer end()
 	e, names, buried := t.moving(batch)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {

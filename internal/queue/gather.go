@@ -1,30 +1,6 @@
 package queue
 
-import (
-	"context"
-	"runtime"
-)
-
-// Relay passes deliveries on until ctx ends; false if the subscription ended before that. A
-// consumer hands its deliveries over one by one: with a channel that has room, what comes while a
-// batch is in work waits side by side, so that the next batch is full.
-func Relay(ctx context.Context, from <-chan *Delivery, to chan<- *Delivery) bool {
-	for {
-		select {
-		case <-ctx.Done():
-			return true
-		case d, ok := <-from:
-			if !ok {
-				return ctx.Err() != nil
-			}
-			select {
-			case to <- d:
-			case <-ctx.Done():
-				return true
-			}
-		}
-	}
-}
+import "runtime"
 
 // gatherYields is how often Gather lets others run for the next delivery.
 const gatherYields = 3
