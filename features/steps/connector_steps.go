@@ -62,11 +62,7 @@ func (w *World) connectorSteps(sc *godog.ScenarioContext) {
 		return nil
 	})
 	sc.Step(`^the SMSC unbinds every session$`, func() error {
-		s, err := w.which("")
-		if err != nil {
-			return err
-		}
-		sim, err := s.simulator()
+		sim, err := w.simulator("")
 		if err != nil {
 			return err
 		}
@@ -214,11 +210,7 @@ func (w *World) waitForOutbind() error {
 
 // sendOutbind has the SMSC connect, again as long as the connector does not listen.
 func (w *World) sendOutbind(systemID, password string) error {
-	s, err := w.which("")
-	if err != nil {
-		return err
-	}
-	sim, err := s.simulator()
+	sim, err := w.simulator("")
 	if err != nil {
 		return err
 	}

@@ -161,11 +161,7 @@ func (w *World) loadSteps(sc *godog.ScenarioContext) {
 		return w.arrived(s, most)
 	})
 	sc.Step(theSMSC+`has (\d+) messages of the load$`, func(name string, n int) error {
-		s, err := w.which(name)
-		if err != nil {
-			return err
-		}
-		sim, err := s.simulator()
+		sim, err := w.simulator(name)
 		if err != nil {
 			return err
 		}

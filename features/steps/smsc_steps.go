@@ -254,6 +254,15 @@ func (w *World) which(name string) (*smsc, error) {
 // theSMSC begins sentences about an SMSC.
 const theSMSC = `^the SMSC(?: "(\w+)")? `
 
+// simulator is the simulator of that SMSC, which is up.
+func (w *World) simulator(name string) (*smscsim.Simulator, error) {
+	s, err := w.which(name)
+	if err != nil {
+		return nil, err
+	}
+	return s.simulator()
+}
+
 func (w *World) smscSteps(sc *godog.ScenarioContext) {
 	// say declares a sentence of SMSCs whose further arguments are words.
 	say := func(expr string, f func(s *smsc, arg []string) error) {
