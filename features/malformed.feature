@@ -24,6 +24,7 @@ Feature: Odd and malformed PDUs
       | unknown_command               | generic_nack ESME_RINVCMDID                | goes on | 1        |
       | v5_command                    | generic_nack ESME_RINVCMDID                | goes on | 1        |
       | unknown_tlv                   | submit_sm_resp ESME_ROK                    | goes on | 2        |
+      | nul_before_the_tlvs           | submit_sm_resp ESME_ROK                    | goes on | 2        |
       | zero_length_fields            | submit_sm_resp ESME_RINVDSTADR             | goes on | 1        |
       | payload_64_kib                | submit_sm_resp ESME_ROK                    | goes on | 2        |
       | duplicate_sequence            | submit_sm_resp ESME_ROK, submit_sm_resp ESME_ROK | goes on | 3  |

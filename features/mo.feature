@@ -195,6 +195,11 @@ Feature: Messages from mobiles
       | GET    | 8      | 05e905dc05d505dd | שלום    |
       | POST   | 8      | d83dde0020ac     | 😀€      |
 
+    Examples: UCS2 behind a byte order mark, which is no text
+      | method | coding | octets               | content |
+      | GET    | 8      | feff05e905dc05d505dd | שלום    |
+      | POST   | 8      | fffee905dc05d505dd05 | שלום    |
+
     Examples: East Asia
       | method | coding | octets | content |
       | GET    | 5      | 82a0   | あ       |

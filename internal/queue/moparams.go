@@ -75,24 +75,16 @@ func MOSegment(m *pdu.Message) smstext.Segment {
 	return s
 }
 
-// joined decodes parts that follow one another and have the same alphabet together, since
-// their sender may have cut a character in two.
+// joined is the text and the octets of parts; those that do not follow one another are read each by itself.
 func joined(parts []pdu.DeliverSM, segments []smstext.Segment) (string, []byte) {
-	var text strings.Builder
+	var text smstext.Joiner
 	var octets []byte
-	start := 0
 	for i, s := range segments {
-		if i > 0 {
-			last := segments[i-1]
-			if parts[i].DataCoding != parts[i-1].DataCoding || s.Header.Tables() != last.Header.Tables() || s.Concat.Seq != last.Concat.Seq+1 {
-				text.WriteString(smstext.DecodeTables(octets[start:], parts[i-1].DataCoding, last.Header.Tables()))
-				start = len(octets)
-			}
+		if i > 0 && s.Concat.Seq != segments[i-1].Concat.Seq+1 {
+			text.Break()
 		}
+		text.Add(s.Content, parts[i].DataCoding, s.Header.Tables())
 		octets = append(octets, s.Content...)
-		if i == len(segments)-1 {
-			text.WriteString(smstext.DecodeTables(octets[start:], parts[i].DataCoding, s.Header.Tables()))
-		}
 	}
 	return text.String(), octets
 }

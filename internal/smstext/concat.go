@@ -140,20 +140,56 @@ func JoinText(segments []Segment, coding pdu.DataCoding) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var text strings.Builder
-	var run []byte
-	for i, s := range ordered {
-		t := s.Header.Tables()
-		if i > 0 && t != ordered[i-1].Header.Tables() {
-			text.WriteString(DecodeTables(run, coding, ordered[i-1].Header.Tables()))
-			run = run[:0]
-		}
-		run = append(run, s.Content...)
-		if i == len(ordered)-1 {
-			text.WriteString(DecodeTables(run, coding, t))
-		}
+	var text Joiner
+	for _, s := range ordered {
+		text.Add(s.Content, coding, s.Header.Tables())
 	}
 	return text.String(), nil
+}
+
+// Joiner reads the text of parts that are added one after the other. Parts of the same alphabet are
+// decoded together, since their sender may have cut a character in two. A byte order mark at the
+// beginning of a part is left out. The zero value is empty.
+type Joiner struct {
+	text   strings.Builder
+	run    []byte // not decoded yet, all in one alphabet and order
+	coding pdu.DataCoding
+	tables Tables
+	order  ByteOrder
+}
+
+// Add adds the user data of a part, without its header.
+func (j *Joiner) Add(content []byte, coding pdu.DataCoding, tables Tables) {
+	if coding != j.coding || tables != j.tables {
+		j.Break()
+	}
+	j.coding, j.tables = coding, tables
+	if AlphabetOf(coding) == UCS2 {
+		rest, order, marked := CutByteOrderMark(content)
+		switch {
+		case !marked:
+		case len(j.run) > 0 && order == j.order:
+			content = rest
+		default: // Break leaves the mark in its place, where the decoder finds it
+			j.Break()
+			j.order = order
+		}
+	}
+	j.run = append(j.run, content...)
+}
+
+// Break ends what is decoded together: what follows is not the next part.
+func (j *Joiner) Break() {
+	if len(j.run) > 0 {
+		j.text.WriteString(DecodeTables(j.run, j.coding, j.tables))
+	}
+	j.run, j.order = j.run[:0], BigEndian
+}
+
+// String is the text of all parts.
+func (j *Joiner) String() string {
+	j.Break()
+	return j.text.String()
 }
 
 // order gives one segment for each sequence number, in order.

@@ -151,6 +151,23 @@ func TestJoinText(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
+	t.Run("byte order marks are no text, and the octets go by them", func(t *testing.T) {
+		for _, tt := range []struct{ name, one, two, want string }{
+			{"a mark in each part", "\xfe\xff\x00a", "\xfe\xff\x00b", "ab"},
+			{"a mark in the first", "\xfe\xff\x00a", "\x00b", "ab"},
+			{"a mark in the second only", "\x00a", "\xfe\xff\x00b", "ab"},
+			{"little endian, each part marked", "\xff\xfea\x00", "\xff\xfeb\x00", "ab"},
+			{"little endian, the first marked", "\xff\xfea\x00", "b\x00", "ab"},
+			{"two orders", "\x00a", "\xff\xfeb\x00", "ab"},
+			{"a pair that is cut, both parts marked", "\xfe\xff\xd8\x3d", "\xfe\xff\xde\x00", "😀"},
+			{"a little endian pair that is cut", "\xff\xfe\x3d\xd8", "\xff\xfe\x00\xde", "😀"},
+		} {
+			got, err := JoinText([]Segment{segment(1, 2, tt.one), segment(2, 2, tt.two)}, pdu.CodingUCS2)
+			if got != tt.want || err != nil {
+				t.Errorf("%s: got %q, %v; want %q", tt.name, got, err, tt.want)
+			}
+		}
+	})
 	t.Run("each part is read with its own tables", func(t *testing.T) {
 		turkish, plain, again := segment(1, 3, "\x0c"), segment(2, 3, "\x0c"), segment(3, 3, "\x0c\x1bg")
 		turkish.Header = Tables{Locking: Turkish}.Elements()

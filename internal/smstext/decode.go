@@ -66,17 +66,48 @@ func decodeCharmap(octets []byte, m *charmap.Charmap) string {
 	return b.String()
 }
 
-// decodeUCS2 replaces a surrogate without its other half, and a last odd octet.
+// ByteOrder is the order of the octets in a UTF-16 code unit.
+type ByteOrder uint8
+
+// The orders. UCS2 in short messages is big endian (3GPP TS 23.038 §6.2.3); the other is what some
+// mobiles send all the same, behind a byte order mark.
+const (
+	BigEndian ByteOrder = iota
+	LittleEndian
+)
+
+// CutByteOrderMark takes the byte order mark off octets in UCS2; marked is false, and order
+// BigEndian, without one. The mark is no part of the text.
+func CutByteOrderMark(octets []byte) (rest []byte, order ByteOrder, marked bool) {
+	if len(octets) < 2 {
+		return octets, BigEndian, false
+	}
+	switch [2]byte(octets) {
+	case [2]byte{0xFE, 0xFF}:
+		return octets[2:], BigEndian, true
+	case [2]byte{0xFF, 0xFE}:
+		return octets[2:], LittleEndian, true
+	}
+	return octets, BigEndian, false
+}
+
+// decodeUCS2 leaves out a byte order mark at the beginning and goes by it, and replaces a
+// surrogate without its other half, and a last odd octet.
 func decodeUCS2(octets []byte) string {
+	octets, order, _ := CutByteOrderMark(octets)
+	high, low := 0, 1
+	if order == LittleEndian {
+		high, low = 1, 0
+	}
 	var b strings.Builder
 	b.Grow(len(octets))
 	for len(octets) >= 2 {
-		r := rune(octets[0])<<8 | rune(octets[1])
+		r := rune(octets[high])<<8 | rune(octets[low])
 		octets = octets[2:]
 		if utf16.IsSurrogate(r) {
 			full := rune(utf8.RuneError)
 			if len(octets) >= 2 {
-				full = utf16.DecodeRune(r, rune(octets[0])<<8|rune(octets[1]))
+				full = utf16.DecodeRune(r, rune(octets[high])<<8|rune(octets[low]))
 			}
 			if r = full; r != utf8.RuneError {
 				octets = octets[2:]

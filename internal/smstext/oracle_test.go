@@ -93,7 +93,11 @@ func TestUCS2AgreesWithTheOracle(t *testing.T) {
 		if want := ucs2.Encode([]rune{r}); err != nil || string(got) != string(want) {
 			t.Fatalf("%U: got % x, %v; want % x", r, got, err, want)
 		}
-		if back := Decode(got, pdu.CodingUCS2); back != string(r) {
+		want := string(r)
+		if r == 0xFEFF || r == 0xFFFE { // at the beginning these are a byte order mark
+			want = ""
+		}
+		if back := Decode(got, pdu.CodingUCS2); back != want {
 			t.Fatalf("%U came back as %q", r, back)
 		}
 	}

@@ -15,7 +15,8 @@ import (
 //     the specification allows;
 //   - the last C-octet string of a PDU left out;
 //   - a body where none is defined (it is ignored);
-//   - up to three NULs after the last field of a PDU;
+//   - up to three NULs after the last field of a PDU, and as many between short_message
+//     and the optional part, where sm_length does not count them;
 //   - in a response, an optional part that does not parse: the TLVs before the
 //     fault are kept, for a lost response costs more than a lost TLV.
 //
@@ -196,6 +197,7 @@ func (r *reader) messageTail(m *Message) {
 	m.DataCoding = DataCoding(r.octet("data_coding"))
 	m.SMDefaultMsgID = r.octet("sm_default_msg_id")
 	m.ShortMessage = r.shortMessage()
+	r.skipTerminator()
 	m.TLVs = r.tlvs(m.TLVs)
 }
 

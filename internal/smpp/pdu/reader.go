@@ -113,6 +113,35 @@ func (r *reader) shortMessage() []byte {
 	return b
 }
 
+// skipTerminator passes over the NULs behind a short_message that sm_length does not
+// count (php-smpp and its kin terminate short_message as if it were a C-octet string). They are passed
+// over only if what follows is no optional part with them and is one without them, so that a
+// TLV whose tag begins with a NUL stays what it is.
+func (r *reader) skipTerminator() {
+	b := r.b[r.off:]
+	if len(b) <= tlvHeaderLen || b[0] != 0 || wholeTLVs(b) {
+		return
+	}
+	for i := 1; i < tlvHeaderLen && b[i-1] == 0; i++ {
+		if wholeTLVs(b[i:]) {
+			r.off += i
+			return
+		}
+	}
+}
+
+// wholeTLVs reports whether b is TLVs, padding behind them allowed.
+func wholeTLVs(b []byte) bool {
+	for len(b) >= tlvHeaderLen {
+		size := tlvHeaderLen + int(binary.BigEndian.Uint16(b[2:]))
+		if size > len(b) {
+			return false
+		}
+		b = b[size:]
+	}
+	return padding(b)
+}
+
 const tlvHeaderLen = 4
 
 // tlvs reads the optional part (SMPP v3.4 §3.2.4) into the room of dst.
