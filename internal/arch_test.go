@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -42,9 +43,9 @@ var layers = []layer{
 	// ring 1: the values that travel
 	{"domain", "sms account routing intercept billing queue journal smppc", "domain leaf protocol", real},
 	// ring 2: the journeys; they meet through values, queues and small interfaces
-	{"flow", "mt connector dlr mo throw deadletter provision cluster", "domain leaf protocol", real + " simulator"},
+	{"flow", "mt connector dlr mo throw deadletter provision", "domain leaf protocol", real + " simulator"},
 	// ring 3: doors call the flow, drivers are called by it
-	{"door", "httpapi restapi smppserver jcli adminapi", "flow domain leaf protocol", real},
+	{"door", "httpapi smppserver jcli", "flow domain leaf protocol", real},
 	{"embedded-driver", "queue/pebble store/pebble", "domain leaf protocol database", ""},
 	{"services-driver", "queue/rabbit store/redis", "domain leaf protocol", ""},
 	{"embedded-journal", "journal/embedded", "embedded-driver domain leaf protocol database", ""},
@@ -106,7 +107,7 @@ func TestForbiddenEdgesAreFound(t *testing.T) {
 		{"a door may call the flow", importing("internal/httpapi", "internal/mt"), ""},
 		{"flow may not import a door", importing("internal/mt", "internal/httpapi"), "internal/mt (flow) imports internal/httpapi (door)"},
 		{"flow packages do not import one another", importing("internal/dlr", "internal/throw"), "internal/dlr (flow) imports internal/throw (flow)"},
-		{"doors do not import one another", importing("internal/restapi", "internal/httpapi"), "(door) imports"},
+		{"doors do not import one another", importing("internal/smppserver", "internal/httpapi"), "(door) imports"},
 		{"a journal may use the drivers of its mode", importing("internal/journal/embedded", "internal/queue/pebble"), ""},
 		{"a journal may not use the drivers of the other mode", importing("internal/journal/embedded", "internal/queue/rabbit"), "(services-driver)"},
 		{"drivers do not import each other", importing("internal/queue/pebble", "internal/store/pebble"), "(embedded-driver) imports"},
@@ -129,6 +130,78 @@ func TestForbiddenEdgesAreFound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A name on the map that no folder has would only mislead, and give rights to whatever comes by that name.
+func TestEveryNameOnTheMapIsAFolder(t *testing.T) {
+	table, err := readTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range table.owner {
+		if !isPackage(name) {
+			t.Errorf("the table names %s: there is no such package", name)
+		}
+	}
+}
+
+// The map of docs/ARCHITECTURE.md names the same packages as the table.
+func TestTheArchitecturePageHasTheSameMap(t *testing.T) {
+	table, err := readTable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Packages\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	named := make(map[string]bool)
+	for line := range strings.Lines(section) {
+		line, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "    ")
+		if !ok {
+			continue // text around the map
+		}
+		// Names stand in front of what they are, at a column of their own; two spaces or more follow the last one.
+		if !strings.HasPrefix(line, "cmd/") {
+			if line = line[min(len(line), mapColumn):]; line == "" || line[0] == ' ' {
+				continue
+			}
+		}
+		for i, name := range strings.Fields(line) {
+			if i > 0 && table.owner[name] == nil && !folder.MatchString(name) {
+				break
+			}
+			named[name] = true
+			if !isPackage(name) {
+				t.Errorf("docs/ARCHITECTURE.md names %s: there is no such package", name)
+			}
+		}
+	}
+	for name, l := range table.owner {
+		if l.name != "anything" && !named[name] {
+			t.Errorf("docs/ARCHITECTURE.md does not name %s (%s)", name, l.name)
+		}
+	}
+}
+
+// folder is a name that can only be a folder's, wherever it stands.
+var folder = regexp.MustCompile(`^[a-z-]+(/[a-z-]+)+$`)
+
+// mapColumn is where the names begin in the lines of the map, behind the ring and its name.
+const mapColumn = 14
+
+// isPackage tells whether a name of the map is a folder with Go files, in itself or below.
+func isPackage(name string) bool {
+	found := false
+	for _, root := range []string{".", ".."} {
+		filepath.WalkDir(filepath.Join(root, name), func(path string, _ fs.DirEntry, err error) error { //nolint:errcheck // what cannot be read is not there
+			found = found || err == nil && strings.HasSuffix(path, ".go")
+			return err
+		})
+	}
+	return found
 }
 
 func importing(path string, imports ...string) listed {

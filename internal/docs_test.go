@@ -1,9 +1,11 @@
 package internal
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -48,6 +50,37 @@ func TestLinksInTheDocumentationLeadSomewhere(t *testing.T) {
 	}
 	if seen == 0 {
 		t.Error("no link was found: is the pattern right?")
+	}
+}
+
+// Decisions are numbered without a gap that the index does not explain.
+func TestTheIndexNamesEveryDecision(t *testing.T) {
+	const folder = "../docs/decisions/"
+	index, err := os.ReadFile(folder + "README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob(folder + "[0-9]*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("%d decisions: %v", len(pages), err)
+	}
+	there := make(map[int]bool)
+	last := 0
+	for _, page := range pages {
+		name := filepath.Base(page)
+		n, err := strconv.Atoi(name[:4])
+		if err != nil || there[n] {
+			t.Errorf("%s has no number of its own", name)
+		}
+		there[n], last = true, max(last, n)
+		if !strings.Contains(string(index), "]("+name+")") {
+			t.Errorf("the index does not name %s", name)
+		}
+	}
+	for n := 1; n <= last; n++ {
+		if !there[n] && !strings.Contains(string(index), fmt.Sprintf("\n- %d: never used", n)) {
+			t.Errorf("there is no decision %d, and the index does not say why", n)
+		}
 	}
 }
 
