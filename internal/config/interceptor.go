@@ -2,6 +2,9 @@ package config
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"jasmind/internal/logging"
@@ -36,6 +39,26 @@ var interceptorKeys = []Key{
 				return errors.New(v + " is less than 64")
 			default:
 				c.Interceptor.Memory = int64(mib) << 20
+			}
+			return nil
+		}},
+	{Section: "interceptor", Name: "path", Doc: "Folders, separated by colons, from which scripts import beside the interpreter's own. PYTHONPATH and a user's packages have no effect.",
+		set: func(c *Config, v string) error {
+			c.Interceptor.Path = filepath.SplitList(v)
+			for _, dir := range c.Interceptor.Path {
+				if !filepath.IsAbs(dir) {
+					return fmt.Errorf("%q is no absolute path", dir)
+				}
+			}
+			return nil
+		}},
+	{Section: "interceptor", Name: "environment", Doc: "Names, separated by spaces or commas, of environment variables that scripts see; beside them only PATH, HOME, LANG, TZ and the like, so that no secret of the gateway reaches a script.",
+		set: func(c *Config, v string) error {
+			c.Interceptor.Environment = strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' })
+			for _, name := range c.Interceptor.Environment {
+				if strings.ContainsAny(name, "=") {
+					return fmt.Errorf("%q is no name of a variable", name)
+				}
 			}
 			return nil
 		}},

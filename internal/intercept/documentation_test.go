@@ -80,9 +80,9 @@ func TestDocumentationLockParameter(t *testing.T) {
 
 func TestDocumentationLogging(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some_file.log")
-	t.Setenv("PYTHONPATH", standin(t))
 	t.Setenv("STANDIN_LOG", file)
-	p, log := newPool(t, Config{Workers: 1})
+	p, log := newPool(t, Config{Workers: 1, Path: []string{standin(t)}, Environment: []string{"STANDIN_LOG"}})
+	run(t, p, python(t, "import redirects"), mt()) // in the one worker
 	if v := run(t, p, published(t, "logging.py"), mt()); v.Changed != 0 {
 		t.Errorf("changed %s", v.Changed)
 	}
@@ -106,9 +106,8 @@ func TestDocumentationHLRLookup(t *testing.T) {
 		io.WriteString(w, `{"mnc": "214", "mcc": "03"}`)
 	}))
 	defer hlr.Close()
-	t.Setenv("PYTHONPATH", standin(t))
 	t.Setenv("STANDIN_HLR", hlr.URL)
-	p, _ := newPool(t, Config{Workers: 1})
+	p, _ := newPool(t, Config{Workers: 1, Path: []string{standin(t)}, Environment: []string{"STANDIN_HLR"}})
 	v := run(t, p, published(t, "hlr_lookup.py"), mt())
 	if want := []string{"first", "21403"}; !slices.Equal(v.Message.Tags, want) || v.Changed != 1<<ParamTags {
 		t.Errorf("got tags %q, changed %s, want %q", v.Message.Tags, v.Changed, want)
@@ -149,9 +148,9 @@ func TestDocumentationMOCharging(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() { l.Close(); <-done })
-	t.Setenv("PYTHONPATH", standin(t))
 	t.Setenv("STANDIN_CGRATES", l.Addr().String())
-	p, _ := newPool(t, Config{Workers: 1})
+	p, _ := newPool(t, Config{Workers: 1, Path: []string{standin(t)}, Environment: []string{"STANDIN_CGRATES"}})
+	run(t, p, python(t, "import redirects"), mt()) // in the one worker
 
 	original := published(t, "mo_charging.py")
 	mended := python(t, strings.Replace(original.Source(), "buffer = ''", "buffer = b''", 1))
@@ -191,9 +190,8 @@ func TestDocumentationMOCharging(t *testing.T) {
 
 func TestDocumentationFilters(t *testing.T) {
 	asked := filepath.Join(t.TempDir(), "asked")
-	t.Setenv("PYTHONPATH", standin(t))
 	t.Setenv("STANDIN_MYSQL", asked)
-	p, log := newPool(t, Config{Workers: 1})
+	p, log := newPool(t, Config{Workers: 1, Path: []string{standin(t)}, Environment: []string{"STANDIN_MYSQL"}})
 	special := mt()
 	special.User.Username = "Evalpyusr2"
 	tests := []struct {

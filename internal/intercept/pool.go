@@ -17,12 +17,16 @@ import (
 
 // Config holds the settings of a Pool ([interceptor] in jasmin.cfg, all new but SlowScript).
 type Config struct {
-	Python     string        // interpreter, a path or a name in PATH; default python3; python
-	Workers    int           // processes at most, started as they are needed; default twice the cores, at least 4; workers
-	Queue      int           // messages that wait for a worker at most; default 1000; queue
-	Timeout    time.Duration // one run of a script, and the wait for a worker; default 10 s; timeout
-	Memory     int64         // address space of a worker in octets; default 1 GiB, negative: unlimited; memory
-	SlowScript time.Duration // runs of this length are logged; default 1 s, negative: none; log_slow_script
+	Python  string        // interpreter, a path or a name in PATH; default python3; python
+	Workers int           // processes at most, started as they are needed; default twice the cores, at least 4; workers
+	Queue   int           // messages that wait for a worker at most; default 1000; queue
+	Timeout time.Duration // one run of a script, and the wait for a worker; default 10 s; timeout
+	Memory  int64         // address space of a worker in octets; default 1 GiB, negative: unlimited; memory
+	Path    []string      // folders that scripts import from beside the interpreter's own; path
+	// Environment names the variables of the gateway's environment that workers have too, beside those that
+	// tell where they run (PATH, HOME, LANG, TZ and the like); environment
+	Environment []string
+	SlowScript  time.Duration // runs of this length are logged; default 1 s, negative: none; log_slow_script
 }
 
 func (c *Config) defaults() {
@@ -437,7 +441,7 @@ func (p *Pool) spawn(ctx context.Context) (*worker, error) {
 	}
 	defer p.wg.Done()
 	// A caller that leaves must not count as a failure of the interpreter.
-	w, err := start(p.ctx, p.cfg.Python, p.cfg.Memory, spawnTimeout, p.log, &p.wg)
+	w, err := start(p.ctx, &p.cfg, spawnTimeout, p.log, &p.wg)
 	p.mu.Lock()
 	p.failure, p.failed = err, time.Now()
 	p.mu.Unlock()

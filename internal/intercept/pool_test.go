@@ -378,3 +378,34 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+func TestWorkersSeeNoSecretsOfOurs(t *testing.T) {
+	modules := t.TempDir()
+	if err := os.WriteFile(filepath.Join(modules, "ours.py"), []byte("value = 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := t.TempDir()
+	if err := os.WriteFile(filepath.Join(elsewhere, "theirs.py"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("REDIS_CLIENT_PASSWORD", "secret")
+	t.Setenv("LC_ALL", "C.UTF-8")
+	t.Setenv("SHOP_URL", "http://shop")
+	t.Setenv("PYTHONPATH", elsewhere)
+	t.Setenv("PYTHONSTARTUP", "x")
+	p, _ := newPool(t, Config{Workers: 1, Path: []string{modules}, Environment: []string{"SHOP_URL"}})
+	check(t, p, mt(), `
+import os, sys, ours
+assert ours.value == 7
+assert os.environ['SHOP_URL'] == 'http://shop' and os.environ['LC_ALL'] == 'C.UTF-8' and os.environ['PATH']
+for name in os.environ:
+    assert 'PASSWORD' not in name and not name.startswith('PYTHON'), name
+assert sys.flags.isolated == 1 and '' not in sys.path
+try:
+    import theirs
+except ImportError:
+    pass
+else:
+    raise AssertionError('PYTHONPATH had an effect')
+`)
+}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ type hello struct {
 	Tags     []pair            `json:"tags"`
 	Level    int               `json:"level"` // of Python's logging
 	Memory   int64             `json:"memory"`
+	Path     []string          `json:"path"`
 }
 
 type pair [2]any // name, number
@@ -94,9 +96,10 @@ type worker struct {
 }
 
 // start makes a worker and waits until it greets. wg is told of its goroutine.
-func start(ctx context.Context, python string, memory int64, timeout time.Duration, log *slog.Logger, wg *sync.WaitGroup) (*worker, error) {
+func start(ctx context.Context, cfg *Config, timeout time.Duration, log *slog.Logger, wg *sync.WaitGroup) (*worker, error) {
+	python := cfg.Python
 	h, boot := shimParts()
-	h.Memory = memory
+	h.Memory, h.Path = cfg.Memory, append([]string{}, cfg.Path...)
 	h.Level = 20
 	if log.Enabled(ctx, slog.LevelDebug) {
 		h.Level = 10
@@ -126,7 +129,8 @@ func start(ctx context.Context, python string, memory int64, timeout time.Durati
 		return nil, fmt.Errorf("start %s: %w", python, err)
 	}
 	w := &worker{out: out, life: life, prints: output, log: log, answers: make(chan *frame, 1), dead: make(chan struct{}), sent: map[string]bool{}}
-	w.cmd = exec.Command(python, "-c", boot)
+	w.cmd = exec.Command(python, "-I", "-c", boot) // -I: neither PYTHON* variables nor a user's packages nor the folder here
+	w.cmd.Env = environment(os.Environ(), cfg.Environment)
 	w.cmd.Stdout, w.cmd.Stderr = prints, prints
 	w.cmd.ExtraFiles = []*os.File{requests, answers, lifeline}
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its children can be ended with it
@@ -160,6 +164,23 @@ func start(ctx context.Context, python string, memory int64, timeout time.Durati
 		return nil, fmt.Errorf("start %s: %w, see the log for what it printed", python, err)
 	}
 	return w, nil
+}
+
+// inherited are the variables of ours that every worker has: what tells it where it runs. The others may
+// be secrets, such as REDIS_CLIENT_PASSWORD.
+var inherited = map[string]bool{"PATH": true, "HOME": true, "USER": true, "LOGNAME": true, "LANG": true, "LANGUAGE": true, "TZ": true,
+	"TMPDIR": true, "LD_LIBRARY_PATH": true, "SSL_CERT_FILE": true, "SSL_CERT_DIR": true}
+
+// environment is the part of env, as os.Environ gives it, that a worker has: the inherited ones and names.
+func environment(env, names []string) []string {
+	out := []string{} // not nil, which stands for all of it
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		if inherited[name] || strings.HasPrefix(name, "LC_") || slices.Contains(names, name) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // read takes frames until the worker ends or lies, and then reaps it.

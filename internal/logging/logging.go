@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Levels beside slog's own.
@@ -256,18 +258,48 @@ func (h *handler) field(b []byte, name string, r slog.Record) []byte {
 	return b
 }
 
-// appendLine appends text with line breaks and other control characters escaped, so that
-// no message can forge a line.
+// maxText is the longest message or value of an attribute in a line; the rest is left out, so that what a
+// stranger sends cannot fill the disk line by line.
+const maxText = 16 << 10
+
+// appendLine appends text with line breaks and other control characters escaped, those of C1 and the
+// line separators of Unicode included, so that no message can forge a line or steer a terminal.
 func appendLine(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c >= 0x20 && c != 0x7f {
+	s, cut := clip(s)
+	for i := 0; i < len(s); {
+		if c := s[i]; c >= 0x20 && c < 0x7f {
 			b = append(b, c)
-		} else {
-			b = append(b, `\x`...)
-			b = append(b, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+			i++
+			continue
 		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if steers(r, n) {
+			for _, c := range []byte(s[i : i+n]) {
+				b = append(b, '\\', 'x', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+			}
+		} else {
+			b = append(b, s[i:i+n]...)
+		}
+		i += n
 	}
-	return b
+	return append(b, cut...)
+}
+
+// steers tells whether a rune of n octets is none that is only shown: a control character, a line separator, or an octet that is no UTF-8.
+func steers(r rune, n int) bool {
+	return r == utf8.RuneError && n == 1 || unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
+}
+
+// clip gives the first maxText octets of a text, and what stands for the others.
+func clip(s string) (head, cut string) {
+	if len(s) <= maxText {
+		return s, ""
+	}
+	n := maxText
+	for n > maxText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n], fmt.Sprintf("... (%d octets left out)", len(s)-n)
 }
 
 func appendAttr(b []byte, prefix string, a slog.Attr) []byte {
@@ -288,19 +320,19 @@ func appendAttr(b []byte, prefix string, a slog.Attr) []byte {
 	b = append(b, prefix...)
 	b = append(b, a.Key...)
 	b = append(b, '=')
-	var s string
 	switch v.Kind() {
 	case slog.KindTime:
 		return v.Time().AppendFormat(b, time.RFC3339)
 	case slog.KindInt64:
 		return strconv.AppendInt(b, v.Int64(), 10)
-	default:
-		s = v.String()
 	}
-	if s == "" || strings.ContainsAny(s, " \"=") || strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) >= 0 {
-		return strconv.AppendQuote(b, s)
+	s, cut := clip(v.String())
+	if s == "" || strings.ContainsAny(s, " \"=") || !utf8.ValidString(s) || strings.IndexFunc(s, func(r rune) bool { return steers(r, utf8.RuneLen(r)) }) >= 0 {
+		b = strconv.AppendQuote(b, s)
+	} else {
+		b = append(b, s...)
 	}
-	return append(b, s...)
+	return append(b, cut...)
 }
 
 // WithAttrs is the handler with attributes that every record gets.

@@ -93,6 +93,24 @@ func TestLineCannotBeForged(t *testing.T) {
 	}
 }
 
+func TestControlCharactersOfC1AreEscaped(t *testing.T) {
+	got := logged(t, Config{Format: "%(message)s"}, func(l *slog.Logger) {
+		l.Info("é\u009b31m\x9b\u2028x", "k", "\u0085", "raw", "\x9b31m", "name", "é")
+	})
+	if want := `é\xc2\x9b31m\x9b\xe2\x80\xa8x k="\u0085" raw="\x9b31m" name=é` + "\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestALineIsBounded(t *testing.T) {
+	long := strings.Repeat("é", maxText)
+	got := logged(t, Config{Format: "%(message)s"}, func(l *slog.Logger) { l.Info(long, "uri", long) })
+	want := strings.Repeat("é", maxText/2) + "... (16384 octets left out)"
+	if got != want+" uri="+want+"\n" {
+		t.Errorf("got %d octets, which end in %q", len(got), got[len(got)-60:])
+	}
+}
+
 func TestPrivacyHidesContent(t *testing.T) {
 	got := logged(t, Config{}, func(l *slog.Logger) {
 		l.Info("sms", "content", Content{Text: "secret", Privacy: true})
@@ -208,7 +226,7 @@ func TestFullBufferDropsTheLeastImportantAndCounts(t *testing.T) {
 	}
 	l.Info("first")
 	<-out.entered
-	big := strings.Repeat("x", 64<<10)
+	big := strings.Repeat("x", maxText)
 	for range bufferMax / len(big) {
 		l.Debug(big)
 	}

@@ -109,6 +109,10 @@ func flags(cfg *Config, o *options) *flag.FlagSet {
 	fs.StringVar(&o.behaviour, "behaviour", "", "read the behaviour (rules) from the JSON `file`")
 	fs.StringVar(&cfg.SMPP, "smpp", cfg.SMPP, "`address` of the SMPP port; port 0 takes any free one")
 	fs.StringVar(&cfg.HTTP, "http", cfg.HTTP, "`address` of the control API, none to do without")
+	fs.Func("http-host", "`name` with a dot that the control API may be called by, once per name; * for any.\nAddresses and single words such as localhost always may", func(name string) error {
+		cfg.HTTPHosts = append(cfg.HTTPHosts, name)
+		return nil
+	})
 	fs.StringVar(&cfg.TLSCert, "tls-cert", cfg.TLSCert, "PEM `file`: the SMPP port speaks TLS with this certificate")
 	fs.StringVar(&cfg.TLSKey, "tls-key", cfg.TLSKey, "PEM `file` with the key of tls-cert")
 	fs.Var(&o.accounts, "account", "`system_id/password` that may bind, once per account; options follow after commas:\nbind=transmitter+receiver+transceiver, window=N, window_mode=throttle|hold, max_binds=N, throughput=N\n(default smppclient1/password)")

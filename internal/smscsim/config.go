@@ -16,6 +16,9 @@ import (
 type Config struct {
 	SMPP string `yaml:"smpp"` // address of the SMPP port; default 127.0.0.1:0 (the command: 127.0.0.1:2776)
 	HTTP string `yaml:"http"` // address of the control API; default 127.0.0.1:0 (the command: 127.0.0.1:8776); none switches it off
+	// HTTPHosts are names with a dot that the control API may be called by; "*": any. Addresses and single
+	// words, such as localhost and the names of containers, always may.
+	HTTPHosts []string `yaml:"http_hosts"`
 
 	TLS     *tls.Config `yaml:"-"`        // the SMPP port speaks TLS when set
 	TLSCert string      `yaml:"tls_cert"` // PEM file; with TLSKey it makes TLS

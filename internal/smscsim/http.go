@@ -126,7 +126,7 @@ func (sim *Simulator) Handler() http.Handler {
 		sim.Reset()
 		return map[string]string{"status": "reset"}, 0, nil
 	})
-	return mux
+	return guard(sim.cfg.HTTPHosts, mux)
 }
 
 // serveHTTP serves the control API until Stop. sim.mu is held.

@@ -5,6 +5,7 @@ for fd in (3, 4, 5):
     os.set_inheritable(fd, False)
 requests, answers = os.fdopen(3, 'rb'), os.fdopen(4, 'wb')
 settings = json.loads(requests.read(int.from_bytes(requests.read(4), 'big')))
+sys.path[:0] = settings.pop('path')
 settings.update(requests=requests, answers=answers, lifeline=5)
 
 
