@@ -3,6 +3,7 @@ package mt
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -136,7 +137,7 @@ func (s *States) Query(ctx context.Context, m Subject) (sms.Record, error) {
 // A repeat is harmless: a message that is cancelled and still queued is cancelled, whoever was told.
 func (s *States) Cancel(ctx context.Context, m Subject) error {
 	return s.change(ctx, m, func(ctx context.Context, r *sms.Record) (*journal.Entry, error) {
-		o := sms.Override{MsgID: r.MsgID, UID: r.UID, Version: 1, At: millisecond(time.Now()), Cancel: true,
+		o := sms.Override{MsgID: r.MsgID, UID: r.UID, Version: 1, Nonce: rand.Uint64(), At: millisecond(time.Now()), Cancel: true,
 			Report: r.Report, Registered: r.Registered, ExpiresAt: r.ExpiresAt}
 		if before := r.Override; before != nil && before.Cancel {
 			o = *before
@@ -197,7 +198,7 @@ func (s *States) Replace(ctx context.Context, m Subject, ask func(*sms.Record) (
 			o = *r.Override
 			o.Version++
 		}
-		o.MsgID, o.UID, o.At = r.MsgID, r.UID, now
+		o.MsgID, o.UID, o.Nonce, o.At = r.MsgID, r.UID, rand.Uint64(), now
 		if want.HasText {
 			o.HasText, o.Text, o.DefaultMsgID = true, want.Text, want.DefaultMsgID
 		}

@@ -48,7 +48,8 @@ type StateChange struct {
 type Override struct {
 	MsgID   MessageID
 	UID     UserID
-	Version int // 1 for the first; one more than that of the override it replaces
+	Version int    // 1 for the first; one more than that of the override it replaces
+	Nonce   uint64 // random: tells a repeat from another override that asks for the same in the same millisecond
 	At      time.Time
 
 	Cancel bool // the message is not to be sent, and the rest means nothing

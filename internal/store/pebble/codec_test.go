@@ -46,6 +46,28 @@ func TestCodec(t *testing.T) {
 	check("end", appendEnd(nil, &sampleEnd), sampleEnd, func(b []byte) (any, error) { return decodeEnd(b) })
 }
 
+func TestOverrideCodec(t *testing.T) {
+	want := sms.Override{UID: "u1", Version: 3, Nonce: 1, At: time.Unix(1700000000, 5), Cancel: true, HasText: true, Text: []byte("\x00new"), DefaultMsgID: 7,
+		Schedule: "000001000000000R", Validity: "000002000000000R", ExpiresAt: time.Unix(1700000100, 0), Registered: 0x11, Report: sms.ReportFinal}
+	raw := appendOverride(nil, &want)
+	if got, err := decodeOverride(raw); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	if got, err := decodeOverride(append(bytes.Clone(raw), 0)); err == nil {
+		t.Errorf("an octet too many was taken for %+v", got)
+	}
+	end := len(raw) - 1 // the nonce
+	want.Nonce = 0
+	if got, err := decodeOverride(raw[:end]); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("one of an earlier release: got %+v, %v; want %+v", got, err, want)
+	}
+	for i := range end {
+		if got, err := decodeOverride(raw[:i]); err == nil {
+			t.Errorf("the first %d of %d octets were taken for %+v", i, len(raw), got)
+		}
+	}
+}
+
 func FuzzCodec(f *testing.F) {
 	f.Add(appendReceipt(nil, &sampleReceipt))
 	f.Add(appendMapping(nil, &sampleMapping))

@@ -365,7 +365,8 @@ func appendOverride(b []byte, o *sms.Override) []byte {
 	b = appendText(b, o.Schedule)
 	b = appendText(b, o.Validity)
 	b = appendTime(b, o.ExpiresAt)
-	return append(b, o.Registered, byte(o.Report))
+	b = append(b, o.Registered, byte(o.Report))
+	return binary.AppendUvarint(b, o.Nonce)
 }
 
 func decodeOverride(raw []byte) (sms.Override, error) {
@@ -376,5 +377,8 @@ func decodeOverride(raw []byte) (sms.Override, error) {
 		o.Text = []byte(text)
 	}
 	o.DefaultMsgID, o.Schedule, o.Validity, o.ExpiresAt, o.Registered, o.Report = d.octet(), d.text(), d.text(), d.time(), d.octet(), sms.Report(d.octet())
+	if d.s != "" { // overrides that an earlier release has written have none
+		o.Nonce = d.uvarint()
+	}
 	return o, d.end()
 }

@@ -75,6 +75,7 @@ return 'ok'
 // overrideJSON is the field override.
 type overrideJSON struct {
 	Version      int    `json:"version"`
+	Nonce        uint64 `json:"nonce,omitempty"`
 	At           int64  `json:"at"` // nanoseconds since the epoch
 	Cancel       bool   `json:"cancel,omitempty"`
 	HasText      bool   `json:"has_text,omitempty"`
@@ -88,7 +89,7 @@ type overrideJSON struct {
 }
 
 func encodeOverride(o *sms.Override) (string, error) {
-	v := overrideJSON{Version: o.Version, At: o.At.UnixNano(), Cancel: o.Cancel, HasText: o.HasText, Text: o.Text, DefaultMsgID: o.DefaultMsgID,
+	v := overrideJSON{Version: o.Version, Nonce: o.Nonce, At: o.At.UnixNano(), Cancel: o.Cancel, HasText: o.HasText, Text: o.Text, DefaultMsgID: o.DefaultMsgID,
 		Schedule: o.Schedule, Validity: o.Validity, ExpiresAt: millis(o.ExpiresAt), Registered: o.Registered, Level: o.Report.Level()}
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -102,7 +103,7 @@ func decodeOverride(key string, id sms.MessageID, uid sms.UserID, text string) (
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		return nil, fmt.Errorf("redis key %s: field %s: %w", key, fieldOverride, err)
 	}
-	return &sms.Override{MsgID: id, UID: uid, Version: v.Version, At: time.Unix(0, v.At), Cancel: v.Cancel, HasText: v.HasText, Text: v.Text,
+	return &sms.Override{MsgID: id, UID: uid, Version: v.Version, Nonce: v.Nonce, At: time.Unix(0, v.At), Cancel: v.Cancel, HasText: v.HasText, Text: v.Text,
 		DefaultMsgID: v.DefaultMsgID, Schedule: v.Schedule, Validity: v.Validity, ExpiresAt: ofMillis(v.ExpiresAt),
 		Registered: v.Registered, Report: sms.ReportOf(v.Level)}, nil
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"errors"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"time"
@@ -20,7 +21,7 @@ func record(id sms.MessageID) sms.Record {
 
 // override is the n-th override of a message of u1.
 func override(id sms.MessageID, n int) sms.Override {
-	return sms.Override{MsgID: id, UID: "u1", Version: n, At: now(), HasText: true, Text: []byte("new \x00\xff"), DefaultMsgID: 1, Schedule: "000001000000000R",
+	return sms.Override{MsgID: id, UID: "u1", Version: n, Nonce: rand.Uint64(), At: now(), HasText: true, Text: []byte("new \x00\xff"), DefaultMsgID: 1, Schedule: "000001000000000R",
 		Validity: "000002000000000R", ExpiresAt: now().Add(3 * time.Hour), Registered: 2, Report: sms.ReportSubmit | sms.ReportFinal}
 }
 
@@ -138,7 +139,9 @@ func testOverride(e *env) {
 	e.must(e.s.Override(e.ctx, first)) // a repeat
 	r.Override = &first
 	e.wantRecord(r)
-	e.refused(journal.ErrConflict, override("m-1", 1))
+	again := first
+	again.Nonce++ // asks for the same, at the same time
+	e.refused(journal.ErrConflict, again)
 	e.refused(journal.ErrConflict, override("m-1", 3))
 	other := override("m-2", 1)
 	other.UID = "u2"
