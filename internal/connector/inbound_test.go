@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -193,6 +194,31 @@ func TestMessageOriginatedIsNeverAcknowledgedAndLost(t *testing.T) {
 		wantEqual(t, "taken", got, []string{"smsc1 hi", "smsc1 data_sm"})
 		st := w.c.Stats()
 		wantEqual(t, "counters", []int64{st.DeliverSMCount.Load(), st.DataSMCount.Load()}, []int64{1, 1})
+	})
+}
+
+// An MO of an operator, as it was published: it names another message, and is no receipt.
+func TestMessageOriginatedThatNamesAnotherMessageIsNoReceipt(t *testing.T) {
+	const octets = "0000005d0000000500000000000000014f4d5634000101343437373030393030373635000101343437373030393030373530000000000000" +
+		"000000000448656c70001e0018313631385a2d30313032472d323333334d2d3235464a4600"
+	frame, err := hex.DecodeString(octets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, p, err := pdu.Decode(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	start(t, func(_ *Config, d *Deps, _ *smsc) {
+		d.MO = func(_ context.Context, _ sms.ConnectorID, p pdu.PDU) pdu.Status {
+			got = append(got, string(p.(*pdu.DeliverSM).ShortMessage))
+			return pdu.StatusOK
+		}
+	}, func(w *world) {
+		wantEqual(t, "answer", w.send(p), "ESME_ROK")
+		wantEqual(t, "messages", got, []string{"Help"})
+		wantEqual(t, "receipts", len(w.b.receipts(t)), 0)
 	})
 }
 

@@ -50,8 +50,9 @@ var (
 
 // IsReceipt reports whether a deliver_sm is a delivery receipt or an intermediate
 // notification: by esm_class (SMPP v3.4 §5.2.12), or, for SMSCs that leave esm_class 0,
-// by a receipted_message_id TLV or by a text that has an id, a known state and
-// a date. It allocates nothing for an ordinary message in a one-octet alphabet.
+// by a text that has an id, a known state and a date, or by a receipted_message_id TLV together with a
+// message_state TLV or a known state in the text. That TLV alone says nothing: operators put it into
+// ordinary messages too. IsReceipt allocates nothing for an ordinary message in a one-octet alphabet.
 func IsReceipt(m *pdu.Message) bool {
 	return isReceipt(m.ESMClass, m.TLVs, userText(m.ESMClass, m.ShortMessage, m.TLVs))
 }
@@ -81,15 +82,17 @@ func isReceipt(esm pdu.ESMClass, tlvs pdu.TLVs, text []byte) bool {
 	if t := esm.Type(); t != 0 {
 		return t&^classBits == 0
 	}
-	if id, ok := tlvs.Get(pdu.TagReceiptedMessageID); ok && len(id) > 0 && id[0] != 0 {
+	id, _ := tlvs.Get(pdu.TagReceiptedMessageID)
+	named := len(id) > 0 && id[0] != 0
+	if _, ok := tlvs.Get(pdu.TagMessageState); named && ok {
 		return true
 	}
-	if !mayBeReceipt(text) {
+	if !named && !mayBeReceipt(text) {
 		return false
 	}
-	f := scan(decode(text), false)
+	f := scan(decode(text), named)
 	_, known := ParseState(f[fieldStat])
-	return f[fieldID] != "" && known && (f[fieldSubmitDate] != "" || f[fieldDoneDate] != "")
+	return known && (named || f[fieldID] != "" && (f[fieldSubmitDate] != "" || f[fieldDoneDate] != ""))
 }
 
 func parse(esm pdu.ESMClass, tlvs pdu.TLVs, text []byte) (*Receipt, error) {
@@ -126,8 +129,8 @@ func parse(esm pdu.ESMClass, tlvs pdu.TLVs, text []byte) (*Receipt, error) {
 	return r, nil
 }
 
-// state chooses between the TLV and the text. The TLV wins unless it says
-// nothing: absent, UNKNOWN, or a number that SMPP does not define.
+// state chooses between the TLV and the text. The TLV wins when it has a state of SMPP v3.4 (§5.2.28)
+// other than UNKNOWN; what it says else, states of SMPP v5.0 included, counts only where the text has no state.
 func (r *Receipt) state(tlvs pdu.TLVs) {
 	text, known := ParseState(r.Stat)
 	r.MessageState = pdu.StateUnknown
@@ -136,7 +139,7 @@ func (r *Receipt) state(tlvs pdu.TLVs) {
 	}
 	if v, ok := tlvs.Uint8(pdu.TagMessageState); ok {
 		s := pdu.MessageState(v)
-		if s <= pdu.StateSkipped && (s != pdu.StateUnknown || !known) {
+		if wins := s >= pdu.StateEnroute && s <= pdu.StateRejected && s != pdu.StateUnknown; wins || !known && s <= pdu.StateSkipped {
 			r.MessageState = s
 		}
 	}
