@@ -21,8 +21,8 @@ func TestBillingKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := load(t, Options{File: path, Environment: env()})
-		if c.MT.FreeHTTP != tt.http || c.MT.FreeSMPP != tt.smpp || c.RefundOnError != tt.given {
-			t.Errorf("%q: got %v %v %v", tt.text, c.MT.FreeHTTP, c.MT.FreeSMPP, c.RefundOnError)
+		if c.MT.FreeHTTP != tt.http || c.MT.FreeSMPP != tt.smpp || c.Connector.RefundOnError != tt.given {
+			t.Errorf("%q: got %v %v %v", tt.text, c.MT.FreeHTTP, c.MT.FreeSMPP, c.Connector.RefundOnError)
 		}
 	}
 	if err := os.WriteFile(path, []byte("[billing]\nrefund_on_error = perhaps\n"), 0o600); err != nil {

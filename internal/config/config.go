@@ -2,12 +2,14 @@
 // names, and the environment, which wins (SECTION_KEY in capitals, dashes as underscores:
 // HTTP_API_PORT). Every fault is reported at once, with file and line.
 //
-// Keys are one table (keys.go): it parses, checks, documents and prints them.
+// Each key is declared once, in table.go: its name, default and meaning, how it is read, and the fields that it
+// fills, which are those of the Config of the package that it is for.
 package config
 
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,16 +18,19 @@ import (
 
 	"gopkg.in/ini.v1"
 
+	"jasmind/internal/connector"
 	"jasmind/internal/deadletter"
 	"jasmind/internal/dlr"
 	"jasmind/internal/httpapi"
 	"jasmind/internal/intercept"
 	"jasmind/internal/jcli"
+	"jasmind/internal/localdb"
 	"jasmind/internal/logging"
 	"jasmind/internal/mo"
 	"jasmind/internal/mt"
-	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/queue/rabbit"
 	"jasmind/internal/smppserver"
+	"jasmind/internal/store/redis"
 	"jasmind/internal/throw"
 )
 
@@ -38,12 +43,6 @@ const (
 	Services Mode = "services" // RabbitMQ and Redis
 )
 
-// RetryRule is what submit_error_retrial says of one command_status.
-type RetryRule struct {
-	Count int
-	Delay time.Duration
-}
-
 // Config is everything jasmin.cfg and the environment say, defaults filled in.
 type Config struct {
 	Mode    Mode
@@ -53,18 +52,17 @@ type Config struct {
 	Paths Paths
 
 	ShutdownTimeout time.Duration // [gateway] shutdown_timeout
-	LowSpaceMiB     int           // [gateway] low_space_mib, 0: the default mark
+
+	Database localdb.Config
 
 	HTTP    httpapi.Config
 	HTTPLog logging.Config
 	Access  logging.Config
 	MT      mt.Config
 
-	RefundOnError bool // [billing] refund_on_error
-
-	Listener    Listener // [sm-listener]
+	Connector   connector.Config // what all connectors share
+	MO          mo.Config
 	ListenerLog logging.Config
-	MO          mo.Config // [sm-listener] long_mo_timeout
 
 	DLR    dlr.Config
 	DLRLog logging.Config
@@ -79,12 +77,12 @@ type Config struct {
 	SMPPServer    smppserver.Config
 	SMPPServerLog logging.Config
 
-	DeadLetters deadletter.Config // [dead-letters]
+	DeadLetters deadletter.Config
 
-	Broker    Broker
+	Broker    rabbit.Config
 	BrokerLog logging.Config
 
-	Redis    Redis
+	Redis    redis.Config
 	RedisLog logging.Config
 
 	Console         jcli.Config
@@ -109,30 +107,6 @@ type Config struct {
 // Paths are the folders of the gateway (ROOT_PATH, CONFIG_PATH, LOG_PATH, STORE_PATH).
 type Paths struct {
 	Root, Config, Log, Store, Data string
-}
-
-// Listener holds the settings that all connectors share ([sm-listener]).
-type Listener struct {
-	PublishSubmitSMResp bool
-	Retrial             map[pdu.Status]RetryRule
-	MaxAgeNotReady      time.Duration
-	RetryNotReady       time.Duration
-	LogPrivacy          bool
-}
-
-// Broker is where RabbitMQ is ([amqp-broker]).
-type Broker struct {
-	Host, User, Password, VHost string
-	Port                        int
-	Heartbeat, Timeout          time.Duration
-	QueueType                   string
-}
-
-// Redis is where Redis is ([redis-client]).
-type Redis struct {
-	Host, Password string
-	Port, DB       int
-	Timeout        time.Duration
 }
 
 // Fault is one thing wrong with the configuration.
@@ -175,7 +149,7 @@ func Load(o Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{cfg: c, env: o.Environment}
+	l := &loader{cfg: c, keys: table(c), env: o.Environment, explicit: make(map[id]value)}
 	if found {
 		if err := l.readFile(c.File); err != nil {
 			return nil, err
@@ -184,7 +158,6 @@ func Load(o Options) (*Config, error) {
 	l.apply()
 	l.chooseStore()
 	c.chooseMode(l)
-	l.checkLogs()
 	if len(l.faults) > 0 {
 		slices.SortStableFunc(l.faults, func(a, b *Fault) int { return compareSource(a.Source, b.Source) })
 		errs := make([]error, len(l.faults))
@@ -265,6 +238,7 @@ type value struct {
 
 type loader struct {
 	cfg         *Config
+	keys        []Key
 	env         Environment
 	explicit    map[id]value
 	faults      []*Fault
@@ -288,7 +262,11 @@ func (l *loader) readFile(path string) error {
 		return fmt.Errorf("configuration file %s: %w", path, err)
 	}
 	lines := lineNumbers(string(raw))
-	l.explicit = make(map[id]value)
+	known := make(map[string][]string) // section to its keys
+	for _, k := range l.keys {
+		known[k.Section] = append(known[k.Section], k.Name)
+	}
+	sections := slices.Sorted(maps.Keys(known))
 	for _, s := range f.Sections() {
 		if s.Name() == ini.DefaultSection {
 			for _, k := range s.Keys() {
@@ -296,14 +274,14 @@ func (l *loader) readFile(path string) error {
 			}
 			continue
 		}
-		if !slices.Contains(Sections(), s.Name()) {
-			l.fault(at(path, lines[id{s.Name(), ""}]), s.Name(), "", fmt.Errorf("unknown section%s", suggest(s.Name(), Sections())))
+		if known[s.Name()] == nil {
+			l.fault(at(path, lines[id{s.Name(), ""}]), s.Name(), "", fmt.Errorf("unknown section%s", suggest(s.Name(), sections)))
 			continue
 		}
 		for _, k := range s.Keys() {
 			source := at(path, lines[id{s.Name(), k.Name()}])
-			if find(s.Name(), k.Name()) == nil {
-				l.fault(source, s.Name(), k.Name(), fmt.Errorf("unknown key%s", suggest(k.Name(), keysOf(s.Name()))))
+			if !slices.Contains(known[s.Name()], k.Name()) {
+				l.fault(source, s.Name(), k.Name(), fmt.Errorf("unknown key%s", suggest(k.Name(), known[s.Name()])))
 				continue
 			}
 			l.explicit[id{s.Name(), k.Name()}] = value{text: k.Value(), source: source}
@@ -338,11 +316,8 @@ func lineNumbers(text string) map[id]int {
 
 // apply sets every key of the table from environment, file or default, in that order.
 func (l *loader) apply() {
-	if l.explicit == nil {
-		l.explicit = make(map[id]value)
-	}
-	for i := range table {
-		k := &table[i]
+	for i := range l.keys {
+		k := &l.keys[i]
 		name := id{k.Section, k.Name}
 		if v, ok := l.env(k.Variable()); ok {
 			l.explicit[name] = value{text: v, source: "environment variable " + k.Variable()}
@@ -353,31 +328,25 @@ func (l *loader) apply() {
 		v, ok := l.explicit[name]
 		if !ok {
 			v = value{text: k.defaultFor(l.cfg.Paths), source: "default"}
-		} else if k.unserved() && strings.TrimSpace(v.text) != k.Default {
+		} else if k.without != "" && strings.TrimSpace(v.text) != k.Default {
 			l.cfg.Unserved = append(l.cfg.Unserved, fmt.Sprintf("[%s] %s (%s): %s", k.Section, k.Name, v.source, k.without))
 		}
-		if err := k.set(l.cfg, strings.TrimSpace(v.text)); err != nil {
+		if err := k.set(strings.TrimSpace(v.text)); err != nil {
 			l.fault(v.source, k.Section, k.Name, err)
 		}
 	}
 }
 
-// checkLogs checks what spans several keys of a log.
-func (l *loader) checkLogs() {
-	for section, c := range map[string]*logging.Config{
-		"http-api": &l.cfg.HTTPLog, "sm-listener": &l.cfg.ListenerLog, "dlr": &l.cfg.DLRLog, "dlr-thrower": &l.cfg.DLRThrowerLog, "smpp-server": &l.cfg.SMPPServerLog,
-		"amqp-broker": &l.cfg.BrokerLog, "redis-client": &l.cfg.RedisLog, "client-management": &l.cfg.ManagerLog, "jcli": &l.cfg.ConsoleLog, "interceptor": &l.cfg.InterceptorLog,
-		"service-smppclient": &l.cfg.ServiceLog, "router": &l.cfg.RouterLog,
-	} {
-		if err := c.Validate(); err != nil {
-			source := "default"
-			for _, key := range []string{"log_format", "log_date_format", "log_rotate"} {
-				if v, ok := l.explicit[id{section, key}]; ok && strings.Contains(err.Error(), key) {
-					source = v.source
-				}
-			}
-			l.fault(source, section, "", err)
-		}
+// chooseStore takes [client-management] store_path where [router] has none.
+func (l *loader) chooseStore() {
+	management, ok := l.explicit[id{"client-management", "store_path"}]
+	if !ok || l.cfg.managementStore == "" {
+		return
+	}
+	if _, ok := l.explicit[id{"router", "store_path"}]; !ok {
+		l.cfg.Paths.Store = l.cfg.managementStore
+	} else if l.cfg.managementStore != l.cfg.Paths.Store {
+		l.cfg.Unserved = append(l.cfg.Unserved, fmt.Sprintf("[client-management] store_path (%s): profiles are whole, and [router] store_path says where", management.source))
 	}
 }
 

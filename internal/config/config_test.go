@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"jasmind/internal/connector"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smstext"
 )
@@ -122,7 +123,7 @@ log_format = %(nonsense)s
 		path + `:4: [http-api] long_content_split: "both" is neither udh nor sar`,
 		path + `:6: [http-apy]: unknown section, did you mean "http-api"?`,
 		path + `:10: [sm-listener] submit_error_retrial: "ESME_NONSENSE" is no command_status`,
-		path + `:12: [dlr]: log_format: field "nonsense" is unknown`,
+		path + `:12: [dlr] log_format: field "nonsense" is unknown`,
 		`environment variable REDIS_CLIENT_PORT: [redis-client] port: "x" is not a whole number from 1 to 65535`,
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -171,8 +172,8 @@ password					= None
 	if c.HTTP.Port != 0 || c.MT.Split != smstext.SAR || !c.HTTP.LogPrivacy || c.Broker.Password != "a#b;c" || c.Redis.Password != "" {
 		t.Errorf("got %+v %+v %+v %+v", c.HTTP, c.MT, c.Broker, c.Redis)
 	}
-	if got := c.Listener.Retrial[pdu.StatusThrottled]; got != (RetryRule{20, 500 * time.Millisecond}) || len(c.Listener.Retrial) != 2 {
-		t.Errorf("retrial %+v", c.Listener.Retrial)
+	if got := c.Connector.Retrials[pdu.StatusThrottled]; got != (connector.Retrial{Count: 20, Delay: 500 * time.Millisecond}) || len(c.Connector.Retrials) != 2 {
+		t.Errorf("retrial %+v", c.Connector.Retrials)
 	}
 	if c.SMPPServer.ID != "smpps_02" {
 		t.Errorf("id %q", c.SMPPServer.ID)
@@ -251,7 +252,7 @@ authentication = perhaps
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{`[router] port: "many"`, `[router] admin_password: is no password digest`, `[smpp-server-pb] log_rotate: log_rotate "W9"`, `[smpp-server-pb] authentication: "perhaps"`} {
+	for _, want := range []string{`[router] port: "many"`, `[router] admin_password: is no password digest`, `[smpp-server-pb] log_rotate: "W9"`, `[smpp-server-pb] authentication: "perhaps"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in\n%v", want, err)
 		}
@@ -263,17 +264,17 @@ authentication = perhaps
 
 func TestDefaultRetrial(t *testing.T) {
 	c := load(t, Options{Environment: env("CONFIG_PATH", t.TempDir())})
-	want := map[pdu.Status]RetryRule{
-		pdu.StatusSysErr: {2, 30 * time.Second}, pdu.StatusThrottled: {20, 30 * time.Second},
-		pdu.StatusMsgQFul: {2, 180 * time.Second}, pdu.StatusInvSched: {2, 300 * time.Second},
+	want := map[pdu.Status]connector.Retrial{
+		pdu.StatusSysErr: {Count: 2, Delay: 30 * time.Second}, pdu.StatusThrottled: {Count: 20, Delay: 30 * time.Second},
+		pdu.StatusMsgQFul: {Count: 2, Delay: 180 * time.Second}, pdu.StatusInvSched: {Count: 2, Delay: 300 * time.Second},
 	}
 	for status, rule := range want {
-		if c.Listener.Retrial[status] != rule {
-			t.Errorf("%v: got %+v, want %+v", status, c.Listener.Retrial[status], rule)
+		if c.Connector.Retrials[status] != rule {
+			t.Errorf("%v: got %+v, want %+v", status, c.Connector.Retrials[status], rule)
 		}
 	}
-	if len(c.Listener.Retrial) != len(want) {
-		t.Errorf("got %v", c.Listener.Retrial)
+	if len(c.Connector.Retrials) != len(want) {
+		t.Errorf("got %v", c.Connector.Retrials)
 	}
 }
 
@@ -298,17 +299,6 @@ func TestPrintedFileLoads(t *testing.T) {
 		if len(c.Unserved) != 0 {
 			t.Errorf("unserved keys were printed: %q", c.Unserved)
 		}
-	}
-}
-
-func TestEveryKeyIsDocumentedOnce(t *testing.T) {
-	seen := map[string]bool{}
-	for _, k := range Keys() {
-		name := k.Section + "/" + k.Name
-		if seen[name] || k.Doc == "" {
-			t.Errorf("%s: twice, or without documentation", name)
-		}
-		seen[name] = true
 	}
 }
 

@@ -15,9 +15,8 @@ func Print(w io.Writer, mode Mode) error {
 	fmt.Fprintln(b, "# Each can be set by an environment variable as well, which wins: SECTION_KEY in")
 	fmt.Fprintln(b, "# capitals, dashes as underscores ([http-api] port is HTTP_API_PORT).")
 	section := ""
-	for i := range table {
-		k := &table[i]
-		if k.unserved() {
+	for _, k := range table(new(Config)) {
+		if k.without != "" {
 			continue
 		}
 		if k.Section != section {

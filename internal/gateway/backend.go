@@ -61,13 +61,12 @@ const databaseDir = "messages"
 
 func openEmbedded(cfg *config.Config, log *slog.Logger) (*backend, error) {
 	dir := filepath.Join(cfg.Paths.Data, databaseDir)
-	db, err := localdb.Open(dir, localdb.Config{
-		LowSpace: uint64(cfg.LowSpaceMiB) << 20,
-		Log:      log,
-		OnSpace: func(s localdb.Space) {
-			log.Warn("free space of the database's disk changed", "dir", dir, "state", s.State.String(), "free", s.Free)
-		},
-	})
+	database := cfg.Database
+	database.Log = log
+	database.OnSpace = func(s localdb.Space) {
+		log.Warn("free space of the database's disk changed", "dir", dir, "state", s.State.String(), "free", s.Free)
+	}
+	db, err := localdb.Open(dir, database)
 	if err != nil {
 		return nil, fmt.Errorf("embedded database %s: %w", dir, err)
 	}
@@ -90,25 +89,17 @@ func openEmbedded(cfg *config.Config, log *slog.Logger) (*backend, error) {
 const startWait = 60 * time.Second
 
 func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(startWait, 3*cfg.Broker.Timeout, 3*cfg.Redis.Timeout))
+	brokerConfig, redisConfig := cfg.Broker, cfg.Redis
+	brokerConfig.Logger, redisConfig.Logger = logs.broker, logs.redis
+	ctx, cancel := context.WithTimeout(ctx, max(startWait, 3*brokerConfig.DialTimeout, 3*redisConfig.DialTimeout))
 	defer cancel()
-	store, err := retryOpen(ctx, logs.redis, "Redis", func(ctx context.Context) (*storeredis.Store, error) {
-		return storeredis.Open(ctx, storeredis.Config{
-			Host: cfg.Redis.Host, Port: cfg.Redis.Port, Password: cfg.Redis.Password, DB: cfg.Redis.DB,
-			DialTimeout: cfg.Redis.Timeout, Timeout: cfg.Redis.Timeout, Logger: logs.redis,
-		})
-	})
+	store, err := retryOpen(ctx, logs.redis, "Redis", func(ctx context.Context) (*storeredis.Store, error) { return storeredis.Open(ctx, redisConfig) })
 	if err != nil {
-		return nil, fmt.Errorf("[redis-client] %s:%d: %w", cfg.Redis.Host, cfg.Redis.Port, err)
+		return nil, fmt.Errorf("[redis-client] %s:%d: %w", redisConfig.Host, redisConfig.Port, err)
 	}
-	b, err := retryOpen(ctx, logs.broker, "the AMQP broker", func(ctx context.Context) (*rabbit.Broker, error) {
-		return rabbit.Open(ctx, rabbit.Config{
-			Host: cfg.Broker.Host, Port: cfg.Broker.Port, User: cfg.Broker.User, Password: cfg.Broker.Password, VHost: cfg.Broker.VHost,
-			Heartbeat: cfg.Broker.Heartbeat, DialTimeout: cfg.Broker.Timeout, ConfirmTimeout: cfg.Broker.Timeout, QueueType: rabbit.QueueType(cfg.Broker.QueueType), Logger: logs.broker,
-		})
-	})
+	b, err := retryOpen(ctx, logs.broker, "the AMQP broker", func(ctx context.Context) (*rabbit.Broker, error) { return rabbit.Open(ctx, brokerConfig) })
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("[amqp-broker] %s:%d: %w", cfg.Broker.Host, cfg.Broker.Port, err), store.Close())
+		return nil, errors.Join(fmt.Errorf("[amqp-broker] %s:%d: %w", brokerConfig.Host, brokerConfig.Port, err), store.Close())
 	}
 	return &backend{
 		broker: b, journal: services.New(b, store), store: store, parts: store, letters: store, ledger: store, lapse: store.Lapse,

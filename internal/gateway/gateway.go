@@ -256,15 +256,7 @@ func (g *Gateway) run(name string, f func(context.Context) error) {
 }
 
 func (g *Gateway) startConnectors(ctx context.Context) error {
-	l := g.cfg.Listener
-	retrials := make(map[pduStatus]connector.Retrial, len(l.Retrial))
-	for status, r := range l.Retrial {
-		retrials[status] = connector.Retrial{Count: r.Count, Delay: r.Delay}
-	}
-	g.connectors = newConnectors(g.ctx, connector.Config{
-		Retrials: retrials, NotReadyMaxAge: l.MaxAgeNotReady, NotReadyDelay: l.RetryNotReady,
-		PublishSubmitSMResp: l.PublishSubmitSMResp, LogPrivacy: l.LogPrivacy, RefundOnError: g.cfg.RefundOnError,
-	}, g.backend, g.lookup.Watch(g.backend.journal), g.mo.Accept, g.logs)
+	g.connectors = newConnectors(g.ctx, g.cfg.Connector, g.backend, g.lookup.Watch(g.backend.journal), g.mo.Accept, g.logs)
 	return g.follow(ctx)
 }
 

@@ -18,9 +18,7 @@ import (
 
 // startMO makes the MO flow. It is there before the connectors are.
 func (g *Gateway) startMO() {
-	cfg := g.cfg.MO
-	cfg.LogPrivacy = g.cfg.Listener.LogPrivacy
-	g.mo = mo.New(cfg, mo.Deps{
+	g.mo = mo.New(g.cfg.MO, mo.Deps{
 		Plans:   &moRouter{state: g.state, scripts: g.scripts, bound: g.esmes.HasSession},
 		Journal: g.backend.journal, Parts: g.backend.parts,
 		Intercepted: func(cid sms.ConnectorID, ok bool) { g.connectors.intercepted(cid, ok) },

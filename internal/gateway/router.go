@@ -10,8 +10,6 @@ import (
 	"jasmind/internal/sms"
 )
 
-type pduStatus = pdu.Status
-
 // failedScript is the SMPP status of a script that failed.
 const failedScript = pdu.StatusSysErr
 

@@ -79,15 +79,21 @@ func levelName(l slog.Level) string {
 	return "CRITICAL"
 }
 
-// Validate checks rotation, format and date format.
-func (c *Config) Validate() error {
-	if _, err := parseRotation(c.Rotate); err != nil {
-		return err
-	}
-	if _, err := parseFormat(c.Format); err != nil {
-		return err
-	}
-	_, err := goLayout(c.DateFormat)
+// CheckRotate tells what is wrong with a log_rotate.
+func CheckRotate(s string) error {
+	_, err := parseRotation(s)
+	return err
+}
+
+// CheckFormat tells what is wrong with a log_format.
+func CheckFormat(s string) error {
+	_, err := parseFormat(s)
+	return err
+}
+
+// CheckDateFormat tells what is wrong with a log_date_format.
+func CheckDateFormat(s string) error {
+	_, err := goLayout(s)
 	return err
 }
 
@@ -137,16 +143,16 @@ func parseFormat(f string) ([]segment, error) {
 		}
 		end := strings.IndexByte(f, ')')
 		if !strings.HasPrefix(f, "%(") || end < 0 {
-			return nil, fmt.Errorf("log_format: %.20q is no field like %%(message)s", f)
+			return nil, fmt.Errorf("%.20q is no field like %%(message)s", f)
 		}
 		seg := segment{field: f[2:end]}
 		if !fieldNames[seg.field] {
-			return nil, fmt.Errorf("log_format: field %q is unknown", seg.field)
+			return nil, fmt.Errorf("field %q is unknown", seg.field)
 		}
 		f = f[end+1:]
 		j := strings.IndexAny(f, "sdf")
 		if j < 0 {
-			return nil, fmt.Errorf("log_format: field %q lacks its type (s, d or f)", seg.field)
+			return nil, fmt.Errorf("field %q lacks its type (s, d or f)", seg.field)
 		}
 		spec := f[:j]
 		f = f[j+1:]
@@ -155,7 +161,7 @@ func parseFormat(f string) ([]segment, error) {
 			if spec != "" {
 				n, err := strconv.Atoi(spec)
 				if err != nil || n < 0 || n > 100 {
-					return nil, fmt.Errorf("log_format: width %q of field %q is not 0 to 100", spec, seg.field)
+					return nil, fmt.Errorf("width %q of field %q is not 0 to 100", spec, seg.field)
 				}
 				seg.width = n
 			}
@@ -180,11 +186,11 @@ func goLayout(f string) (string, error) {
 			continue
 		}
 		if i++; i == len(f) {
-			return "", fmt.Errorf("log_date_format: %q ends with %%", f)
+			return "", fmt.Errorf("%q ends with %%", f)
 		}
 		s, ok := names[f[i]]
 		if !ok {
-			return "", fmt.Errorf("log_date_format: %%%c is unknown", f[i])
+			return "", fmt.Errorf("%%%c is unknown", f[i])
 		}
 		b.WriteString(s)
 	}

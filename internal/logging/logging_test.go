@@ -3,6 +3,7 @@ package logging
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -70,12 +71,15 @@ func TestFaultsNameTheKey(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{Config{Rotate: "W7"}, `log_rotate "W7"`},
+		{Config{Rotate: "W7"}, `log_rotate: "W7"`},
 		{Config{Format: "%(nonsense)s"}, `field "nonsense"`},
 		{Config{Format: "%message"}, "log_format"},
 		{Config{DateFormat: "%Q"}, "log_date_format: %Q"},
 	} {
-		if err := tt.cfg.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+		tt.cfg.File = filepath.Join(t.TempDir(), "x.log")
+		all := New(io.Discard)
+		_, err := all.Logger("x", tt.cfg)
+		if err := errors.Join(err, all.Close()); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got %v, want %q in it", tt.cfg, err, tt.want)
 		}
 	}

@@ -45,11 +45,11 @@ func (l *Logs) Logger(name string, cfg Config) (*slog.Logger, error) {
 func (l *Logs) Open(name string, cfg Config) (log *slog.Logger, release func() error, err error) {
 	format, err := parseFormat(cfg.Format)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("log_format: %w", err)
 	}
 	layout, err := goLayout(cfg.DateFormat)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("log_date_format: %w", err)
 	}
 	s, err := l.sink(cfg)
 	if err != nil {
@@ -156,7 +156,7 @@ func (l *Logs) Close() error {
 func open(cfg Config) (io.WriteCloser, error) {
 	rot, err := parseRotation(cfg.Rotate)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("log_rotate: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(cfg.File), 0o755); err != nil {
 		return nil, fmt.Errorf("log_file %s: %w", cfg.File, err)
@@ -227,7 +227,7 @@ func parseRotation(s string) (rotation, error) {
 	default:
 		n, err := strconv.Atoi(strings.TrimPrefix(strings.ToUpper(s), "W"))
 		if len(s) != 2 || err != nil || n < 0 || n > 6 {
-			return r, fmt.Errorf("log_rotate %q is none of S, M, H, D, W0 to W6, midnight", s)
+			return r, fmt.Errorf("%q is none of S, M, H, D, W0 to W6, midnight", s)
 		}
 		r.midnight, r.weekday = true, n
 	}
