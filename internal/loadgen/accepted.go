@@ -59,7 +59,8 @@ func (a *acceptedWriter) close() error {
 	return nil
 }
 
-// readAccepted reads a file of accepted messages.
+// readAccepted reads a file of accepted messages. The last line may be cut, since a loadgen that was killed
+// leaves such a file: without an id its number does not count.
 func readAccepted(r io.Reader) (run string, numbers *bitmap, err error) {
 	in := bufio.NewScanner(r)
 	in.Buffer(nil, 4096)
@@ -74,8 +75,16 @@ func readAccepted(r io.Reader) (run string, numbers *bitmap, err error) {
 		return "", nil, fmt.Errorf("line 1: must be %qRUN", acceptedHeader)
 	}
 	numbers = new(bitmap)
+	var cut error
 	for line := 2; in.Scan(); line++ {
-		number, _, _ := strings.Cut(in.Text(), " ")
+		if cut != nil {
+			return "", nil, cut
+		}
+		number, _, ok := strings.Cut(in.Text(), " ")
+		if !ok {
+			cut = fmt.Errorf("line %d: %.40q is not a number and an id", line, number)
+			continue
+		}
 		n, err := strconv.ParseUint(number, 10, 64)
 		if err != nil || n == 0 || n >= maxNumber {
 			return "", nil, fmt.Errorf("line %d: %.40q is not a message number", line, number)

@@ -190,7 +190,7 @@ func (c Config) validateHTTP(f *faults) {
 		f.add("--dlr-listen %q: must be host:port", c.DLRListen)
 	}
 	if c.DLRURL != "" {
-		if u, err := url.Parse(c.DLRURL); err != nil || u.Host == "" {
+		if u, err := url.Parse(c.DLRURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			f.add("--dlr-url %q: must be an http URL", c.DLRURL)
 		}
 	}

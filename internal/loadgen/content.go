@@ -94,6 +94,7 @@ func newMaker(c Config) (*maker, error) {
 	case smstext.GSM, smstext.IA5, smstext.Latin1, smstext.Octets:
 		m.plain = invariant(placeholders.Replace(m.template) + m.to.fixed)
 	}
+	m.split.Overflow = smstext.Reject
 	m.split.Wide = c.Protocol == SMPP // over HTTP the gateway splits, by its default
 	alone, part := m.split.Capacity(m.coding)
 	if smstext.AlphabetOf(m.coding) == smstext.UCS2 {

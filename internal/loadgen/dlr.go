@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,8 +78,9 @@ func (s *httpServer) serveConn(ctx context.Context, conn net.Conn) {
 		if err != nil {
 			var bad malformed
 			if errors.As(err, &bad) {
-				conn.Write([]byte(badRequest)) //nolint:errcheck // the peer has lost its way anyhow
+				out = append(out, badRequest...)
 			}
+			conn.Write(out) //nolint:errcheck // the peer has lost its way, or has gone
 			return
 		}
 		out = s.answer(req, out)
@@ -114,7 +116,7 @@ func listenDLR(cfg Config, b *book) (*dlrSink, error) {
 	if d.url == "" {
 		d.url = "http://" + reachable(l.Addr().String()) + d.path
 	} else if u, err := url.Parse(d.url); err == nil {
-		d.path = u.Path
+		d.path = cmp.Or(u.EscapedPath(), "/") // as it stands in a request (RFC 9112 §3.2.1)
 	}
 	return d, nil
 }

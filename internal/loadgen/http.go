@@ -14,6 +14,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -171,12 +172,8 @@ func appendEscaped(dst, s []byte) []byte {
 
 // ensure makes a connection if there is none, or if the server has closed the one there is while it was idle.
 func (c *httpConn) ensure() error {
-	if c.conn != nil && time.Since(c.used) > time.Second {
-		c.conn.SetReadDeadline(time.Now().Add(time.Microsecond)) //nolint:errcheck // the read tells
-		if _, err := c.in.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
-			c.drop()
-		}
-		c.deadline = time.Time{}
+	if c.conn != nil && time.Since(c.used) > time.Second && !silent(c.conn) {
+		c.drop()
 	}
 	if c.conn != nil {
 		return nil
@@ -191,6 +188,24 @@ func (c *httpConn) ensure() error {
 		c.unwatch = context.AfterFunc(c.r.hard, func() { conn.Close() }) //nolint:errcheck // it wakes the reader
 		return nil
 	})
+}
+
+// silent reports that nothing has come on a connection, neither its end nor what nobody has asked for. It does not
+// wait; a deadline that is near enough would have passed before the read.
+func silent(conn net.Conn) bool {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	var fault error
+	err = raw.Read(func(fd uintptr) bool {
+		_, fault = syscall.Read(int(fd), make([]byte, 1))
+		return true
+	})
+	return err == nil && (errors.Is(fault, syscall.EAGAIN) || errors.Is(fault, syscall.EINTR))
 }
 
 func (c *httpConn) drop() {

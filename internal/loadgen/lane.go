@@ -64,6 +64,7 @@ type lane struct {
 	depth int // units that wait for another try at a time
 
 	sched *schedule // of the phase; nil between two
+	done  *schedule // of the last phase that it has taken part in; nil before the first
 	last  bool      // it is the last phase
 	long  unit      // message whose parts are being handed out
 	rest  int       // of them

@@ -111,9 +111,8 @@ func (c *rawConn) connect(ctx context.Context) (net.Conn, error) {
 
 // bind sends the bind request and reads its answer.
 func (c *rawConn) bind(ctx context.Context, conn net.Conn) error {
-	if d, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(d) //nolint:errcheck // the read tells
-	}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now()) }) //nolint:errcheck // it wakes the reader
+	defer stop()
 	b := c.run.bindPDU()
 	var err error
 	if c.out, err = pdu.Append(c.out[:0], 0, 1, &b); err != nil {
@@ -134,6 +133,8 @@ func (c *rawConn) bind(ctx context.Context, conn net.Conn) error {
 		return fmt.Errorf("%s instead of an answer to the bind", h.ID)
 	case h.Status != pdu.StatusOK:
 		return &smpp.StatusError{Command: b.CommandID(), Status: h.Status}
+	case !stop():
+		return context.Cause(ctx)
 	}
 	return nil
 }

@@ -273,23 +273,28 @@ func (r *run) begin(s *schedule, last bool) {
 	r.open = make(chan struct{})
 }
 
-// await waits for the next phase and gives it to a lane. False means that there is none.
+// await waits for the next phase and gives it to a lane. False means that there is none, or that ctx has
+// ended: then the lane may come back, and finds the phase that was opened meanwhile.
 func (r *run) await(ctx context.Context, l *lane) bool {
 	r.mu.Lock()
-	open := r.open
-	r.waiting++
-	r.readyLocked()
-	r.mu.Unlock()
-	select {
-	case <-open:
-	case <-r.soft.Done():
-		return false
-	case <-ctx.Done():
-		return false
-	}
-	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.sched, l.last = r.phase, r.last
+	if r.phase == l.done {
+		open := r.open
+		r.waiting++
+		r.readyLocked()
+		r.mu.Unlock()
+		select {
+		case <-open:
+		case <-r.soft.Done():
+		case <-ctx.Done():
+		}
+		r.mu.Lock()
+		if r.phase == l.done {
+			r.waiting--
+			return false
+		}
+	}
+	l.sched, l.done, l.last = r.phase, r.phase, r.last
 	return true
 }
 

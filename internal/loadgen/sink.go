@@ -137,11 +137,12 @@ func (s *Sink) session(conn net.Conn) {
 	for {
 		var err error
 		if frame, err = pdu.ReadFrame(r, frame, 0); err != nil {
+			conn.Write(out) //nolint:errcheck // the peer has lost its way, or has gone
 			return
 		}
 		h, err := pdu.DecodeHeader(frame)
 		if err != nil {
-			return
+			return // no frame is shorter than a header
 		}
 		status, end := pdu.StatusOK, false
 		var p pdu.PDU

@@ -219,9 +219,15 @@ func (n *native) send(ctx context.Context, u unit) {
 	case err == nil:
 	case errors.As(err, &field):
 		n.lane.refused(u, "not sent: "+describe(err), false)
-	default: // nothing was sent; the next one finds the session ended
+	default: // nothing was sent
 		n.lane.giveBack(u)
-		n.session.Close(err)
+		if errors.Is(err, smpp.ErrSessionClosed) { // the session may still answer the SMSC's unbind
+			select {
+			case <-n.session.Done():
+			case <-ctx.Done():
+			}
+		}
+		n.session.Close(err) // the next one finds it ended
 	}
 }
 
