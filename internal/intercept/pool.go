@@ -148,7 +148,7 @@ func (p *Pool) Check(ctx context.Context, s *Script) error {
 
 // Run runs a script on a message, which it does not change. Errors: *sms.Error with a status
 // pair in Override, whose Reason is ReasonIntercepted for a refusal of the script's and
-// ReasonInterceptor when it failed (400) or could not be run (503); or that of ctx.
+// ReasonInterceptor when it failed (400) or could not be run (503, ErrNotRun); or that of ctx.
 func (p *Pool) Run(ctx context.Context, s *Script, m *Message) (*Verdict, error) {
 	p.Stats.Runs.Add(1)
 	v, err := p.run(ctx, s, m)

@@ -1,6 +1,7 @@
 package intercept
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -38,11 +39,13 @@ const (
 // FailureDetail is what the sender reads when a script failed on his message.
 const FailureDetail = "Failed running interception script, check log for details"
 
-// unavailable is the refusal when a script could not be run at all, for no fault of its own.
-// The texts are those of the original.
+// ErrNotRun is in the chain of a refusal when a script could not be run at all, for no fault of its own: later it can.
+var ErrNotRun = errors.New("the script could not be run")
+
+// unavailable is the refusal that says ErrNotRun. The texts are those of the original.
 func unavailable(detail string, err error) *sms.Error {
 	return &sms.Error{Reason: sms.ReasonInterceptor, Detail: detail,
-		Override: &sms.StatusPair{HTTP: http.StatusServiceUnavailable, SMPP: pdu.StatusSysErr}, Err: err}
+		Override: &sms.StatusPair{HTTP: http.StatusServiceUnavailable, SMPP: pdu.StatusSysErr}, Err: fmt.Errorf("%w: %w", ErrNotRun, err)}
 }
 
 // failed is the refusal when a script ended in an error: HTTP 400, SMPP ESME_RSYSERR.

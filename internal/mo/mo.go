@@ -222,7 +222,7 @@ func (s *Service) intercept(ctx context.Context, plan Plan, m *Message) (done bo
 	}
 	status = temporary
 	var refused *sms.Error
-	if errors.As(err, &refused) && refused.Override != nil && refused.Override.HTTP != unavailable {
+	if errors.As(err, &refused) && refused.Override != nil && !errors.Is(err, intercept.ErrNotRun) {
 		status = refused.Override.SMPP
 	} else {
 		s.log.Error("message cannot be intercepted", "cid", string(m.CID), "status", status.String(), "err", err)
@@ -230,9 +230,6 @@ func (s *Service) intercept(ctx context.Context, plan Plan, m *Message) (done bo
 	s.logIntercepted(m, status)
 	return true, status
 }
-
-// unavailable is the HTTP status of scripts that could not be run at all.
-const unavailable = 503
 
 // work is a journal entry that moves a message on.
 type work struct {

@@ -476,7 +476,7 @@ func TestInterceptors(t *testing.T) {
 		case "refuse":
 			return nil, &sms.Error{Reason: sms.ReasonIntercepted, Override: &sms.StatusPair{HTTP: 520, SMPP: pdu.StatusInvDstAdr}}
 		case "busy":
-			return nil, &sms.Error{Reason: sms.ReasonInterceptor, Override: &sms.StatusPair{HTTP: 503, SMPP: pdu.StatusSysErr}}
+			return nil, &sms.Error{Reason: sms.ReasonInterceptor, Override: &sms.StatusPair{HTTP: 503, SMPP: pdu.StatusSysErr}, Err: intercept.ErrNotRun}
 		case "broken":
 			return nil, errors.New("no interpreter")
 		case "answer":
