@@ -64,7 +64,7 @@ type Config struct {
 	InboundWindow int // requests of the peer awaiting our answer; more are refused as throttled; default 1000
 
 	EnquireLink time.Duration // nothing received for so long: enquire_link is sent; default 30s
-	Inactivity  time.Duration // nothing received for so long: the session ends; default 300s
+	Inactivity  time.Duration // nothing received for so long: the session unbinds and ends; default 300s
 	Response    time.Duration // how long each request of ours waits for its response; default 60s
 	SessionInit time.Duration // from the connection to the end of the bind; default 30s
 	PDURead     time.Duration // from the first octet of a PDU to its last; default 10s

@@ -59,11 +59,23 @@ func (s *Session) tick() (next int64) {
 		return next
 	}
 	s.expire(now)
-	if st.Bound() || st == Unbinding {
-		if s.cfg.Inactivity > 0 && due(heard+int64(s.cfg.Inactivity)) {
-			s.abort(ErrInactive)
+	s.mu.Lock()
+	parting, partBy := s.parting != nil, s.partBy
+	s.mu.Unlock()
+	switch {
+	case parting:
+		if due(partBy) {
+			s.abort(nil)
 			return next
 		}
+	case s.cfg.Inactivity > 0 && (st.Bound() || st == Unbinding) && due(heard+int64(s.cfg.Inactivity)):
+		if st == Unbinding {
+			s.abort(ErrInactive)
+		} else {
+			s.part(ErrInactive)
+			at(now)
+		}
+		return next
 	}
 	if st.Bound() && s.cfg.EnquireLink > 0 && due(heard+int64(s.cfg.EnquireLink)) {
 		s.enquire()

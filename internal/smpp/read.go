@@ -126,7 +126,10 @@ func (s *Session) readFailed(err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w within a PDU", ErrPeerClosed)
 	case errors.Is(err, ErrPDUReadTimeout):
-		return err
+		// A PDU of which a part came cannot be decoded: its sequence number counts as unknown (SMPP v3.4 §4.3.1).
+		s.reply(pdu.StatusInvCmdLen, 0, &pdu.GenericNack{}) //nolint:errcheck // the session ends anyway
+		s.closeAfterFlush(err)
+		return nil
 	}
 	return fmt.Errorf("smpp: read: %w", err)
 }

@@ -17,6 +17,7 @@ package smpp
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,6 +99,8 @@ type Session struct {
 	owesUnbind bool   // the peer's unbind waits for the answers that we owe
 	unbindSeq  uint32 // its sequence number
 	unbindBy   int64  // instant at which it is answered regardless
+	parting    error  // why we unbind, when that is not our owner's wish
+	partBy     int64  // instant at which the session ends regardless, meaningful with parting
 	openOctets int    // received before the bind
 }
 
@@ -184,7 +187,7 @@ func (s *Session) endLocked(cause error) {
 		return
 	}
 	s.ended = true
-	s.cause = cause
+	s.cause = cmp.Or(s.parting, cause)
 	close(s.ending)
 }
 

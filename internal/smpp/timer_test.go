@@ -78,11 +78,46 @@ func TestInactivity(t *testing.T) {
 		time.Sleep(100 * time.Second)
 		seq := r.peer.Send(&pdu.EnquireLink{})
 		r.peer.ExpectHeader(pdu.CmdEnquireLinkResp, pdu.StatusOK, seq)
+		heard := time.Now()
+		r.peer.Within(time.Hour)
+		h, _ := smpptest.Expect[*pdu.Unbind](r.peer) // SMPP v3.4 §7.2
+		since(t, heard, 300*time.Second)
+		_, err := r.Do(t.Context(), submit("late"))
+		wantErr(t, "Do", err, smpp.ErrSessionClosed)
+		r.peer.Reply(h, pdu.StatusOK, &pdu.UnbindResp{})
 		wantErr(t, "Run", r.ended(t), smpp.ErrInactive)
 		synctest.Wait()
 		start := time.Now()
 		r.peer.ExpectClosed()
 		since(t, start, 0)
+	})
+}
+
+func TestInactivePeerThatAnswersNothingIsClosed(t *testing.T) {
+	for _, response := range []time.Duration{2 * time.Second, -1} {
+		synctest.Test(t, func(t *testing.T) {
+			r := startESME(t, smpp.Config{EnquireLink: -1, Inactivity: 300 * time.Second, Response: response}, bindAs)
+			start := time.Now()
+			wantErr(t, "Run", r.ended(t), smpp.ErrInactive)
+			wait := 302 * time.Second
+			if response < 0 {
+				wait = 305 * time.Second
+			}
+			since(t, start, wait)
+			smpptest.Expect[*pdu.Unbind](r.peer)
+			r.peer.ExpectClosed()
+		})
+	}
+}
+
+func TestInactivePeerThatClosesInsteadOfAnswering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startSMSC(t, smpp.Config{EnquireLink: -1, Inactivity: 300 * time.Second})
+		r.peer.Bind(bindAs)
+		r.peer.Within(time.Hour)
+		smpptest.Expect[*pdu.Unbind](r.peer)
+		r.peer.Close()
+		wantErr(t, "Run", r.ended(t), smpp.ErrInactive)
 	})
 }
 
@@ -208,6 +243,8 @@ func TestPDUReadTimer(t *testing.T) {
 			r.peer.SendRaw(frame[:n])
 			wantErr(t, "Run", r.ended(t), smpp.ErrPDUReadTimeout)
 			since(t, start, 10*time.Second)
+			r.peer.ExpectHeader(pdu.CmdGenericNack, pdu.StatusInvCmdLen, 0)
+			r.peer.ExpectClosed()
 		})
 	}
 }

@@ -41,6 +41,26 @@ func (s *Session) Unbind(ctx context.Context) error {
 	return errors.Join(err, s.awaitEnd(ctx))
 }
 
+// part ends the session for a reason of its own: with an unbind first (SMPP v3.4 §7.2), whose response is
+// waited for as long as the response timer says, and flushTimeout at most.
+func (s *Session) part(why error) {
+	s.refuseNew()
+	wait := flushTimeout
+	if s.cfg.Response > 0 {
+		wait = min(wait, s.cfg.Response)
+	}
+	s.mu.Lock()
+	s.refusing, s.unbindSent = true, true
+	s.parting, s.partBy = why, s.now()+int64(wait)
+	s.mu.Unlock()
+	c := &call{done: func(Response, error) { s.closeAfterFlush(why) }}
+	if s.start(context.Background(), c, &pdu.Unbind{}, false) != nil {
+		s.abort(why)
+		return
+	}
+	s.setState(Unbinding)
+}
+
 // Shutdown ends the session without losing anything that is under way: it refuses new requests of
 // ours, waits for the responses to those in flight and for the Handler's answers to the
 // peer's, unbinds and closes. Run then returns nil.
