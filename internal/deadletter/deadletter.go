@@ -18,9 +18,8 @@ package deadletter
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -67,24 +66,28 @@ type Office struct {
 	store   journal.Letters
 	log     *slog.Logger
 	room    chan struct{} // cap 1: letters were dropped
+	writer  *journal.Writer[kept]
 	Metrics Metrics
 }
 
 // New makes an Office; Run moves letters into the store.
 func New(cfg Config, b broker, j journal.Journal, store journal.Letters, log *slog.Logger) *Office {
 	cfg.defaults()
-	return &Office{cfg: cfg, broker: b, journal: j, store: store, log: log, room: make(chan struct{}, 1)}
+	o := &Office{cfg: cfg, broker: b, journal: j, store: store, log: log, room: make(chan struct{}, 1)}
+	o.writer = journal.NewWriter(j, o.work())
+	return o
 }
 
 // batch is how many letters one journal entry moves, brings back or drops at most.
 const batch = 128
 
-// errEnded is what becomes of an Office whose queue was deleted.
-var errEnded = errors.New("the subscription ended")
-
 // Run moves letters from the queue into the store, as long as there is room, and drops what is
 // too old, until ctx ends. An error is that the queue cannot be consumed, or not any more.
 func (o *Office) Run(ctx context.Context) error {
+	return o.writer.While(ctx, func() error { return o.run(ctx) })
+}
+
+func (o *Office) run(ctx context.Context) error {
 	look := time.NewTicker(o.cfg.Look)
 	defer look.Stop()
 	for {
@@ -129,14 +132,14 @@ func (o *Office) roomLeft(ctx context.Context) int {
 // serve moves up to room letters, until the next look or the end of ctx. When the store is full
 // nothing is consumed: what is not taken stays in its order.
 func (o *Office) serve(ctx context.Context, room int, look <-chan time.Time) error {
-	c, err := o.broker.Consume(ctx, queue.DeadLetter, min(batch, room))
+	c, end, err := queue.Subscribe(ctx, o.broker, queue.DeadLetter, min(batch, room))
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return fmt.Errorf("consume %s: %w", queue.DeadLetter, err)
+		return err
 	}
-	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
+	defer end()
 	var old <-chan time.Time
 	for room > 0 {
 		var ds []*queue.Delivery
@@ -152,10 +155,7 @@ func (o *Office) serve(ctx context.Context, room int, look <-chan time.Time) err
 			return nil
 		case d, ok := <-c.C():
 			if !ok {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return fmt.Errorf("consume %s: %w", queue.DeadLetter, errEnded)
+				return queue.Ended(ctx, queue.DeadLetter)
 			}
 			ds = queue.Gather(d, c.C(), min(batch, room))
 		}
@@ -170,39 +170,58 @@ func (o *Office) serve(ctx context.Context, room int, look <-chan time.Time) err
 // recount is how long an Office goes by its own count of what is in the store.
 const recount = time.Minute
 
-// keep moves deliveries into the store, again and again until it has or ctx ends, and tells how
-// many letters they are. A message that Bury has not made is buried and comes again.
-func (o *Office) keep(ctx context.Context, ds []*queue.Delivery) int {
-	var e journal.Entry
-	for _, d := range ds {
-		if l, err := queue.DecodeLetter(&d.Message); err == nil {
+// kept is a delivery that moves into the store, or that is no letter yet.
+type kept struct {
+	d      *queue.Delivery
+	letter queue.Letter
+	fault  error
+}
+
+// work tells how a delivery moves: a message that Bury has not made is buried and comes again, and so is
+// a letter that the store refuses, by its headers without its body.
+func (o *Office) work() journal.Work[kept] {
+	return journal.Work[kept]{What: "dead letters", Max: batch, Log: o.log,
+		Add: func(e *journal.Entry, k kept) {
+			if k.fault == nil {
+				e.Letters = append(e.Letters, k.letter)
+			} else {
+				e.Publish = append(e.Publish, rebury(k.d))
+			}
+			e.Ack = append(e.Ack, journal.Ack{Delivery: k.d})
+		},
+		Bury: func(e *journal.Entry, k kept, reason string) {
+			l := k.letter
+			l.Reason = queue.ClipReason(l.Reason + "; without its body of " + strconv.Itoa(len(l.Message.Body)) + " octets, which the store refused: " + reason)
+			l.Message.Body = nil
 			e.Letters = append(e.Letters, l)
-		} else {
-			e.Publish = append(e.Publish, rebury(d))
-		}
-		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
+			e.Ack = append(e.Ack, journal.Ack{Delivery: k.d})
+		},
+		Done: func(k kept, f journal.Fate, _ error) {
+			if f == journal.Abandoned || k.fault != nil {
+				return
+			}
+			o.Metrics.Kept.Add(1)
+			l := &k.letter
+			o.log.Warn("dead letter", "id", string(l.ID), "queue", string(l.Queue), "msgid", l.Message.ID, "to", l.Destination(), "cause", string(l.Cause), "reason", l.Reason)
+		},
 	}
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		err := o.journal.Commit(ctx, &e)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return 0
-		}
-		o.log.Warn("keeping dead letters will be retried", "count", len(ds), "in", wait, "err", err)
-		select {
-		case <-ctx.Done():
-			return 0
-		case <-time.After(wait):
+}
+
+// keep moves deliveries into the store, again and again until it has or ctx ends, and tells how
+// many letters they are.
+func (o *Office) keep(ctx context.Context, ds []*queue.Delivery) int {
+	ks := make([]kept, len(ds))
+	n := 0
+	for i, d := range ds {
+		ks[i].d = d
+		if ks[i].letter, ks[i].fault = queue.DecodeLetter(&d.Message); ks[i].fault == nil {
+			n++
 		}
 	}
-	o.Metrics.Kept.Add(int64(len(e.Letters)))
-	for i := range e.Letters {
-		l := &e.Letters[i]
-		o.log.Warn("dead letter", "id", string(l.ID), "queue", string(l.Queue), "msgid", l.Message.ID, "to", l.Destination(), "cause", string(l.Cause), "reason", l.Reason)
+	if o.writer.Write(ctx, ks) > 0 {
+		return 0
 	}
-	return len(e.Letters)
+	return n
 }
 
 // rebury buries what came into the queue without an id: from a delay bucket whose queue is gone

@@ -39,8 +39,8 @@ func TestWaitsBetweenTriesGrowUpToTenSeconds(t *testing.T) {
 		n := &nothing{failures: 10}
 		l := New(Config{}, nil, n, n, slog.New(slog.DiscardHandler))
 		r := queue.SubmitResult{MsgID: "m", CID: cid, Status: "ESME_ROK"}
-		l.settle(t.Context(), []*event{{Delivery: &queue.Delivery{Queue: queue.DLRSubmitSMResp, Message: r.Message()}}}, l.submission)
-		want := []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000}
+		l.writer.Write(t.Context(), []*event{{Delivery: &queue.Delivery{Queue: queue.DLRSubmitSMResp, Message: r.Message()}}})
+		want := []time.Duration{50, 100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000}
 		if len(n.tries) != len(want)+1 {
 			t.Fatalf("%d tries", len(n.tries))
 		}
@@ -60,7 +60,7 @@ func TestWaitingForTheJournalEndsWithTheContext(t *testing.T) {
 		defer cancel()
 		r := queue.SubmitResult{MsgID: "m", CID: cid, Status: "ESME_ROK"}
 		began := time.Now()
-		l.settle(ctx, []*event{{Delivery: &queue.Delivery{Queue: queue.DLRSubmitSMResp, Message: r.Message()}}}, l.submission)
+		l.writer.Write(ctx, []*event{{Delivery: &queue.Delivery{Queue: queue.DLRSubmitSMResp, Message: r.Message()}}})
 		if took := time.Since(began); took != time.Minute {
 			t.Errorf("it took %v, want a minute", took)
 		}

@@ -17,7 +17,6 @@ package dlr
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -56,24 +55,19 @@ type Metrics struct {
 	Undecodable atomic.Int64 // events moved to the dead-letter queue: undecodable, or their lookup fails
 }
 
-// consumer subscribes to a queue.
-type consumer interface {
-	Consume(ctx context.Context, name queue.Name, prefetch int) (queue.Consumer, error)
-}
-
 // Lookup is the service. Create it with New.
 type Lookup struct {
 	cfg     Config
-	broker  consumer
-	journal journal.Journal
+	broker  queue.Source
 	store   journal.Store
 	log     *slog.Logger
 	hold    *hold
+	writer  *journal.Writer[*event]
 	Metrics Metrics
 }
 
 // New makes a Lookup; Run starts it.
-func New(cfg Config, broker consumer, j journal.Journal, store journal.Store, log *slog.Logger) *Lookup {
+func New(cfg Config, broker queue.Source, j journal.Journal, store journal.Store, log *slog.Logger) *Lookup {
 	if cfg.RetryDelay <= 0 {
 		cfg.RetryDelay = 10 * time.Second
 	}
@@ -81,273 +75,255 @@ func New(cfg Config, broker consumer, j journal.Journal, store journal.Store, lo
 		cfg.Workers = 2
 	}
 	l := &Lookup{cfg: cfg, broker: broker, store: store, log: log, hold: newHold(heldMax)}
-	l.journal = l.Watch(j)
+	l.writer = journal.NewWriter(l.Watch(j), l.work())
 	return l
 }
 
 // Run consumes both queues until ctx ends. What is in work then is either settled or
 // given back to its queue. An error is that a queue cannot be consumed, or not any more.
 func (l *Lookup) Run(ctx context.Context) error {
+	batches := 2 * batchMax * l.cfg.Workers // those in work, and the next ones
+	answers, end, err := queue.Subscribe(ctx, l.broker, queue.DLRSubmitSMResp, batches)
+	if err != nil {
+		return err
+	}
+	defer end()
+	receipts, end, err := queue.Subscribe(ctx, l.broker, queue.DLRDeliverSM, batches+l.hold.max)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return l.writer.While(ctx, func() error { return l.run(ctx, answers, receipts) })
+}
+
+func (l *Lookup) run(ctx context.Context, answers, receipts queue.Consumer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	batches := 2 * batchMax * l.cfg.Workers // those in work, and the next ones
-	queues := []struct {
-		name     queue.Name
-		handle   handler
-		prefetch int
-	}{{queue.DLRSubmitSMResp, l.submission, batches}, {queue.DLRDeliverSM, l.receipt, batches + l.hold.max}}
-	consumers := make([]queue.Consumer, len(queues))
-	for i, q := range queues {
-		c, err := l.broker.Consume(ctx, q.name, q.prefetch)
-		if err != nil {
-			return fmt.Errorf("consume %s: %w", q.name, err)
-		}
-		defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
-		consumers[i] = c
-	}
 	var wg sync.WaitGroup
-	for i, q := range queues {
-		var woken chan []*event
-		if q.name == queue.DLRDeliverSM {
-			woken = make(chan []*event, l.cfg.Workers)
-			wg.Go(func() { l.hold.run(ctx, woken) })
+	drain := func(name queue.Name, c queue.Consumer) {
+		err := queue.Drain(ctx, name, c, batchMax, func(ctx context.Context, ds []*queue.Delivery) {
+			batch := make([]*event, len(ds))
+			for i, d := range ds {
+				batch[i] = &event{Delivery: d}
+			}
+			l.writer.Write(ctx, batch)
+		})
+		if err != nil {
+			cancel(err)
 		}
-		for range l.cfg.Workers {
-			wg.Go(func() {
-				if !l.work(ctx, consumers[i].C(), woken, q.handle) {
-					cancel(fmt.Errorf("consume %s: %w", q.name, errEnded))
+	}
+	// What is woken together stays together: two deliveries of one message are then found to be the same.
+	woken := make(chan []*event, l.cfg.Workers)
+	wg.Go(func() { l.hold.run(ctx, woken) })
+	for range l.cfg.Workers {
+		wg.Go(func() { drain(queue.DLRSubmitSMResp, answers) })
+		wg.Go(func() { drain(queue.DLRDeliverSM, receipts) })
+		wg.Go(func() {
+			for {
+				select {
+				case batch := <-woken:
+					l.writer.Write(ctx, batch)
+				case <-ctx.Done():
+					return
 				}
-			})
-		}
+			}
+		})
 	}
 	wg.Wait()
-	if err := context.Cause(ctx); errors.Is(err, errEnded) {
+	if err := context.Cause(ctx); errors.Is(err, queue.ErrEnded) {
 		return err
 	}
 	return nil
 }
 
-// errEnded is what becomes of a lookup whose queue was deleted.
-var errEnded = errors.New("the subscription ended")
-
-// handler reads an event and adds what follows from it. An error that wraps
-// queue.ErrUnavailable is for a later time; any other is this event's own.
-type handler func(context.Context, *event, *effects) error
-
-// effects is what a batch of events comes to: a journal entry, and what is counted and logged
-// once that is durable.
+// effects is what an event comes to.
 type effects struct {
-	mu    sync.Mutex
-	entry journal.Entry
-	ended map[sms.MessageID]bool // what entry forgets
-	held  map[*event]bool        // they are no part of the batch any more
-	after []func()
+	held    bool // it waits, and is no part of its batch any more
+	ack     bool
+	back    bool // to its queue, after RetryDelay
+	publish *queue.Publication
+	forget  []sms.MessageID // the request that publish answers first
+	change  *sms.StateChange
+	after   []func() // what is counted and logged once it is durable
 }
 
-func (e *effects) add(f func(*journal.Entry), after ...func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f(&e.entry)
-	e.after = append(e.after, after...)
+// then has f called once the effects are durable.
+func (fx *effects) then(f func()) { fx.after = append(fx.after, f) }
+
+// finish takes an event out of its queue, queues a DLR if there is one, and forgets requests, the one that the DLR answers first.
+func (fx *effects) finish(dlr *queue.Publication, forget []sms.MessageID, after func()) {
+	fx.ack, fx.publish, fx.forget = true, dlr, forget
+	fx.then(after)
 }
 
-// hold takes d out of the batch.
-func (e *effects) hold(d *event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.held == nil {
-		e.held = make(map[*event]bool)
+// addTo adds the effects of an event to an entry. If another event of the entry forgets the same request
+// this one is its repeat, and is acknowledged only.
+func (l *Lookup) addTo(e *journal.Entry, ev *event) {
+	fx := ev.fx
+	if fx.back {
+		e.Retry = append(e.Retry, queue.Retry{Delivery: ev.Delivery, After: l.cfg.RetryDelay})
 	}
-	e.held[d] = true
-}
-
-// finish acks d, queues a DLR if there is one, and forgets requests, the one that the DLR
-// answers first. If another event of the same batch did that already this one is its repeat,
-// and d is acked only.
-func (e *effects) finish(d *event, dlr *queue.Publication, forget []sms.MessageID, after ...func()) {
-	e.add(func(entry *journal.Entry) {
-		entry.Ack = append(entry.Ack, journal.Ack{Delivery: d.Delivery})
-		if len(forget) > 0 && e.ended[forget[0]] {
-			return
-		}
-		for _, id := range forget {
-			if e.ended == nil {
-				e.ended = make(map[sms.MessageID]bool)
-			}
-			e.ended[id] = true
-			entry.Forget = append(entry.Forget, id)
-		}
-		if dlr != nil {
-			entry.Publish = append(entry.Publish, *dlr)
-		}
-	}, after...)
-}
-
-// work settles batches of what comes, and of what was held and is woken, until ctx ends; false if the
-// subscription ended before that. What is woken together stays together: two deliveries of one message are then
-// found to be the same.
-func (l *Lookup) work(ctx context.Context, in <-chan *queue.Delivery, woken <-chan []*event, handle handler) bool {
-	for {
-		var batch []*event
-		select {
-		case <-ctx.Done():
-			return true
-		case d, ok := <-in:
-			if !ok {
-				return ctx.Err() != nil
-			}
-			for _, d := range queue.Gather(d, in, batchMax) {
-				batch = append(batch, &event{Delivery: d})
-			}
-		case batch = <-woken:
-		}
-		l.settle(ctx, batch, handle)
+	if fx.ack {
+		e.Ack = append(e.Ack, journal.Ack{Delivery: ev.Delivery})
+	}
+	if fx.change != nil {
+		e.Changes = append(e.Changes, *fx.change)
+	}
+	if len(fx.forget) > 0 && slices.Contains(e.Forget, fx.forget[0]) {
+		return
+	}
+	e.Forget = append(e.Forget, fx.forget...)
+	if fx.publish != nil {
+		e.Publish = append(e.Publish, *fx.publish)
 	}
 }
 
-// Between tries to settle a batch while broker or store is away.
+// work tells how events are settled. Those that are held leave their batch; those whose lookup fails by their own fault
+// keep none of the others waiting.
+func (l *Lookup) work() journal.Work[*event] {
+	return journal.Work[*event]{What: "DLR events", Max: batchMax, Log: l.log,
+		Prepare: func(ctx context.Context, batch []*event) (ready, later []*event, err error) {
+			found := make([]look, len(batch))
+			err = each(ctx, len(batch), func(i int) (err error) {
+				found[i], err = l.look(ctx, batch[i])
+				return err
+			})
+			for i, ev := range batch {
+				switch found[i] {
+				case looked:
+					ready = append(ready, ev)
+				case notLooked:
+					later = append(later, ev)
+				case held: // it may be in other hands by now
+				}
+			}
+			return ready, later, err
+		},
+		Add: l.addTo,
+		Bury: func(e *journal.Entry, ev *event, reason string) {
+			e.Publish = append(e.Publish, queue.BuryAs(ev.Delivery, queue.CauseRefused, reason))
+			e.Ack = append(e.Ack, journal.Ack{Delivery: ev.Delivery})
+		},
+		Done: func(ev *event, f journal.Fate, why error) {
+			switch f {
+			case journal.Abandoned:
+				return
+			case journal.Buried:
+				l.buried(ev, why)
+			case journal.Settled:
+				for _, after := range ev.fx.after {
+					after()
+				}
+			}
+			l.hold.settled(ev)
+		},
+	}
+}
+
+// look is what came of a look at an event.
+type look uint8
+
 const (
-	firstWait = 100 * time.Millisecond
-	lastWait  = 10 * time.Second
+	notLooked look = iota // broker or store is away
+	looked
+	held
 )
 
-// settle handles a batch and commits what follows from it, again and again until all of it is
-// durable or ctx ends; then the broker has its messages back. Events whose lookup fails do
-// not keep the others waiting; those that are held leave the batch at once.
-func (l *Lookup) settle(ctx context.Context, batch []*event, handle handler) {
-	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		var fx effects
-		left, err := each(ctx, batch, func(ctx context.Context, d *event) error {
-			err := handle(ctx, d, &fx)
-			if err != nil && !errors.Is(err, queue.ErrUnavailable) && ctx.Err() == nil {
-				l.faulty(d, &fx, err)
-				return nil
-			}
-			return err
-		})
-		batch = slices.DeleteFunc(batch, func(d *event) bool { return fx.held[d] })
-		if len(left) < len(batch) {
-			if commitErr := l.commit(ctx, &fx.entry); commitErr != nil {
-				left, err = batch, commitErr
-			} else {
-				for _, f := range fx.after {
-					f()
-				}
-				l.hold.settled(slices.DeleteFunc(batch, func(d *event) bool { return slices.Contains(left, d) }))
-			}
-		}
-		if len(left) == 0 || ctx.Err() != nil {
-			return
-		}
-		batch = left
-		l.log.Warn("settling DLR events will be retried", "count", len(batch), "in", wait, "err", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+// look finds what follows from an event. An error passes by itself.
+func (l *Lookup) look(ctx context.Context, ev *event) (look, error) {
+	handle := l.receipt
+	if ev.Queue == queue.DLRSubmitSMResp {
+		handle = l.submission
 	}
-}
-
-// commitGrace is how long a commit that was begun may go on after the stop.
-const commitGrace = 5 * time.Second
-
-// commit makes an entry durable. One that was begun may outlive ctx for a moment: on RabbitMQ half of it
-// done would be done twice, and an ESME would see a receipt again.
-func (l *Lookup) commit(ctx context.Context, e *journal.Entry) error {
-	begun, end := journal.Outlive(ctx, commitGrace)
-	defer end()
-	return l.journal.Commit(begun, e)
+	fx := new(effects)
+	if err := handle(ctx, ev, fx); err != nil {
+		if journal.Passes(err) || ctx.Err() != nil {
+			return notLooked, err
+		}
+		fx = new(effects)
+		l.faulty(ev, fx, err)
+	}
+	if fx.held {
+		return held, nil
+	}
+	ev.fx = fx
+	return looked, nil
 }
 
 // lookups bounds the reads of one batch that are under way at a time.
 const lookups = 32
 
-// each runs f over ds with bounded concurrency. It gives those that failed, or were not tried
-// because another one failed, and the first error.
-func each(ctx context.Context, ds []*event, f func(context.Context, *event) error) (left []*event, err error) {
-	if len(ds) == 1 {
-		if err := f(ctx, ds[0]); err != nil {
-			return ds, err
-		}
-		return nil, nil
+// each calls f for 0 to n-1 with bounded concurrency, and gives the first error, after which no further call is begun.
+func each(ctx context.Context, n int, f func(int) error) error {
+	if n == 1 {
+		return f(0)
 	}
 	var (
-		next   atomic.Int64
-		failed atomic.Bool
-		wg     sync.WaitGroup
-		mu     sync.Mutex // guards left and err
+		next  atomic.Int64
+		first atomic.Pointer[error]
+		wg    sync.WaitGroup
 	)
-	keep := func(d *event, cause error) {
-		mu.Lock()
-		defer mu.Unlock()
-		left = append(left, d)
-		if err == nil {
-			err = cause
-		}
-	}
-	for range min(lookups, len(ds)) {
+	for range min(lookups, n) {
 		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(ds); i = int(next.Add(1)) - 1 {
-				if failed.Load() {
-					keep(ds[i], nil)
-				} else if cause := f(ctx, ds[i]); cause != nil {
-					failed.Store(true)
-					keep(ds[i], cause)
+			for i := int(next.Add(1)) - 1; i < n && first.Load() == nil && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if err := f(i); err != nil {
+					first.CompareAndSwap(nil, &err)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	return left, err
+	if err := first.Load(); err != nil {
+		return *err
+	}
+	return context.Cause(ctx)
 }
 
-// bury moves an event to the dead-letter queue.
-func (l *Lookup) bury(d *event, fx *effects, err error) {
-	fx.add(func(e *journal.Entry) {
-		e.Publish = append(e.Publish, queue.Bury(d.Delivery, err.Error()))
-		e.Ack = append(e.Ack, journal.Ack{Delivery: d.Delivery})
-	}, func() {
-		l.log.Error("DLR event moved to the dead-letter queue", "queue", string(d.Queue), "message_id", d.ID, "err", err)
-		l.Metrics.Undecodable.Add(1)
-	})
+// bury makes an event a dead letter.
+func (l *Lookup) bury(ev *event, fx *effects, err error) {
+	letter := queue.Bury(ev.Delivery, err.Error())
+	fx.finish(&letter, nil, func() { l.buried(ev, err) })
+}
+
+func (l *Lookup) buried(ev *event, err error) {
+	l.log.Error("DLR event moved to the dead-letter queue", "queue", string(ev.Queue), "message_id", ev.ID, "err", err)
+	l.Metrics.Undecodable.Add(1)
 }
 
 // faulty puts an event back whose lookup fails by its own fault (a record that cannot be read,
 // say), and buries it when that does not pass.
-func (l *Lookup) faulty(d *event, fx *effects, err error) {
-	if d.Attempts >= l.cfg.MaxRetries {
-		l.bury(d, fx, err)
+func (l *Lookup) faulty(ev *event, fx *effects, err error) {
+	if ev.Attempts >= l.cfg.MaxRetries {
+		l.bury(ev, fx, err)
 		return
 	}
-	l.back(d, fx)
-	fx.add(func(*journal.Entry) {}, func() {
-		l.log.Warn("DLR event put back", "queue", string(d.Queue), "message_id", d.ID, "tries", d.Attempts+1, "err", err)
+	l.back(ev, fx)
+	fx.then(func() {
+		l.log.Warn("DLR event put back", "queue", string(ev.Queue), "message_id", ev.ID, "tries", ev.Attempts+1, "err", err)
 	})
 }
 
 // again has a receipt looked up later: as soon as one of keys comes, and when none does, by the configured
 // retries; false when it was often enough.
-func (l *Lookup) again(d *event, fx *effects, keys ...key) bool {
+func (l *Lookup) again(ev *event, fx *effects, keys ...key) bool {
 	over := false
-	if d.Attempts == 0 {
+	if ev.Attempts == 0 {
 		var kept bool
-		if kept, over = l.hold.keep(d, keys); kept {
-			fx.hold(d)
+		if kept, over = l.hold.keep(ev, keys); kept {
+			fx.held = true
 			l.Metrics.Parked.Add(1)
 			return true
 		}
 	}
-	if d.Attempts >= l.cfg.MaxRetries && !over {
+	if ev.Attempts >= l.cfg.MaxRetries && !over {
 		return false
 	}
-	l.back(d, fx)
+	l.back(ev, fx)
 	return true
 }
 
 // back puts an event back into its queue.
-func (l *Lookup) back(d *event, fx *effects) {
-	fx.add(func(e *journal.Entry) {
-		e.Retry = append(e.Retry, queue.Retry{Delivery: d.Delivery, After: l.cfg.RetryDelay})
-	}, func() { l.Metrics.Parked.Add(1) })
+func (l *Lookup) back(ev *event, fx *effects) {
+	fx.back = true
+	fx.then(func() { l.Metrics.Parked.Add(1) })
 }

@@ -259,7 +259,7 @@ func TestReceiptThatOvertakesTheAnswerDoesNotTakeItsDLR(t *testing.T) {
 }
 
 // attempt calls the lookup's handler directly with a delivery that was put back n times and held long enough.
-func attempt(t *testing.T, l *Lookup, ev queue.ReceiptEvent, n int) *effects {
+func attempt(t *testing.T, l *Lookup, ev queue.ReceiptEvent, n int) *journal.Entry {
 	t.Helper()
 	ev.CID, ev.PDU = cid, "deliver_sm"
 	d := &event{Delivery: &queue.Delivery{Message: ev.Message(), Queue: queue.DLRDeliverSM}, looks: 15}
@@ -271,7 +271,10 @@ func attempt(t *testing.T, l *Lookup, ev queue.ReceiptEvent, n int) *effects {
 	for _, f := range fx.after {
 		f()
 	}
-	return &fx
+	d.fx = &fx
+	e := new(journal.Entry)
+	l.addTo(e, d)
+	return e
 }
 
 func TestReceiptOfNobodyIsParkedAndThenGivenUp(t *testing.T) {
@@ -280,16 +283,16 @@ func TestReceiptOfNobodyIsParkedAndThenGivenUp(t *testing.T) {
 	l := New(Config{RetryDelay: 7 * time.Second, MaxRetries: 2}, s, s, s.store, slog.New(slog.NewTextHandler(&out, nil)))
 	for n := range 2 {
 		fx := attempt(t, l, queue.ReceiptEvent{ID: "FFFF", State: "DELIVRD"}, n)
-		if r := fx.entry.Retry; len(r) != 1 || r[0].After != 7*time.Second || len(fx.entry.Ack) != 0 {
-			t.Errorf("try %d: %+v, want a retry after 7 s", n+1, fx.entry)
+		if r := fx.Retry; len(r) != 1 || r[0].After != 7*time.Second || len(fx.Ack) != 0 {
+			t.Errorf("try %d: %+v, want a retry after 7 s", n+1, fx)
 		}
 	}
 	if out.Len() != 0 {
 		t.Errorf("log before it is given up: %s", out.String())
 	}
 	fx := attempt(t, l, queue.ReceiptEvent{ID: "FFFF", State: "DELIVRD"}, 2)
-	if len(fx.entry.Ack) != 1 || len(fx.entry.Retry) != 0 || len(fx.entry.Publish) != 0 {
-		t.Errorf("try 3: %+v", fx.entry)
+	if len(fx.Ack) != 1 || len(fx.Retry) != 0 || len(fx.Publish) != 0 {
+		t.Errorf("try 3: %+v", fx)
 	}
 	if want := `level=WARN msg="Got a DLR for an unknown message id: FFFF" cid=smsc1 status=DELIVRD tries=3`; !strings.Contains(out.String(), want) {
 		t.Errorf("log %q, want %q in it", out.String(), want)
@@ -304,11 +307,11 @@ func TestReceiptDoesNotWaitForEverForTheAnswer(t *testing.T) {
 	s := newStack(t)
 	s.has(t, mapped(accepted("m", 3, 1), "m", "A", 1))
 	l := New(Config{MaxRetries: 1}, s, s, s.store, slog.New(slog.DiscardHandler))
-	if fx := attempt(t, l, queue.ReceiptEvent{ID: "A1", State: "DELIVRD"}, 0); len(fx.entry.Retry) != 1 || len(fx.entry.Publish) != 0 {
-		t.Errorf("try 1: %+v", fx.entry)
+	if fx := attempt(t, l, queue.ReceiptEvent{ID: "A1", State: "DELIVRD"}, 0); len(fx.Retry) != 1 || len(fx.Publish) != 0 {
+		t.Errorf("try 1: %+v", fx)
 	}
-	if fx := attempt(t, l, queue.ReceiptEvent{ID: "A1", State: "DELIVRD"}, 1); len(fx.entry.Publish) != 1 || len(fx.entry.Forget) != 0 || len(fx.entry.Ack) != 1 {
-		t.Errorf("try 2: %+v", fx.entry)
+	if fx := attempt(t, l, queue.ReceiptEvent{ID: "A1", State: "DELIVRD"}, 1); len(fx.Publish) != 1 || len(fx.Forget) != 0 || len(fx.Ack) != 1 {
+		t.Errorf("try 2: %+v", fx)
 	}
 }
 
@@ -404,8 +407,11 @@ func TestEventWhoseLookupFailsDoesNotStopTheOthers(t *testing.T) {
 	d.ID, d.Attempts = "m7", 1
 	var fx effects
 	l.faulty(d, &fx, broken)
-	if p := fx.entry.Publish; len(p) != 1 || p[0].Queue != queue.DeadLetter || p[0].Message.Headers.Str(queue.HeaderDeadReason) != broken.Error() || len(fx.entry.Ack) != 1 {
-		t.Errorf("at the end: %+v", fx.entry)
+	d.fx = &fx
+	e = new(journal.Entry)
+	l.addTo(e, d)
+	if p := e.Publish; len(p) != 1 || p[0].Queue != queue.DeadLetter || p[0].Message.Headers.Str(queue.HeaderDeadReason) != broken.Error() || len(e.Ack) != 1 {
+		t.Errorf("at the end: %+v", e)
 	}
 }
 
@@ -520,7 +526,7 @@ func TestQueueThatIsMissingOrEndsIsAnError(t *testing.T) {
 	ended := &twoQueues{c: make(chan *queue.Delivery)}
 	close(ended.c)
 	l = New(Config{}, ended, s, s.store, slog.New(slog.DiscardHandler))
-	if err := l.Run(t.Context()); !errors.Is(err, errEnded) {
+	if err := l.Run(t.Context()); !errors.Is(err, queue.ErrEnded) {
 		t.Errorf("ended: %v", err)
 	}
 }

@@ -16,7 +16,8 @@ import (
 type event struct {
 	*queue.Delivery
 
-	looks int // times that it was held; belongs to who has it in hand
+	looks int      // times that it was held; belongs to who has it in hand, as fx does
+	fx    *effects // what the last look found
 
 	// Guarded by hold.mu.
 	over    bool            // it has made room for others
@@ -137,15 +138,13 @@ func (h *hold) release(ev *event) {
 	}
 }
 
-// settled forgets events that have left this process' hands.
-func (h *hold) settled(evs []*event) {
+// settled forgets an event that has left this process' hands.
+func (h *hold) settled(ev *event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, ev := range evs {
-		if ev.place != nil {
-			h.order.Remove(ev.place)
-			ev.place = nil
-		}
+	if ev.place != nil {
+		h.order.Remove(ev.place)
+		ev.place = nil
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"jasmind/internal/journal"
 	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/receipt"
@@ -37,7 +36,7 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 	}
 	if !ok {
 		if !l.again(d, fx, mappings(ev)...) {
-			fx.finish(d, nil, nil, func() {
+			fx.finish(nil, nil, func() {
 				//nolint:sloglint // Jasmin: operators look for this line
 				l.log.Warn("Got a DLR for an unknown message id: "+ev.ID, "cid", string(ev.CID), "status", ev.State, "tries", d.Attempts+1)
 				l.Metrics.Unmatched.Add(1)
@@ -50,7 +49,7 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 		return err
 	}
 	if !ok || req.Report&sms.ReportFinal == 0 {
-		fx.finish(d, nil, nil, func() {
+		fx.finish(nil, nil, func() {
 			l.Metrics.Receipts.Add(1)
 			l.log.Debug("nobody asks for this receipt any more", "msgid", string(m.MsgID), "smpp_msgid", ev.ID, "status", ev.State)
 		})
@@ -85,10 +84,10 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 		}
 	}
 	if m.Origin == sms.OriginSMPP && dlr != nil {
-		fx.add(func(e *journal.Entry) { e.Changes = append(e.Changes, stateOf(m.MsgID, dlr)) })
+		fx.change = stateOf(m.MsgID, dlr)
 	}
 	pub := l.publication(&req, dlr, false)
-	fx.finish(d, pub, forget, func() {
+	fx.finish(pub, forget, func() {
 		l.Metrics.Receipts.Add(1)
 		if pub != nil {
 			l.forwarded(dlr, ev.Text)
@@ -98,8 +97,8 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 }
 
 // stateOf is what query_sm tells of a message from now on.
-func stateOf(id sms.MessageID, dlr *queue.HTTPDLR) sms.StateChange {
-	c := sms.StateChange{MsgID: id, Left: true}
+func stateOf(id sms.MessageID, dlr *queue.HTTPDLR) *sms.StateChange {
+	c := &sms.StateChange{MsgID: id, Left: true}
 	c.State, _ = receipt.ParseState(dlr.Status)
 	if n, err := strconv.ParseUint(given(dlr.Err), 10, 8); err == nil {
 		c.Err = uint8(n)

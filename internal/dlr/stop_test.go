@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"jasmind/internal/journal"
+	"jasmind/internal/queue"
 )
 
 // stopping is a journal that is told to stop in the middle of a commit.
@@ -23,7 +24,8 @@ func TestACommitThatWasBegunOutlivesTheStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	l := New(Config{}, nil, &stopping{stop: cancel}, nil, slog.New(slog.DiscardHandler))
-	if err := l.commit(ctx, &journal.Entry{}); err != nil {
-		t.Errorf("the commit was cut off: %v", err)
+	ev := &event{Delivery: &queue.Delivery{Queue: queue.DLRSubmitSMResp}} // one that is buried
+	if left := l.writer.Write(ctx, []*event{ev}); left != 0 {
+		t.Error("the commit was cut off")
 	}
 }

@@ -36,7 +36,7 @@ func (l *Lookup) submission(ctx context.Context, d *event, fx *effects) error {
 		}
 	}
 	if !ok {
-		fx.finish(d, nil, nil, func() {
+		fx.finish(nil, nil, func() {
 			l.Metrics.Submissions.Add(1)
 			l.log.Debug("nobody asks for this submission any more", "msgid", string(ev.MsgID), "status", ev.Status)
 		})
@@ -59,7 +59,7 @@ func (l *Lookup) submission(ctx context.Context, d *event, fx *effects) error {
 		forget = append(forget, queue.LevelOne(req.MsgID))
 	}
 	pub := l.publication(&req, dlr, true)
-	fx.finish(d, pub, forget, func() {
+	fx.finish(pub, forget, func() {
 		l.Metrics.Submissions.Add(1)
 		if pub != nil {
 			l.forwarded(dlr, "")

@@ -52,6 +52,13 @@ type Entry struct {
 	Retry       []queue.Retry // go back to their queue, after a delay
 }
 
+// Empty tells whether there is nothing to do.
+func (e *Entry) Empty() bool {
+	return len(e.Charges)+len(e.Confirm)+len(e.Overrides)+len(e.Receipts)+len(e.Records)+len(e.Changes)+len(e.Release)+
+		len(e.Expiries)+len(e.Mappings)+len(e.Outcomes)+len(e.Letters)+len(e.Publish)+len(e.Forget)+len(e.Joined)+
+		len(e.Unexpire)+len(e.DropLetters)+len(e.Ack)+len(e.Retry) == 0
+}
+
 // Why an Override is refused.
 var (
 	// ErrTooLate: the message has no Record of the user (any more), has left its queue, or is in a

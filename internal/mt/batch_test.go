@@ -81,7 +81,7 @@ func TestSubmitAllKeepsTheOrderAndCommitsRunsTogether(t *testing.T) {
 		}
 		runs = append(runs, run)
 	}
-	if got, want := strings.Join(runs, "|"), "one one one |two |two |one "; got != want {
+	if got, want := strings.Join(runs, "|"), "one one one |two two |one "; got != want {
 		t.Errorf("entries %q, want %q", got, want)
 	}
 	for i, r := range results {

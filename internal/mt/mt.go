@@ -187,11 +187,7 @@ func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
 	if err != nil {
 		return Accepted{}, err
 	}
-	var e journal.Entry
-	if err := p.addTo(&e); err != nil {
-		return Accepted{}, err
-	}
-	if err := s.commit(ctx, &e, p.env); err != nil {
+	if err := s.commit(ctx, entryOf([]*prepared{p}), p.env); err != nil {
 		return Accepted{}, err
 	}
 	return p.accepted(), nil
@@ -211,7 +207,6 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 		m.how = &s.how
 	}
 	var (
-		e     = new(journal.Entry)
 		batch []*prepared
 		of    []int // the messages of batch
 	)
@@ -219,30 +214,13 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 		if len(batch) == 0 {
 			return
 		}
-		err := s.commit(ctx, e, batch[0].env)
-		if err != nil && len(batch) > 1 && sms.ReasonOf(err) == sms.ReasonNoCredit {
-			// Some may be paid for all the same.
-			for i, p := range batch {
-				e := new(journal.Entry)
-				if err := p.addTo(e); err != nil {
-					results[of[i]].Err = err
-				} else if err := s.commit(ctx, e, p.env); err != nil {
-					results[of[i]].Err = err
-				} else {
-					results[of[i]].Accepted = p.accepted()
-				}
+		// Some may be paid for, though all together are not.
+		for i, err := range journal.Divide(batch, func(batch []*prepared) error { return s.commit(ctx, entryOf(batch), batch[0].env) }) {
+			if results[of[i]].Err = err; err == nil {
+				results[of[i]].Accepted = batch[i].accepted()
 			}
-			e, batch, of = new(journal.Entry), batch[:0], of[:0]
-			return
 		}
-		for i, p := range batch {
-			if err != nil {
-				results[of[i]].Err = err
-				continue
-			}
-			results[of[i]].Accepted = p.accepted()
-		}
-		e, batch, of = new(journal.Entry), batch[:0], of[:0]
+		batch, of = batch[:0], of[:0]
 	}
 	plan := s.plans.PlanMT()
 	seen := s.interceptAll(ctx, plan, ms)
@@ -263,10 +241,6 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 		if len(batch) > 0 && batch[0].env.CID != p.env.CID {
 			flush()
 		}
-		if err := p.addTo(e); err != nil {
-			results[i].Err = err
-			continue
-		}
 		batch, of = append(batch, p), append(of, i)
 	}
 	flush()
@@ -281,6 +255,7 @@ type prepared struct {
 	m      *Message
 	cfg    *smppc.Config
 	env    *sms.Envelope
+	msg    queue.Message   // env, with its bill
 	charge *billing.Charge // nil: nothing
 	keep   time.Duration   // StateExpiry
 }
@@ -326,23 +301,23 @@ func (s *Service) prepare(ctx context.Context, plan Plan, m *Message) (*prepared
 		return nil, err
 	}
 	p := &prepared{m: m, cfg: cfg, env: env, keep: s.cfg.StateExpiry}
-	p.charge, err = s.charge(m, route.Rate, env)
-	return p, err
+	if p.charge, err = s.charge(m, route.Rate, env); err != nil {
+		return nil, err
+	}
+	if p.msg, err = queue.EncodeEnvelope(env); err != nil {
+		if fe := new(pdu.FieldError); errors.As(err, &fe) {
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: fe.Field, Detail: fe.Error(), Err: err}
+		}
+		return nil, err
+	}
+	return p, nil
 }
 
 // addTo adds what must be durable before the sender is answered: the request for receipts,
-// the index of the end of validity, and the message. With an error, e is as it was.
-func (p *prepared) addTo(e *journal.Entry) error {
+// the index of the end of validity, and the message.
+func (p *prepared) addTo(e *journal.Entry) {
 	m, cfg, env := p.m, p.cfg, p.env
-	msg, err := queue.EncodeEnvelope(env)
-	if err != nil {
-		var fe *pdu.FieldError
-		if errors.As(err, &fe) {
-			return &sms.Error{Reason: sms.ReasonInvalid, Field: fe.Field, Detail: fe.Error(), Err: err}
-		}
-		return err
-	}
-	e.Publish = append(e.Publish, queue.Publication{Queue: queue.SubmitSM(env.CID), Message: msg})
+	e.Publish = append(e.Publish, queue.Publication{Queue: queue.SubmitSM(env.CID), Message: p.msg})
 	if p.charge != nil {
 		e.Charges = append(e.Charges, *p.charge)
 	}
@@ -363,7 +338,15 @@ func (p *prepared) addTo(e *journal.Entry) error {
 	if !env.ExpiresAt.IsZero() {
 		e.Expiries = append(e.Expiries, sms.Expiry{At: env.ExpiresAt, MsgID: env.ID, CID: env.CID, Report: env.Report})
 	}
-	return nil
+}
+
+// entryOf is the entry that accepts messages.
+func entryOf(ps []*prepared) *journal.Entry {
+	e := new(journal.Entry)
+	for _, p := range ps {
+		p.addTo(e)
+	}
+	return e
 }
 
 // commit makes an entry durable. All its messages go to the connector of env, which names it
@@ -392,7 +375,7 @@ func (s *Service) commit(ctx context.Context, e *journal.Entry, env *sms.Envelop
 // Unavailable makes an error of broker or store one that the sender may see, if it will pass
 // by itself; any other error it leaves alone.
 func Unavailable(err error) error {
-	if errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrClosed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	if err != nil && journal.Passes(err) {
 		return &sms.Error{Reason: sms.ReasonUnavailable, Detail: "message store is unavailable, try again later", Err: err}
 	}
 	return err

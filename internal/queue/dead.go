@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"jasmind/internal/smpp/pdu"
 )
@@ -66,17 +67,65 @@ func ParseLetterID(s string) (LetterID, error) {
 	return LetterID(s), nil
 }
 
+// Bounds of a dead letter, so that every driver can take it whatever it was made of.
+const (
+	maxReason = 500      // octets of the reason
+	maxText   = 8 << 10  // octets of each text among the headers
+	maxTexts  = 48 << 10 // octets of all of them
+	maxLetter = 8 << 20  // octets of the body
+)
+
+// ClipReason cuts a reason to what a dead letter has room for, between two characters.
+func ClipReason(s string) string { return clip(s, maxReason) }
+
+// clip cuts text to at most most octets, between two characters.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	n := most - len("...")
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "..."
+}
+
+// fit cuts what is too large in a message that was given up, and says so in the reason.
+func fit(m *Message, reason string) string {
+	var cut []string
+	room := maxTexts
+	for i := range m.Headers {
+		h := &m.Headers[i]
+		if n := len(h.Str); n > min(maxText, room) {
+			h.Str = clip(h.Str, max(min(maxText, room), len("...")))
+			cut = append(cut, fmt.Sprintf("header %.40s of %d octets", h.Name, n))
+		}
+		room -= len(h.Str)
+	}
+	if n := len(m.Body); n > maxLetter {
+		m.Body = m.Body[:maxLetter:maxLetter]
+		cut = append(cut, fmt.Sprintf("body of %d octets", n))
+	}
+	if cut == nil {
+		return ClipReason(reason)
+	}
+	note := clip("; cut: "+strings.Join(cut, ", "), maxReason/2)
+	return clip(reason, maxReason-len(note)) + note
+}
+
 // Bury is BuryAs with CauseUndecodable.
 func Bury(d *Delivery, reason string) Publication { return BuryAs(d, CauseUndecodable, reason) }
 
 // BuryAs is the publication that moves a delivery into the dead-letter queue: the message as
-// it is, with an id (dead_id), when that was (dead_at), the queue it was in (dead_queue) and why it
+// it is, but for what no driver could take, with an id (dead_id), when that was (dead_at), the queue it was in (dead_queue) and why it
 // was given up (dead_cause, dead_reason). The caller acknowledges the delivery in the same
 // journal entry.
 func BuryAs(d *Delivery, cause Cause, reason string) Publication {
 	now := time.Now()
 	m := d.Message
-	m.Headers = m.Headers.Clone().WithStr(HeaderDeadID, string(NewLetterID(now))).WithInt(HeaderDeadAt, now.UnixMilli()).
+	m.Headers = m.Headers.Clone()
+	reason = fit(&m, reason)
+	m.Headers = m.Headers.WithStr(HeaderDeadID, string(NewLetterID(now))).WithInt(HeaderDeadAt, now.UnixMilli()).
 		WithStr(HeaderDeadQueue, string(d.Queue)).WithStr(HeaderDeadCause, string(cause)).WithStr(HeaderDeadReason, reason)
 	m.Attempts = 0
 	m.Priority = 0 // one lane, so that the order stays; HeaderDeadPriority has it

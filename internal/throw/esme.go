@@ -225,7 +225,8 @@ func (f *feed) finish(o outcome) {
 	f.held--
 	f.Metrics.Waiting.Add(-1)
 	f.settling.Add(1)
-	f.settle.in <- pending{o, &f.settling}
+	o.settled = &f.settling
+	f.settle.Post(&o)
 }
 
 // place sends the heads that wait for room, in order.

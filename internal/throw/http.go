@@ -10,8 +10,6 @@ package throw
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,40 +58,34 @@ type Metrics struct {
 	Dead      atomic.Int64 // given up, moved to the dead-letter queue
 }
 
-// consumer subscribes to a queue.
-type consumer interface {
-	Consume(ctx context.Context, name queue.Name, prefetch int) (queue.Consumer, error)
-}
-
 // HTTP throws what is in one queue. Create it with NewHTTP or NewMO.
 type HTTP struct {
 	kind    *kind
 	cfg     Config
-	broker  consumer
-	settle  *settler
+	broker  queue.Source
+	settle  *journal.Writer[*outcome]
 	log     *slog.Logger
 	client  *http.Client
-	grace   time.Duration
 	Metrics Metrics
 }
 
 // NewHTTP makes the thrower of DLRs, from dlr_thrower.http; Run starts it.
-func NewHTTP(cfg Config, broker consumer, j journal.Journal, log *slog.Logger) *HTTP {
+func NewHTTP(cfg Config, broker queue.Source, j journal.Journal, log *slog.Logger) *HTTP {
 	return newHTTP(&dlrs, cfg, broker, j, log)
 }
 
 // NewMO makes the thrower of MOs, from deliver_sm_thrower.http; Run starts it.
-func NewMO(cfg Config, broker consumer, j journal.Journal, log *slog.Logger) *HTTP {
+func NewMO(cfg Config, broker queue.Source, j journal.Journal, log *slog.Logger) *HTTP {
 	return newHTTP(&mos, cfg, broker, j, log)
 }
 
-func newHTTP(k *kind, cfg Config, broker consumer, j journal.Journal, log *slog.Logger) *HTTP {
+func newHTTP(k *kind, cfg Config, broker queue.Source, j journal.Journal, log *slog.Logger) *HTTP {
 	cfg.defaults()
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = k.agent
 	}
 	t := &HTTP{
-		kind: k, cfg: cfg, broker: broker, log: log, grace: settleGrace,
+		kind: k, cfg: cfg, broker: broker, log: log,
 		client: &http.Client{
 			Timeout: cfg.Timeout,
 			// A redirect is not followed: an acknowledgement is the endpoint's own.
@@ -112,7 +104,7 @@ func newHTTP(k *kind, cfg Config, broker consumer, j journal.Journal, log *slog.
 			},
 		},
 	}
-	t.settle = newSettler(j, log, t.account)
+	t.settle = newSettler(j, log, settleGrace, t.account)
 	return t
 }
 
@@ -123,41 +115,31 @@ const settleGrace = 5 * time.Second
 // reliefInterval is how often hosts that hold the room and stopped answering are looked for.
 const reliefInterval = 250 * time.Millisecond
 
-// errEnded is what becomes of a thrower whose queue was deleted.
-var errEnded = errors.New("the subscription ended")
-
 // Run throws until ctx ends. Calls under way then are cut off; their messages go back to the queue.
 // An error is that the queue cannot be consumed, or not any more.
 func (t *HTTP) Run(ctx context.Context) error {
-	c, err := t.broker.Consume(ctx, t.kind.queue, t.cfg.Prefetch)
+	c, end, err := queue.Subscribe(ctx, t.broker, t.kind.queue, t.cfg.Prefetch)
 	if err != nil {
-		return fmt.Errorf("consume %s: %w", t.kind.queue, err)
+		return err
 	}
 	defer t.client.CloseIdleConnections()
-	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	settled := t.settle.start(ctx, t.grace)
-	r := &run{HTTP: t, hosts: newHosts(&t.cfg)}
-	err = r.consume(ctx, c)
-	cancel()
-	r.callers.Wait()
-	settled()
-	return err
+	defer end()
+	return t.settle.While(ctx, func() error {
+		calling, cancel := context.WithCancel(ctx)
+		defer cancel()
+		r := &run{HTTP: t, hosts: newHosts(&t.cfg)}
+		err := r.consume(calling, c)
+		cancel()
+		r.callers.Wait()
+		return err
+	})
 }
 
 // run is the state of one Run.
 type run struct {
 	*HTTP
-	hosts    *hosts
-	callers  sync.WaitGroup
-	settling sync.WaitGroup
-}
-
-// done hands an outcome over.
-func (r *run) done(o outcome) {
-	r.settling.Add(1)
-	r.settle.in <- pending{o, &r.settling}
+	hosts   *hosts
+	callers sync.WaitGroup
 }
 
 func (r *run) consume(ctx context.Context, c queue.Consumer) error {
@@ -170,11 +152,10 @@ func (r *run) consume(ctx context.Context, c queue.Consumer) error {
 		case now := <-relief.C:
 			r.giveBack(r.hosts.relieve(now))
 		case d, ok := <-c.C():
-			if ok {
-				r.dispatch(ctx, d)
-			} else if ctx.Err() == nil {
-				return fmt.Errorf("consume %s: %w", r.kind.queue, errEnded)
+			if !ok {
+				return queue.Ended(ctx, r.kind.queue)
 			}
+			r.dispatch(ctx, d)
 		}
 	}
 }
@@ -182,7 +163,7 @@ func (r *run) consume(ctx context.Context, c queue.Consumer) error {
 func (r *run) dispatch(ctx context.Context, d *queue.Delivery) {
 	j, err := r.newJob(d)
 	if err != nil {
-		r.done(outcome{d: d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
+		r.settle.Post(&outcome{d: d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
 		return
 	}
 	v, back := r.hosts.take(j, time.Now())
@@ -194,7 +175,7 @@ func (r *run) dispatch(ctx context.Context, d *queue.Delivery) {
 
 func (r *run) giveBack(back []sentBack) {
 	for _, b := range back {
-		r.done(outcome{d: b.j.d, kind: deferred, after: b.after})
+		r.settle.Post(&outcome{d: b.j.d, kind: deferred, after: b.after})
 	}
 }
 
@@ -206,7 +187,7 @@ func (r *run) serve(ctx context.Context, j job) {
 		if o.kind != delivered && ctx.Err() != nil {
 			return // cut off: it says nothing of the endpoint
 		}
-		r.done(o)
+		r.settle.Post(&o)
 		ended := time.Now()
 		j, ok = r.hosts.next(j.host, ended.Sub(began), ended)
 	}

@@ -527,7 +527,7 @@ func TestThrowerStopsWhateverIsUnsettled(t *testing.T) {
 		return ctx.Err()
 	}
 	th := NewHTTP(Config{Prefetch: 4}, f, f, slog.New(slog.DiscardHandler))
-	th.grace = time.Millisecond
+	th.settle = newSettler(f, slog.New(slog.DiscardHandler), time.Millisecond, th.account)
 	for range 100 {
 		f.put(level1(srv.URL))
 		f.put(level1("no URL"))
@@ -546,7 +546,7 @@ func TestEndOfTheSubscriptionIsAnError(t *testing.T) {
 	f := newFake()
 	close(f.ch)
 	th := NewHTTP(Config{}, f, f, slog.New(slog.DiscardHandler))
-	if err := th.Run(t.Context()); !errors.Is(err, errEnded) || !strings.Contains(err.Error(), "dlr_thrower.http") {
+	if err := th.Run(t.Context()); !errors.Is(err, queue.ErrEnded) || !strings.Contains(err.Error(), "dlr_thrower.http") {
 		t.Errorf("Run: %v", err)
 	}
 }

@@ -63,7 +63,7 @@ type Receiver interface {
 
 // queues is what the thrower to ESMEs needs of a broker.
 type queues interface {
-	consumer
+	queue.Source
 	Declare(ctx context.Context, names ...queue.Name) error
 	Length(ctx context.Context, name queue.Name) (int, error)
 }
@@ -85,7 +85,8 @@ type SMPPS struct {
 	log     *slog.Logger
 	Metrics SMPPSMetrics
 
-	settle *settler
+	settle *journal.Writer[*outcome] // what became of deliveries to ESMEs
+	mover  *journal.Writer[moving]   // from the shared queues to theirs
 
 	mu       sync.Mutex // guards what follows
 	ctx      context.Context
@@ -101,7 +102,8 @@ func NewSMPPS(cfg SMPPSConfig, broker queues, j journal.Journal, known func() []
 	cfg.defaults()
 	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log,
 		esmes: make(map[string]*esme), declared: make(map[string]struct{}), swept: make(map[string]chan struct{})}
-	t.settle = newSettler(j, log, t.account)
+	t.settle = newSettler(j, log, cfg.Grace+settleGrace, t.account)
+	t.mover = journal.NewWriter(j, t.moves())
 	return t
 }
 
@@ -146,24 +148,28 @@ func (t *SMPPS) Unbound(systemID string, r Receiver) {
 // what is not stays in its queue. An error is that a shared queue cannot be consumed, or not
 // any more.
 func (t *SMPPS) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	shared := []queue.Name{queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS}
 	consumers := make([]queue.Consumer, len(shared))
 	for i, name := range shared {
-		c, err := t.broker.Consume(ctx, name, 2*moveMax)
+		c, end, err := queue.Subscribe(ctx, t.broker, name, 2*moveMax)
 		if err != nil {
-			return fmt.Errorf("consume %s: %w", name, err)
+			return err
 		}
-		defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
+		defer end()
 		consumers[i] = c
 	}
-	settled := t.settle.start(ctx, t.cfg.Grace+settleGrace)
+	return t.settle.While(ctx, func() error {
+		return t.mover.While(ctx, func() error { return t.run(ctx, shared, consumers) })
+	})
+}
 
+func (t *SMPPS) run(ctx context.Context, shared []queue.Name, consumers []queue.Consumer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var flows sync.WaitGroup
 	for i, c := range consumers {
 		flows.Go(func() {
-			if err := t.move(ctx, shared[i], c); err != nil {
+			if err := queue.Drain(ctx, shared[i], c, moveMax, t.move); err != nil {
 				cancel(err)
 			}
 		})
@@ -183,8 +189,7 @@ func (t *SMPPS) Run(ctx context.Context) error {
 	t.ctx = nil
 	t.mu.Unlock()
 	t.wg.Wait()
-	settled()
-	if err := context.Cause(ctx); errors.Is(err, errEnded) {
+	if err := context.Cause(ctx); errors.Is(err, queue.ErrEnded) {
 		return err
 	}
 	return nil
@@ -193,88 +198,74 @@ func (t *SMPPS) Run(ctx context.Context) error {
 // moveMax is the number of messages that one journal entry moves at most.
 const moveMax = 256
 
-// move puts what comes into a shared queue into the queues of its ESMEs, in order, until ctx or the
-// subscription ends.
-func (t *SMPPS) move(ctx context.Context, name queue.Name, c queue.Consumer) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case d, ok := <-c.C():
-			if !ok {
-				if ctx.Err() != nil {
-					return nil
+// moving is a message that moves from a shared queue into that of its ESME, or why it makes no sense.
+type moving struct {
+	d        *queue.Delivery
+	systemID string
+	fault    error
+}
+
+// move puts what came into a shared queue into the queues of its ESMEs, in order. One whose queue will never take
+// it is buried, and keeps none of the others. A move that was begun may outlive ctx: its messages would be moved again
+// if they were not acknowledged.
+func (t *SMPPS) move(ctx context.Context, ds []*queue.Delivery) {
+	batch := make([]moving, len(ds))
+	for i, d := range ds {
+		batch[i].d = d
+		batch[i].systemID, batch[i].fault = addressee(d)
+	}
+	t.mover.Write(ctx, batch)
+}
+
+func (t *SMPPS) moves() journal.Work[moving] {
+	bury := func(e *journal.Entry, m moving, cause queue.Cause, reason string) {
+		e.Publish = append(e.Publish, queue.BuryAs(m.d, cause, reason))
+		e.Ack = append(e.Ack, journal.Ack{Delivery: m.d})
+	}
+	return journal.Work[moving]{What: "messages for ESMEs", Max: moveMax, Grace: t.cfg.Grace, Log: t.log,
+		Prepare: func(ctx context.Context, batch []moving) (ready, later []moving, err error) {
+			names := make(map[string]struct{})
+			for _, m := range batch {
+				if m.fault == nil {
+					names[m.systemID] = struct{}{}
 				}
-				return fmt.Errorf("consume %s: %w", name, errEnded)
 			}
-			t.moveBatch(ctx, queue.Gather(d, c.C(), moveMax))
-		}
-	}
-}
-
-// moving is the entry that moves messages, and the ESMEs that they are for; buried of them make no
-// sense.
-func (t *SMPPS) moving(batch []*queue.Delivery) (e journal.Entry, names map[string]struct{}, buried int) {
-	names = make(map[string]struct{})
-	for _, d := range batch {
-		systemID, err := addressee(d)
-		if err != nil {
-			t.log.Error("message for an ESME moved to the dead-letter queue", "queue", string(d.Queue), "msgid", d.ID, "err", err)
-			e.Publish = append(e.Publish, queue.BuryAs(d, queue.CauseUndecodable, err.Error()))
-			buried++
-		} else {
-			names[systemID] = struct{}{}
-			m := d.Message
-			m.Attempts = 0
-			m.Priority = 0 // one lane, so that the order stays
-			e.Publish = append(e.Publish, queue.Publication{Queue: queue.ESME(systemID), Message: m})
-		}
-		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
-	}
-	return e, names, buried
-}
-
-// moveBatch moves until it has, or ctx ends; then its messages are still in the shared queue.
-// One whose queue will never take it is buried, and keeps none of the others.
-//
-// A move that was begun may outlive ctx: its messages would be moved again if they were not
-// acknowledged.
-func (t *SMPPS) moveBatch(ctx context.Context, batch []*queue.Delivery) {
-	begun, end := journal.Outlive(ctx, t.cfg.Grace)
-	defer end()
-	e, names, buried := t.moving(batch)
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		err := t.declare(begun, names)
-		if err == nil {
-			if err = t.journal.Commit(begun, &e); err == nil {
-				t.Metrics.Moved.Add(int64(len(batch) - buried))
-				t.Metrics.Dead.Add(int64(buried))
+			if err := t.declare(ctx, names); err != nil {
+				return nil, batch, err
+			}
+			return batch, nil, nil
+		},
+		Add: func(e *journal.Entry, m moving) {
+			if m.fault != nil {
+				bury(e, m, queue.CauseUndecodable, m.fault.Error())
 				return
 			}
-			if errors.Is(err, queue.ErrNoQueue) { // somebody deleted it
-				t.forget(names)
+			copied := m.d.Message
+			copied.Attempts = 0
+			copied.Priority = 0 // one lane, so that the order stays
+			e.Publish = append(e.Publish, queue.Publication{Queue: queue.ESME(m.systemID), Message: copied})
+			e.Ack = append(e.Ack, journal.Ack{Delivery: m.d})
+		},
+		Amend: func(m moving, err error) bool {
+			if errors.Is(err, queue.ErrNoQueue) { // somebody deleted it: the next try declares it again
+				t.forget(map[string]struct{}{m.systemID: {}})
 			}
-		}
-		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, queue.ErrNoQueue), errors.Is(err, queue.ErrUnavailable), errors.Is(err, queue.ErrClosed):
-		case len(batch) > 1: // one of them is at fault; the others go without it
-			for _, d := range batch {
-				t.moveBatch(ctx, []*queue.Delivery{d})
+			return false
+		},
+		Bury: func(e *journal.Entry, m moving, reason string) { bury(e, m, queue.CauseRefused, reason) },
+		Done: func(m moving, f journal.Fate, why error) {
+			if m.fault != nil {
+				why = m.fault
 			}
-			return
-		case buried == 0:
-			t.log.Error("message for an ESME moved to the dead-letter queue", "queue", string(batch[0].Queue), "msgid", batch[0].ID, "err", err)
-			e.Publish, names, buried = []queue.Publication{queue.BuryAs(batch[0], queue.CauseRefused, err.Error())}, nil, 1
-			continue
-		}
-		t.log.Warn("moving messages to the queues of ESMEs will be retried", "count", len(batch), "in", wait, "err", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+			switch {
+			case f == journal.Abandoned:
+			case why != nil:
+				t.Metrics.Dead.Add(1)
+				t.log.Error("message for an ESME moved to the dead-letter queue", "queue", string(m.d.Queue), "msgid", m.d.ID, "err", why)
+			default:
+				t.Metrics.Moved.Add(1)
+			}
+		},
 	}
 }
 

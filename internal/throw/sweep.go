@@ -5,9 +5,9 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
-	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 )
 
@@ -90,17 +90,13 @@ func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
 		}
 		timeout.Stop()
 		if len(batch) > 0 {
-			var e journal.Entry
+			// A delivery is settled before its subscription is closed, or comes again.
+			var settled sync.WaitGroup
 			for _, d := range batch {
-				o := outcome{d: d, kind: dead, cause: queue.CauseHeld, why: t.tooOldReason()}
-				o.addTo(&e)
+				settled.Add(1)
+				t.settle.Post(&outcome{d: d, kind: dead, cause: queue.CauseHeld, why: t.tooOldReason(), settled: &settled})
 			}
-			if err := t.journal.Commit(ctx, &e); err != nil {
-				return err
-			}
-			for _, d := range batch {
-				t.account(&outcome{d: d, kind: dead, cause: queue.CauseHeld, why: t.tooOldReason()})
-			}
+			settled.Wait()
 		}
 		if !more {
 			return nil

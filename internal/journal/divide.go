@@ -1,0 +1,54 @@
+package journal
+
+import (
+	"context"
+	"errors"
+
+	"jasmind/internal/queue"
+)
+
+// Passes tells whether an error of a commit may pass by itself, whatever the entry: broker, store or disk
+// cannot be reached now, or the caller does not wait any longer. Any other error is the entry's own.
+func Passes(err error) bool {
+	return errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrClosed) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// Divide commits items together and, when their entry is refused for a reason of its own, by halves, so
+// that those which are at fault keep none of the others. It keeps the order of the items and gives an error for each,
+// nil for what is durable. An error that passes by itself is that of all items which are left.
+func Divide[T any](items []T, commit func([]T) error) []error {
+	errs := make([]error, len(items))
+	divide(items, errs, commit)
+	return errs
+}
+
+// divide gives the error that passes, if there was one.
+func divide[T any](items []T, errs []error, commit func([]T) error) error {
+	if len(items) == 0 {
+		return nil
+	}
+	err := commit(items)
+	switch {
+	case err == nil:
+		return nil
+	case len(items) == 1 || Passes(err):
+		fill(errs, err)
+		if Passes(err) {
+			return err
+		}
+		return nil
+	}
+	half := len(items) / 2
+	if err := divide(items[:half], errs[:half], commit); err != nil {
+		fill(errs[half:], err)
+		return err
+	}
+	return divide(items[half:], errs[half:], commit)
+}
+
+func fill(errs []error, err error) {
+	for i := range errs {
+		errs[i] = err
+	}
+}
