@@ -40,7 +40,7 @@ type Config struct {
 	AdminPassword  account.Password // admin_password: argon2id, or the MD5 digest of the original
 
 	IdleTimeout  time.Duration // without a key from the operator, then the session ends; default 1 h
-	LoginTimeout time.Duration // the same before he has logged in; default 60 s
+	LoginTimeout time.Duration // for the whole login, three attempts included; default 60 s
 	WriteTimeout time.Duration // how long a client may not read what it asked for; default 30 s
 	MaxSessions  int           // at the same time; default 100
 }

@@ -33,6 +33,7 @@ type session struct {
 	ref  int
 	log  *slog.Logger
 
+	began    time.Time
 	history  history
 	loggedIn bool
 	leaving  bool
@@ -52,7 +53,7 @@ type interaction struct {
 }
 
 func newSession(srv *Server, conn net.Conn, ref int) *session {
-	s := &session{srv: srv, conn: conn, ref: ref, out: newOutput(conn, srv.cfg.WriteTimeout)}
+	s := &session{srv: srv, conn: conn, ref: ref, began: time.Now(), out: newOutput(conn, srv.cfg.WriteTimeout)}
 	s.log = srv.log.With("sref", ref, "peer", conn.RemoteAddr().String())
 	s.in = &input{read: s.read, reply: func(p []byte) { _, _ = s.out.Write(p) }}
 	s.term = term.NewTerminal(struct {
@@ -72,16 +73,16 @@ func (s *session) read(p []byte) (int, error) {
 	if err := s.out.flush(); err != nil {
 		return 0, err
 	}
-	timeout := s.srv.cfg.IdleTimeout
-	if !s.loggedIn {
-		timeout = s.srv.cfg.LoginTimeout
+	deadline := s.began.Add(s.srv.cfg.LoginTimeout) // of the whole login: no key prolongs it
+	if s.loggedIn {
+		deadline = time.Now().Add(s.srv.cfg.IdleTimeout)
 	}
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
 		return 0, net.ErrClosed
 	}
-	err := s.conn.SetReadDeadline(time.Now().Add(timeout))
+	err := s.conn.SetReadDeadline(deadline)
 	s.mu.Unlock()
 	if err != nil {
 		return 0, err

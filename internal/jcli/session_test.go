@@ -237,6 +237,60 @@ func TestSilentSessionsEnd(t *testing.T) {
 	}
 }
 
+// A login has one deadline, however many keys and attempts it takes: whoever types slowly does not keep the places of
+// others. Who has logged in has the time of a session from then on.
+func TestSlowLoginsEnd(t *testing.T) {
+	password, err := account.HashPassword("jclipwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		keys string // one each 25 s
+		want time.Duration
+	}{
+		"one octet of a username at a time":  {strings.Repeat("a", 100), time.Minute},
+		"empty usernames":                    {strings.Repeat("\r", 100), time.Minute},
+		"one octet of a password at a time":  {"a\r" + strings.Repeat("a", 100), time.Minute},
+		"an attempt at a time":               {"a\rb\rc\rd\r", time.Minute},
+		"what telnet says beside":            {strings.Repeat("\xff", 100), time.Minute},
+		"a login that succeeds at its leave": {"", 40*time.Second + time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := New(Config{Authentication: true, AdminUsername: "a", AdminPassword: password}, Deps{Store: provision.NewStore(), Log: quiet()})
+				conn := pipe(s)
+				begin := time.Now()
+				typed := make(chan struct{})
+				go func() {
+					defer close(typed)
+					if tt.keys == "" {
+						time.Sleep(40 * time.Second)
+						_, _ = io.WriteString(conn, "a\rjclipwd\r")
+						return
+					}
+					for i := range len(tt.keys) {
+						time.Sleep(25 * time.Second)
+						if _, err := io.WriteString(conn, tt.keys[i:i+1]); err != nil {
+							return
+						}
+					}
+				}()
+				got, err := io.ReadAll(conn)
+				if err != nil || !strings.HasSuffix(string(got), "\r\nSession timed out.\r\n") {
+					t.Errorf("%v, %q", err, got)
+				}
+				if d := time.Since(begin); d != tt.want {
+					t.Errorf("after %s, want %s", d, tt.want)
+				}
+				<-typed
+				if err := s.Shutdown(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // A client that asks and does not read is given up; what it asked for does not pile up.
 func TestClientsThatDoNotReadAreGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
