@@ -31,7 +31,7 @@ NEEDS_SERVICES := jasmind/internal/testenv|^jasmind/features
 UNIT_PACKAGES = $$($(LIST_TESTED) | awk 'NF && !/$(subst /,\/,$(NEEDS_SERVICES))/ { print $$1 }')
 SERVICE_PACKAGES = $$($(LIST_TESTED) | awk '/$(subst /,\/,$(NEEDS_SERVICES))/ { print $$1 }')
 
-.PHONY: build run demo test check fmt fmt-check vet lint arch unit gen gen-check features interop integration fuzz bench benchstat cover test-images clean help
+.PHONY: build run demo test check fmt fmt-check vet lint arch unit gen gen-check features interop integration integration-old fuzz bench benchstat cover test-images clean help
 
 build: ## build bin/jasmind, bin/smsc-sim and bin/loadgen
 	@mkdir -p bin
@@ -81,6 +81,12 @@ interop: build ## Kannel against jasmind and smsc-sim, and the scenarios about S
 
 integration: bin/testenv ## the tests that need RabbitMQ and Redis
 	$(TESTENV) $(GOTEST) $(SERVICE_PACKAGES)
+
+CONTRACTS := ./internal/queue/rabbit ./internal/journal/services ./internal/store/redis
+
+integration-old: bin/testenv ## the contracts of queue, journal and store with the services of Debian 12, and those of journal and store with Valkey
+	JASMIND_TEST_DEBIAN=12 $(TESTENV) $(GOTEST) -run Contract $(CONTRACTS)
+	JASMIND_TEST_REDIS_IMAGE=jasmin-test/valkey:13 $(TESTENV) $(GOTEST) -run Contract $(filter-out %/rabbit,$(CONTRACTS))
 
 fuzz: ## run every fuzz target for FUZZTIME, one after the other; FUZZ=name picks some
 	@for p in $$($(GO) list -f '$(TESTED){{.ImportPath}}{{end}}' ./...); do \

@@ -32,6 +32,7 @@ Starts the RabbitMQ and the Redis that tests need, runs COMMAND with their addre
 ` + EnvAMQPURL + `, ` + EnvAMQPAPI + ` and ` + EnvRedisAddr + `, removes them and
 exits as COMMAND did. Services whose address is set already are used as they are.
 ` + EnvServices + `=containers or =process forces one way to run them.
+` + EnvDebian + `=12 takes those of Debian 12 instead of those of Debian 13.
 `
 
 // Command is the whole of the testenv command. It returns the exit code.

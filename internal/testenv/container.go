@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,9 +85,13 @@ func engineAnswers(ctx context.Context) error {
 
 // image returns the name of an image of kind k that the engine has, pulled if need be.
 func image(ctx context.Context, engine *testcontainers.DockerClient, k *kind) (string, error) {
-	names := k.images
+	release := cmp.Or(os.Getenv(EnvDebian), defaultDebian)
+	names := k.images[release]
 	if name := os.Getenv(k.imageEnv); name != "" {
 		names = []string{name}
+	}
+	if names == nil {
+		return "", fmt.Errorf("%s=%q: not one of 12, 13", EnvDebian, release)
 	}
 	for _, name := range names {
 		_, err := engine.ImageInspect(ctx, name)

@@ -45,7 +45,7 @@ var rabbitKind = &kind{
 	pkg:        "rabbitmq-server",
 	addressEnv: EnvAMQPURL,
 	imageEnv:   EnvRabbitMQImage,
-	images:     []string{"jasmin-test/rabbitmq:12", "rabbitmq:3.13"},
+	images:     map[string][]string{"13": {"jasmin-test/rabbitmq:13", "rabbitmq:4"}, "12": {"jasmin-test/rabbitmq:12", "rabbitmq:3.13"}},
 	ports:      []int{5672, 15672},
 	container:  rabbitContainer,
 	process:    rabbitProcess,

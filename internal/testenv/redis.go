@@ -46,10 +46,12 @@ func newRedisKind(appendfsync string) *kind {
 		pkg:        "redis-server",
 		addressEnv: EnvRedisAddr,
 		imageEnv:   EnvRedisImage,
-		images:     []string{"jasmin-test/redis:12", "redis:7"},
+		images:     map[string][]string{"13": {"jasmin-test/redis:13", "redis:8"}, "12": {"jasmin-test/redis:12", "redis:7"}},
 		ports:      []int{6379},
 		container: func() containerSpec {
-			argv := []string{"redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"}
+			// The image may be one of Valkey, whose server has another name.
+			argv := []string{"sh", "-c", `exec "$(command -v redis-server || command -v valkey-server)" "$@"`, "sh",
+				"--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"}
 			return containerSpec{command: append(argv, arguments...)}
 		},
 		process: func(dir string, ports []int) (processSpec, error) {

@@ -20,8 +20,8 @@ type kind struct {
 	pkg        string // the Debian package
 	addressEnv string
 	imageEnv   string
-	images     []string // tried in this order; the last one is pulled when none is there
-	ports      []int    // as the service numbers them in a container
+	images     map[string][]string // by release of Debian; tried in this order, and the last one is pulled when none is there
+	ports      []int               // as the service numbers them in a container
 
 	// container says what a container of it needs.
 	container func() containerSpec

@@ -10,6 +10,9 @@
 //     testdata/images/build.sh makes, else the official one;
 //   - rabbitmq-server or redis-server of the system's packages, as a child process.
 //
+// The images are of the services of Debian 13 (RabbitMQ 4.0, Redis 8.0), or with JASMIND_TEST_DEBIAN=12
+// of those of Debian 12 (RabbitMQ 3.10, Redis 7.0). JASMIND_TEST_REDIS_IMAGE may name one of Valkey.
+//
 // JASMIND_TEST_SERVICES=containers or =process leaves one of the last two; "auto" and
 // empty allow both. When nothing works the test fails: it never passes by not running.
 //
@@ -35,6 +38,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"testing"
@@ -49,7 +54,10 @@ const (
 	EnvRabbitMQImage = "JASMIND_TEST_RABBITMQ_IMAGE"
 	EnvRedisImage    = "JASMIND_TEST_REDIS_IMAGE"
 	EnvServices      = "JASMIND_TEST_SERVICES"
+	EnvDebian        = "JASMIND_TEST_DEBIAN"
 )
+
+const defaultDebian = "13"
 
 const (
 	// startTimeout bounds one start of one service. RabbitMQ takes 8 to 16 s on an idle
@@ -85,6 +93,18 @@ func RabbitMQ(tb testing.TB) *Rabbit {
 	mine := *server
 	mine.VHost = vhost
 	return &mine
+}
+
+// SetPolicy gives the queues of the virtual host whose names match a pattern a policy, as an operator does;
+// definition is JSON. Of several policies the last one counts.
+func (r *Rabbit) SetPolicy(tb testing.TB, pattern, definition string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
+	defer cancel()
+	body := fmt.Sprintf(`{"pattern":%q,"definition":%s,"apply-to":"queues"}`, pattern, definition)
+	if err := r.call(ctx, http.MethodPut, "/api/policies/"+url.PathEscape(r.VHost)+"/test", body); err != nil {
+		tb.Fatalf("RabbitMQ policy: %v", err)
+	}
 }
 
 // Redis returns an empty database of its own on the Redis that the run shares. It is
@@ -174,8 +194,8 @@ var lone struct {
 }
 
 func sharedRabbit(ctx context.Context) (*Rabbit, error) {
-	if url := os.Getenv(EnvAMQPURL); url != "" {
-		return rabbitFromURL(url, os.Getenv(EnvAMQPAPI))
+	if address := os.Getenv(EnvAMQPURL); address != "" {
+		return rabbitFromURL(address, os.Getenv(EnvAMQPAPI))
 	}
 	lone.Lock()
 	defer lone.Unlock()

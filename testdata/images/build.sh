@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # Builds the images of the test services from Debian packages, for hosts that can
-# reach no image registry:
+# reach no image registry. With Debian 13 (trixie), the default:
 #
-#   jasmin-test/debian:12     Debian 12, made by debootstrap
-#   jasmin-test/redis:12      the redis-server package on it
-#   jasmin-test/rabbitmq:12   the rabbitmq-server package on it
+#   jasmin-test/debian:13     made by debootstrap
+#   jasmin-test/redis:13      the redis-server package on it (8.0)
+#   jasmin-test/valkey:13     the valkey-server package on it (8.1)
+#   jasmin-test/rabbitmq:13   the rabbitmq-server package on it (4.0)
+#
+# With Debian 12 (bookworm) the tags are :12, of Redis 7.0 and RabbitMQ 3.10, without Valkey.
 #
 # Usage: bash testdata/images/build.sh [--if-needed] [--rebuild]
 #
-#   --if-needed   do nothing when the official images are there or can be pulled within
-#                 JASMIND_TEST_PULL_SECONDS (default 60) each
-#   --rebuild     build the three images again although they are there
+#   JASMIND_TEST_DEBIAN   13 (default) or 12
+#   --if-needed           do nothing when the official images are there or can be pulled within
+#                         JASMIND_TEST_PULL_SECONDS (default 60) each
+#   --rebuild             build the images again although they are there
 #
 # An image that is there is kept as long as its recipe is the same. Without a Docker engine the script starts one, as root
 # on Debian also installing it; where that is impossible it says so and exits 0, since the
@@ -18,8 +22,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-base=jasmin-test/debian:12
-release=bookworm
+debian=${JASMIND_TEST_DEBIAN:-13}
+base=jasmin-test/debian:$debian
 recipe_label=jasmin-test.recipe
 if_needed=no
 rebuild=no
@@ -35,6 +39,12 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
+
+case "$debian" in
+12) release=bookworm services="redis rabbitmq" official="redis:7 rabbitmq:3.13" ;;
+13) release=trixie services="redis valkey rabbitmq" official="redis:8 valkey/valkey:8 rabbitmq:4" ;;
+*) die "JASMIND_TEST_DEBIAN=$debian: not one of 12, 13" ;;
+esac
 
 is_root() { [ "$(id -u)" = 0 ]; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -122,10 +132,11 @@ build_base() {
 	trap - EXIT
 }
 
-# build_service NAME SECONDS
+# build_service NAME
 build_service() {
-	local image=jasmin-test/$1:12 recipe log
-	recipe=$(cat "$1"/* | sha256sum | cut -c 1-16)
+	local image=jasmin-test/$1:$debian folder=$1 recipe log
+	[ "$1" = valkey ] && folder=redis
+	recipe=$(cat "$folder"/* | sha256sum | cut -c 1-16)
 	if [ "$rebuild" = no ] && [ "$(recipe_of "$image")" = "$recipe" ]; then
 		say "$image is there"
 		return
@@ -134,10 +145,11 @@ build_service() {
 		if [ "$rebuild" = no ] && image_exists "$base"; then say "$base is there"; else build_base; fi
 		base_done=yes
 	fi
-	say "building $image (about $2 s)"
+	say "building $image"
 	log=$(mktemp)
 	# The host's network: a build must reach the package mirrors as the host does.
-	docker build --network host --no-cache --label "$recipe_label=$recipe" -t "$image" "$1" >"$log" 2>&1 || {
+	docker build --network host --no-cache --label "$recipe_label=$recipe" \
+		--build-arg "BASE=$base" --build-arg "SERVER=$1" -t "$image" "$folder" >"$log" 2>&1 || {
 		tail -n 30 "$log" >&2
 		rm -f "$log"
 		die "docker build of $image did not succeed"
@@ -145,24 +157,30 @@ build_service() {
 	rm -f "$log"
 }
 
-# Two runs at a time would build everything twice. The lock is on this very file, which any
-# user can open.
+# Two runs at a time would build everything twice. The lock is on a folder that all checkouts
+# of one machine share and any user can open.
 if have flock; then
-	exec 9<build.sh
+	exec 9<"${TMPDIR:-/tmp}"
 	flock 9
 fi
 
 engine_answers || start_engine
 
+all() {
+	local do=$1 what
+	shift
+	for what in "$@"; do "$do" "$what" || return 1; done
+}
+built() { image_exists "jasmin-test/$1:$debian"; }
+
+# shellcheck disable=SC2086 # lists of words
 if [ "$if_needed" = yes ] && [ "$rebuild" = no ]; then
-	if ! { image_exists jasmin-test/redis:12 && image_exists jasmin-test/rabbitmq:12; } &&
-		pull redis:7 && pull rabbitmq:3.13; then
+	if ! all built $services && all pull $official; then
 		say "the official images are there, nothing to build"
 		exit 0
 	fi
 fi
 
 base_done=no
-build_service redis 10
-build_service rabbitmq 35
-say "ready: $(docker image inspect --format '{{index .RepoTags 0}}' jasmin-test/redis:12 jasmin-test/rabbitmq:12 | tr '\n' ' ')"
+for s in $services; do build_service "$s"; done
+say "ready:$(for s in $services; do printf ' jasmin-test/%s:%s' "$s" "$debian"; done)"

@@ -75,10 +75,10 @@ func TestDeletedExchangeIsDeclaredAgain(t *testing.T) {
 }
 
 func TestOtherArguments(t *testing.T) {
-	t.Run("a queue that is not durable is named with the command that removes it", func(t *testing.T) {
+	t.Run("a queue of another type is named with the command that removes it", func(t *testing.T) {
 		server := testenv.RabbitMQ(t)
 		b := open(t, rabbit.Config{URL: server.URL()})
-		_, err := raw(t, server.URL()).QueueDeclare("submit.sm.old", false, false, false, false, nil)
+		_, err := raw(t, server.URL()).QueueDeclare("submit.sm.old", true, false, false, false, amqp.Table{"x-queue-type": "quorum"})
 		must(t, err)
 		err = b.Declare(t.Context(), qLoad, "submit.sm.old")
 		if !errors.Is(err, rabbit.ErrArguments) || !strings.Contains(err.Error(), "rabbitmqctl -p "+server.VHost+" delete_queue submit.sm.old") {
