@@ -17,6 +17,7 @@
 package deadletter
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strconv"
@@ -224,20 +225,17 @@ func (o *Office) keep(ctx context.Context, ds []*queue.Delivery) int {
 	return n
 }
 
-// rebury buries what came into the queue without an id: from a delay bucket whose queue is gone
-// (the driver says which), or by another program.
+// rebury buries what came into the queue without an id: moved by the broker (the driver says from where
+// and why), or by another program.
 func rebury(d *queue.Delivery) queue.Publication {
+	h := d.Headers
 	was := *d
-	was.Queue = queue.Name(d.Headers.Str(queue.HeaderDeadQueue))
-	reason, cause := d.Headers.Str(queue.HeaderDeadReason), queue.CauseUndecodable
-	switch {
-	case reason != "":
-	case was.Queue != "":
-		reason, cause = "its queue was deleted while it was delayed", queue.CauseNoQueue
-	default:
-		reason = "it came into the dead-letter queue without a reason"
+	was.Queue = queue.Name(h.Str(queue.HeaderDeadQueue))
+	cause := queue.Cause(h.Str(queue.HeaderDeadCause))
+	if !cause.Known() {
+		cause = queue.CauseUndecodable
 	}
-	return queue.BuryAs(&was, cause, reason)
+	return queue.BuryAs(&was, cause, cmp.Or(h.Str(queue.HeaderDeadReason), "it came into the dead-letter queue without a reason"))
 }
 
 // expire drops the letters that are older than the retention.

@@ -355,9 +355,11 @@ func TestWhatIsNoLetterIsBuriedAgain(t *testing.T) {
 	both(t, func(t *testing.T, p *place) {
 		o, _ := p.run(t, deadletter.Config{})
 		delayed := message("delayed")
-		delayed.Headers = delayed.Headers.WithStr(queue.HeaderDeadQueue, "submit.sm.gone")
+		delayed.Headers = delayed.Headers.WithStr(queue.HeaderDeadQueue, "submit.sm.gone").WithStr(queue.HeaderDeadCause, string(queue.CauseNoQueue)).
+			WithStr(queue.HeaderDeadReason, "its queue was deleted while it was delayed")
 		older := message("older")
-		older.Headers = older.Headers.WithStr(queue.HeaderDeadQueue, string(queue.DLRThrowerHTTP)).WithStr(queue.HeaderDeadReason, "try 4")
+		older.Headers = older.Headers.WithStr(queue.HeaderDeadQueue, string(queue.DLRThrowerHTTP)).WithStr(queue.HeaderDeadReason, "try 4").
+			WithStr(queue.HeaderDeadCause, "whim")
 		for _, m := range []queue.Message{message("foreign"), delayed, older} {
 			must(t, p.Publish(t.Context(), queue.Publication{Queue: queue.DeadLetter, Message: m}))
 		}

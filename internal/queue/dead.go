@@ -25,7 +25,18 @@ const (
 	CauseRefused     Cause = "refused"     // by an answer that is final
 	CauseHeld        Cause = "held"        // it waited longer than it may
 	CauseNoQueue     Cause = "no-queue"    // it was delayed, and meanwhile its queue was deleted
+	CauseReturned    Cause = "returned"    // it was given back more often than a policy of the broker allows
+	CauseLimit       Cause = "limit"       // a policy of the broker limits its queue by time or length
 )
+
+// Known tells whether c is one of the causes.
+func (c Cause) Known() bool {
+	switch c {
+	case CauseUndecodable, CauseRetries, CauseRefused, CauseHeld, CauseNoQueue, CauseReturned, CauseLimit:
+		return true
+	}
+	return false
+}
 
 // LetterID names a dead letter. Ids sort by the time of the burial; those of one process in
 // the order of its burials.
@@ -160,9 +171,7 @@ func DecodeLetter(m *Message) (Letter, error) {
 	}
 	l := Letter{ID: id, At: time.UnixMilli(h.Int(HeaderDeadAt)), Queue: Name(h.Str(HeaderDeadQueue)),
 		Cause: Cause(h.Str(HeaderDeadCause)), Reason: h.Str(HeaderDeadReason), Message: *m}
-	switch l.Cause {
-	case CauseUndecodable, CauseRetries, CauseRefused, CauseHeld, CauseNoQueue:
-	default:
+	if !l.Cause.Known() {
 		return Letter{}, fmt.Errorf("%w: header %s is %.40q", ErrNotBuried, HeaderDeadCause, l.Cause)
 	}
 	if p := h.Int(HeaderDeadPriority); p > 0 && p <= 3 {

@@ -151,6 +151,60 @@ func testDelayed(e *env) {
 	e.nothing(c)
 }
 
+// testGivenBack: a broker may be told to limit how often a message comes back. Then it is a dead letter that
+// says so; nothing vanishes.
+func testGivenBack(e *env) {
+	e.declare(qA, queue.DeadLetter)
+	want := []string{"1", "2", "3"}
+	for i, id := range want {
+		m := message(id)
+		m.Priority = uint8(3 - i)
+		e.must(e.d.Publish(e.ctx, queue.Publication{Queue: qA, Message: m}))
+	}
+	letters := e.consume(queue.DeadLetter, 10)
+	dead := make(map[string]bool)
+	bury := func(d *queue.Delivery) {
+		h := d.Headers
+		if h.Str(queue.HeaderDeadQueue) != string(qA) || h.Str(queue.HeaderDeadCause) != string(queue.CauseReturned) || h.Str(queue.HeaderDeadReason) == "" {
+			e.Errorf("the dead letter %s has headers %v, want the queue %s, the cause %s and a reason", d.ID, h, qA, queue.CauseReturned)
+		}
+		if dead[d.ID] {
+			e.Errorf("%s is a dead letter twice", d.ID)
+		}
+		dead[d.ID] = true
+	}
+	// take gives back what is there; false: nothing is left but dead letters.
+	take := func(c queue.Consumer) bool {
+		seen := make(map[string]bool)
+		for len(seen)+len(dead) < len(want) {
+			select {
+			case d := <-c.C():
+				seen[d.ID] = true
+				if dead[d.ID] {
+					e.Errorf("%s is a dead letter and comes still", d.ID)
+				}
+			case d := <-letters.C():
+				bury(d)
+			case <-time.After(Patience):
+				e.Fatalf("%v are there and %v dead letters, want all of %v", seen, dead, want)
+			}
+		}
+		return len(seen) > 0
+	}
+	for range 30 {
+		c := e.consume(qA, 10)
+		left := take(c)
+		e.must(c.Close(e.ctx))
+		if !left {
+			return
+		}
+	}
+	c := e.consume(qA, 10)
+	take(c)
+	e.must(c.Close(e.ctx))
+	e.Logf("%d of %d are dead letters", len(dead), len(want))
+}
+
 func testPurge(e *env) {
 	e.declare(qA, qB)
 	e.publish(qB, "other")

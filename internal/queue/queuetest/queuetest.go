@@ -82,6 +82,7 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 		{"queues do not mix", testIsolation},
 		{"each message once under concurrent load", testConcurrent},
 		{"a backlog larger than any window is delivered in order", testBacklog},
+		{"what is given back thirty times is there still, or a dead letter", testGivenBack},
 		{"an ended context refuses", testContext},
 		{"a closed driver refuses and ends its consumers", testClose},
 	} {
@@ -90,6 +91,11 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 			c.test(&env{T: t, d: in.Driver, reopen: in.Reopen, ctx: t.Context()})
 		})
 	}
+}
+
+// RunGivenBack runs the case of the contract that a policy of the broker bears upon.
+func RunGivenBack(t *testing.T, in Instance) {
+	testGivenBack(&env{T: t, d: in.Driver, reopen: in.Reopen, ctx: t.Context()})
 }
 
 // env is one running test.

@@ -2,8 +2,11 @@ package rabbit_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +97,65 @@ func TestOtherArguments(t *testing.T) {
 			t.Errorf("open: %v, want ErrArguments naming the exchange", err)
 		}
 	})
+}
+
+// Queues of quorum type that an earlier version declared are kept, and a policy gives them what they lack.
+func TestOlderQuorumQueuesAreKept(t *testing.T) {
+	server := testenv.RabbitMQ(t)
+	ch := raw(t, server.URL())
+	for _, lane := range []string{"", ":p1", ":p2", ":p3"} {
+		_, err := ch.QueueDeclare(string(qLoad)+lane, true, false, false, false, amqp.Table{"x-queue-type": "quorum"})
+		must(t, err)
+	}
+	must(t, ch.Publish("", string(qLoad), true, false, amqp.Publishing{MessageId: "waiting"}))
+	var log strings.Builder
+	b := open(t, rabbit.Config{URL: server.URL(), QueueType: rabbit.Quorum, Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	must(t, b.Declare(t.Context(), qLoad, "submit.sm.new"))
+	must(t, b.Declare(t.Context(), qLoad))
+	if n := strings.Count(log.String(), "quorum queues of an earlier version"); n != 1 {
+		t.Fatalf("the operator is told %d times, want once: %s", n, log.String())
+	}
+	var told struct{ Policy string }
+	for line := range strings.Lines(log.String()) {
+		if strings.Contains(line, "earlier version") {
+			must(t, json.Unmarshal([]byte(line), &told))
+		}
+	}
+	command := regexp.MustCompile(`^rabbitmqctl -p \S+ set_policy --apply-to queues jasmind '(\S+)' '(\S+)'$`).FindStringSubmatch(told.Policy)
+	if command == nil {
+		t.Fatalf("the command is %q", told.Policy)
+	}
+	for _, name := range []queue.Name{qLoad, queue.DLRSubmitSMResp, queue.DLRThrowerHTTP, queue.DeliverSMSMPPS, queue.ESME("x"), queue.BillRequests, queue.DeadLetter} {
+		if !regexp.MustCompile(command[1]).MatchString(string(name)) {
+			t.Errorf("the policy's pattern %s leaves out %s", command[1], name)
+		}
+	}
+	server.SetPolicy(t, command[1], command[2])
+	for range 25 { // more than RabbitMQ 4 allows by default
+		c, err := b.Consume(t.Context(), qLoad, 1)
+		must(t, err)
+		if d := next(t, c); d.ID != "waiting" {
+			t.Fatalf("got %q, want waiting", d.ID)
+		}
+		must(t, c.Close(t.Context()))
+	}
+}
+
+// A limit of time or length that the operator sets makes dead letters, with their cause and queue.
+func TestLimitsOfPoliciesMakeDeadLetters(t *testing.T) {
+	server := testenv.RabbitMQ(t)
+	b := open(t, rabbit.Config{URL: server.URL(), QueueType: rabbit.Quorum})
+	must(t, b.Declare(t.Context(), qLoad))
+	server.SetPolicy(t, "^submit", `{"message-ttl":1}`)
+	m := text("1")
+	m.Priority = 2
+	must(t, b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: m}))
+	dead, err := b.Consume(t.Context(), queue.DeadLetter, 1)
+	must(t, err)
+	d := next(t, dead)
+	if h := d.Headers; h.Str(queue.HeaderDeadQueue) != string(qLoad) || h.Str(queue.HeaderDeadCause) != string(queue.CauseLimit) || !strings.Contains(h.Str(queue.HeaderDeadReason), "expired") {
+		t.Errorf("the dead letter has headers %v, want the queue %s, the cause %s and a reason that says expired", h, qLoad, queue.CauseLimit)
+	}
 }
 
 func TestRefusedCredentials(t *testing.T) {
@@ -246,8 +308,9 @@ func TestDelayedForADeletedQueue(t *testing.T) {
 	dead, err := b.Consume(t.Context(), queue.DeadLetter, len(ps))
 	must(t, err)
 	for range ps {
-		if d := next(t, dead); d.Headers.Str(queue.HeaderDeadQueue) != string(gone) {
-			t.Errorf("%s was in %q, want %s", d.ID, d.Headers.Str(queue.HeaderDeadQueue), gone)
+		d := next(t, dead)
+		if q, cause := d.Headers.Str(queue.HeaderDeadQueue), d.Headers.Str(queue.HeaderDeadCause); q != string(gone) || cause != string(queue.CauseNoQueue) {
+			t.Errorf("%s was in %q and is dead for %q, want %s and %s", d.ID, q, cause, gone, queue.CauseNoQueue)
 		}
 	}
 }

@@ -53,3 +53,13 @@ func contract(t *testing.T, kind rabbit.QueueType) {
 func TestContractClassic(t *testing.T) { contract(t, rabbit.Classic) }
 
 func TestContractQuorum(t *testing.T) { contract(t, rabbit.Quorum) }
+
+func TestContractUnderAPolicyThatLimitsDeliveries(t *testing.T) {
+	for _, kind := range []rabbit.QueueType{rabbit.Classic, rabbit.Quorum} {
+		t.Run(string(kind), func(t *testing.T) {
+			server := testenv.RabbitMQ(t)
+			server.SetPolicy(t, "^submit", `{"delivery-limit":10}`)
+			queuetest.RunGivenBack(t, queuetest.Instance{Driver: open(t, rabbit.Config{URL: server.URL(), QueueType: kind})})
+		})
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,6 +128,7 @@ func isFatal(err error) bool {
 // session is one connection from its handshake to its end.
 type session struct {
 	conn   *amqp.Connection
+	major  int // of the broker's version; 0: it tells none
 	sock   *socket
 	unhook func() bool // releases what cuts the connection when the link's context ends
 
@@ -189,6 +192,8 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 		return nil, fmt.Errorf("connect to %s: %w", l.target.shown, err)
 	}
 	s := &session{conn: conn, sock: sock, unhook: stop, closed: make(chan struct{}), blocked: make(chan struct{})}
+	version, _ := conn.Properties["version"].(string)
+	s.major, _ = strconv.Atoi(strings.SplitN(version, ".", 2)[0])
 	closes := conn.NotifyClose(make(chan *amqp.Error, 1))
 	blocks := conn.NotifyBlocked(make(chan amqp.Blocking, 8))
 	s.start(func() { s.watch(l.b, closes, blocks) })

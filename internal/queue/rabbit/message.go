@@ -79,7 +79,7 @@ func decode(d *amqp.Delivery, name queue.Name) (m queue.Delivery, due time.Time)
 	m = queue.Delivery{Queue: name, Redelivered: d.Redelivered, Message: queue.Message{
 		ID: d.MessageId, Priority: min(d.Priority, maxPriority), ContentType: d.ContentType, Body: d.Body}}
 	if name == queue.DeadLetter {
-		defer func() { m.Headers = withOrigin(m.Headers, d.RoutingKey) }()
+		defer func() { m.Headers = withOrigin(m.Headers, d) }()
 	}
 	if len(d.Headers) == 0 {
 		return m, due
@@ -115,16 +115,36 @@ func decode(d *amqp.Delivery, name queue.Name) (m queue.Delivery, due time.Time)
 	return m, due
 }
 
-// withOrigin says of a message that came into the dead-letter queue by itself, out of a delay,
-// for which queue it was delayed: the key that it was published under.
-func withOrigin(h queue.Headers, key string) queue.Headers {
-	if h.Has(queue.HeaderDeadQueue) || key == string(queue.DeadLetter) {
+// withOrigin says of a message that the broker moved into the dead-letter queue in which queue it was, and why.
+func withOrigin(h queue.Headers, d *amqp.Delivery) queue.Headers {
+	if h.Has(queue.HeaderDeadQueue) || d.RoutingKey == string(queue.DeadLetter) {
 		return h
 	}
-	if n := len(key) - len(lanePrefix) - 1; n > 0 && strings.HasPrefix(key[n:], lanePrefix) {
-		key = key[:n]
+	from, why := lastDeath(d.Headers)
+	name, cause, reason := from, queue.CauseLimit, "a policy of the broker limits its queue: "+why
+	switch {
+	case from == "" || strings.HasPrefix(from, bucketPrefix):
+		name, cause, reason = d.RoutingKey, queue.CauseNoQueue, "its queue was deleted while it was delayed"
+	case why == "delivery_limit":
+		cause, reason = queue.CauseReturned, "it was given back more often than a policy of the broker allows"
 	}
-	return h.WithStr(queue.HeaderDeadQueue, key)
+	if n := len(name) - len(lanePrefix) - 1; n > 0 && strings.HasPrefix(name[n:], lanePrefix) {
+		name = name[:n]
+	}
+	return h.WithStr(queue.HeaderDeadQueue, name).WithStr(queue.HeaderDeadCause, string(cause)).WithStr(queue.HeaderDeadReason, reason)
+}
+
+// lastDeath reads from the header x-death which queue last gave a message to its dead-letter exchange, and why. The
+// latest is the first.
+func lastDeath(t amqp.Table) (from, why string) {
+	deaths, _ := t["x-death"].([]any)
+	if len(deaths) == 0 {
+		return "", ""
+	}
+	death, _ := deaths[0].(amqp.Table)
+	from, _ = death["queue"].(string)
+	why, _ = death["reason"].(string)
+	return from, why
 }
 
 // integer reads any AMQP integer type; other publishers choose their own width.

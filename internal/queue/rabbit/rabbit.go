@@ -92,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	life, cancel := context.WithCancel(context.Background())
 	b := &Broker{cfg: cfg, log: cfg.Logger, vhost: target.vhost, cancel: cancel,
 		consumers: make(map[*consumer]struct{})}
-	b.topology.declared = make(map[queue.Name]struct{})
+	b.topology.declared, b.topology.older = make(map[queue.Name]struct{}), make(map[string]struct{})
 	b.con = newLink("consume", b, target, b.setUpConsume)
 	b.pub = newLink("publish", b, target, b.setUpPublish)
 	for _, l := range []*link{b.con, b.pub} {

@@ -26,6 +26,12 @@ const (
 
 	billingPrefix = "bill_request."
 	lanePrefix    = ":p" // of a quorum queue's lanes: submit.sm.<cid>:p3
+
+	// deliveryLimit is how often a quorum queue delivers a message: RabbitMQ 4 drops it after 20 by default. No
+	// limit (-1) is not to be had: RabbitMQ 3.10 takes -1 and drops what comes back once.
+	deliveryLimit = int64(1<<31 - 1)
+	// workQueues matches the names of the work queues, for a policy.
+	workQueues = `^(submit\.sm\.|dlr|deliver_sm_thrower\.|smpps\.|bill_request\.|jasmind\.dead_letter)`
 )
 
 // ErrArguments says that a queue or exchange of ours exists with other properties.
@@ -35,7 +41,29 @@ var ErrArguments = errors.New("exists with other arguments")
 type topology struct {
 	mu       sync.Mutex
 	declared map[queue.Name]struct{}
-	flight   singleflight.Group // one redeclaration at a time for each queue
+	older    map[string]struct{} // lanes that exist with the arguments of earlier versions
+	told     bool                // the operator knows of older
+	flight   singleflight.Group  // one redeclaration at a time for each queue
+}
+
+// isOlder tells whether a lane is known to exist with the arguments of earlier versions.
+func (t *topology) isOlder(lane string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.older[lane]
+	return ok
+}
+
+// forgetOlder makes the next declaration look again; no lanes: at all of them.
+func (t *topology) forgetOlder(lanes ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(lanes) == 0 {
+		clear(t.older)
+	}
+	for _, lane := range lanes {
+		delete(t.older, lane)
+	}
 }
 
 func (t *topology) has(n queue.Name) bool {
@@ -84,11 +112,22 @@ func (b *Broker) laneNames(n queue.Name) []string {
 	return out
 }
 
-func (b *Broker) arguments() amqp.Table {
-	if b.cfg.QueueType == Quorum {
+// arguments are those that a lane is declared with. What a policy of the operator drops from a quorum queue goes
+// to the dead letters.
+func (b *Broker) arguments(lane string) amqp.Table {
+	switch {
+	case b.cfg.QueueType != Quorum:
+		return amqp.Table{"x-queue-type": "classic", "x-max-priority": int32(maxPriority)}
+	case b.topology.isOlder(lane):
 		return amqp.Table{"x-queue-type": "quorum"}
 	}
-	return amqp.Table{"x-queue-type": "classic", "x-max-priority": int32(maxPriority)}
+	return amqp.Table{
+		"x-queue-type":           "quorum",
+		"x-delivery-limit":       deliveryLimit,
+		"x-dead-letter-exchange": exchangeUndeliverable,
+		"x-dead-letter-strategy": "at-least-once",
+		"x-overflow":             "reject-publish",
+	}
 }
 
 // Declare makes durable queues and remembers them: they are declared again after each
@@ -105,6 +144,9 @@ func (b *Broker) Declare(ctx context.Context, names ...queue.Name) error {
 	})
 	if err != nil {
 		return err
+	}
+	if s := b.con.current(); s != nil {
+		b.tellOlder(s)
 	}
 	b.topology.mu.Lock()
 	defer b.topology.mu.Unlock()
@@ -226,6 +268,9 @@ func (s *session) onChannel(f func(*amqp.Channel) error) error {
 	}
 	if err := f(ch); err != nil {
 		_ = ch.Close() // closed already by most errors
+		if errors.Is(err, errOlder) {
+			return s.onChannel(f) // which knows now; so it ends
+		}
 		return err
 	}
 	if err := ch.Close(); err != nil {
@@ -237,7 +282,7 @@ func (s *session) onChannel(f func(*amqp.Channel) error) error {
 // declareQueue declares a queue with its lanes and bindings.
 func (b *Broker) declareQueue(ch *amqp.Channel, n queue.Name) error {
 	for _, lane := range b.laneNames(n) {
-		if err := b.durable(ch, lane, b.arguments()); err != nil {
+		if err := b.durable(ch, lane, b.arguments(lane)); err != nil {
 			return err
 		}
 		for _, ex := range []string{exchangeOf(n), exchangeDue} {
@@ -256,13 +301,40 @@ func (b *Broker) declareQueue(ch *amqp.Channel, n queue.Name) error {
 
 func (b *Broker) durable(ch *amqp.Channel, name string, args amqp.Table) error {
 	if _, err := ch.QueueDeclare(name, true, false, false, false, args); err != nil {
-		if isMismatch(err) {
-			return fmt.Errorf("queue %s %w (%s); remove it, with what is in it, by: rabbitmqctl -p %s delete_queue %s",
-				name, ErrArguments, reasonOf(err), b.vhost, name)
+		if !isMismatch(err) {
+			return fmt.Errorf("declare queue %s: %w", name, err)
 		}
-		return fmt.Errorf("declare queue %s: %w", name, err)
+		if _, ours := args["x-delivery-limit"]; ours {
+			b.topology.mu.Lock()
+			defer b.topology.mu.Unlock()
+			b.topology.older[name] = struct{}{}
+			return fmt.Errorf("declare queue %s: %w", name, errOlder)
+		}
+		return fmt.Errorf("queue %s %w (%s); remove it, with what is in it, by: rabbitmqctl -p %s delete_queue %s",
+			name, ErrArguments, reasonOf(err), b.vhost, name)
 	}
 	return nil
+}
+
+// errOlder says that a lane may exist with the arguments of earlier versions: it is to be declared again.
+var errOlder = errors.New("exists, maybe with the arguments of earlier versions")
+
+// tellOlder warns, once, of queues that earlier versions declared. Only a policy gives them what newer ones have.
+func (b *Broker) tellOlder(s *session) {
+	b.topology.mu.Lock()
+	n, told := len(b.topology.older), b.topology.told
+	b.topology.told = told || n > 0
+	b.topology.mu.Unlock()
+	if n == 0 || told {
+		return
+	}
+	harm := "what a policy drops from them is lost"
+	if s.major >= 4 {
+		harm = "they lose what is given back 20 times"
+	}
+	b.log.Warn("quorum queues of an earlier version have no delivery limit of ours: "+harm+", unless the policy is set", "count", n,
+		"policy", fmt.Sprintf(`rabbitmqctl -p %s set_policy --apply-to queues jasmind '%s' '{"delivery-limit":%d,"dead-letter-exchange":"%s","dead-letter-strategy":"at-least-once","overflow":"reject-publish"}'`,
+			b.vhost, workQueues, deliveryLimit, exchangeUndeliverable))
 }
 
 func (b *Broker) exchange(ch *amqp.Channel, name, kind string, args amqp.Table) error {
@@ -329,6 +401,8 @@ func (b *Broker) declareExchanges(ch *amqp.Channel) error {
 // somebody deleted meanwhile is made again; one queue that cannot be is no reason to leave
 // the others without.
 func (b *Broker) setUpConsume(_ context.Context, s *session) error {
+	b.topology.forgetOlder()
+	defer b.tellOlder(s)
 	if err := s.onChannel(b.declareExchanges); err != nil {
 		return err
 	}
@@ -366,6 +440,7 @@ func (b *Broker) setUpPublish(_ context.Context, s *session) error {
 // redeclare makes a queue of ours again that somebody deleted.
 func (b *Broker) redeclare(ctx context.Context, n queue.Name) error {
 	_, err, _ := b.topology.flight.Do(string(n), func() (any, error) {
+		b.topology.forgetOlder(b.laneNames(n)...)
 		err := b.control(ctx, func(ch *amqp.Channel) error { return b.declareQueue(ch, n) })
 		if err == nil {
 			b.log.Warn("queue was gone and is declared again", "queue", string(n))
