@@ -3,11 +3,16 @@
 //
 // Accepting a message and settling an attempt are Entries. The embedded driver
 // (journal/embedded) commits an Entry as one atomic synced batch. The services driver
-// (journal/services) runs it in a fixed order, each step idempotent: first the Overrides and the Charges,
-// as reservations, then what the store holds (Release, Receipts, Records, Expiries, Mappings, Outcomes, Letters), then the
-// confirmed publishes, then Changes, Forget, Joined, Unexpire, DropLetters and the Settled keys, and the acknowledgements
-// last. So a crash in
-// between repeats effects, never loses one; a repeat of Commit with the same Entry is harmless.
+// (journal/services) carries it out in phases, each step idempotent:
+//
+//   - Admit: Overrides, Charges
+//   - Record: Charges, Release, Receipts, Records, Expiries, Mappings, Outcomes, Letters
+//   - Publish: Publish, Retry
+//   - Conclude: Charges, Confirm, Changes, Forget, Joined, Unexpire, DropLetters, Ack, Retry
+//   - Acknowledge: Ack, Retry
+//
+// So a crash in between repeats effects, never loses one; a repeat of Commit with the same
+// Entry is harmless.
 package journal
 
 import (

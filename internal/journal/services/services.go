@@ -1,25 +1,18 @@
 // Package services is the journal over RabbitMQ and Redis, where no transaction spans
-// both: an entry is carried out in a fixed order, each step idempotent, so that a crash in
-// between repeats effects and never loses one.
+// both: an entry is carried out in the phases of package journal, each step idempotent, so that a
+// crash in between repeats effects and never loses one. The store does Admit, Record and Conclude, the
+// broker Publish and Acknowledge.
 //
-//  0. Overrides, and Charges that may be refused, as reservations under their bill; a refusal ends it
-//  1. what the store holds and others will look for once the publications are there:
-//     Charges that are owed, Release, Receipts, Records, Expiries, Mappings, Outcomes
-//  2. the confirmed publications: Publish, and the copies that Retry makes
-//  3. what is only true after them: the reservations become final; Confirm, Changes,
-//     Forget, Joined, Unexpire, and the settled attempts
-//  4. the acknowledgements, which RabbitMQ does not confirm
+// A charge is a reservation until the publications are confirmed. One that does not become final
+// lapses after a minute. Its message may be in the queue nevertheless, since a confirm that did
+// not come is no refusal: Confirm, when that message is settled, charges it again under the same bill.
 //
-// A reservation that does not become final lapses after a minute. Its message may be in
-// the queue nevertheless, since a confirm that did not come is no refusal: Confirm, when that
-// message is settled, charges it again under the same bill.
+// That an attempt is settled is noted after the publications, not with the records: an attempt found
+// settled is acknowledged unseen, so it must not be noted before all that follows from
+// it is durable. A crash between Publish and Conclude repeats the attempt, within the window of its consumer.
 //
-// The settled attempts come after the publications, not with the records: an attempt found
-// settled is acknowledged unseen, so it must not be recorded before all that follows from
-// it is durable. A crash between 2 and 3 repeats the attempt, within the window of its consumer.
-//
-// Steps that have nothing to do cost nothing: an entry that only publishes is one confirm,
-// one without publications is one round trip to Redis for steps 1 and 3 together.
+// Phases that have nothing to do cost nothing: an entry that only publishes is one confirm,
+// one without publications is one round trip to Redis for Record and Conclude together.
 package services
 
 import (
@@ -30,7 +23,6 @@ import (
 	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
-	"jasmind/internal/sms"
 )
 
 // broker is the part of queue/rabbit that a journal needs.
@@ -43,13 +35,11 @@ type broker interface {
 
 // store is the part of store/redis that a journal needs.
 type store interface {
-	Override(ctx context.Context, os []sms.Override) error   // step 0
-	Reserve(ctx context.Context, cs []billing.Charge) error  // step 0, those that are not Owed
-	Finalize(ctx context.Context, cs []billing.Charge) error // step 3 of them
-	Release(ctx context.Context, cs []billing.Charge) error  // instead, when nothing was published
-	WriteBefore(ctx context.Context, e *journal.Entry) error // step 1
-	WriteAfter(ctx context.Context, e *journal.Entry) error  // step 3
-	Apply(ctx context.Context, e *journal.Entry) error       // both, as one change
+	Admit(ctx context.Context, e *journal.Entry) error
+	Write(ctx context.Context, e *journal.Entry, phase journal.Phase) error // Record or Conclude
+	Apply(ctx context.Context, e *journal.Entry) error                      // both, as one change
+	Finalize(ctx context.Context, cs []billing.Charge) error                // makes what Admit has reserved final
+	Release(ctx context.Context, cs []billing.Charge) error                 // or gives it back
 	Settled(ctx context.Context, ds []*queue.Delivery) ([]bool, error)
 }
 
@@ -69,10 +59,7 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: commit: %w", queue.ErrUnavailable, context.Cause(ctx))
 	}
-	if err := j.store.Override(ctx, e.Overrides); err != nil {
-		return err
-	}
-	if err := j.store.Reserve(ctx, e.Charges); err != nil {
+	if err := j.store.Admit(ctx, e); err != nil {
 		return err
 	}
 	if len(e.Publish)+len(e.Retry) == 0 {
@@ -82,7 +69,7 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 		j.finalize(ctx, e)
 		return j.acknowledge(ctx, e)
 	}
-	if err := j.store.WriteBefore(ctx, e); err != nil {
+	if err := j.store.Write(ctx, e, journal.Record); err != nil {
 		return err
 	}
 	if err := j.broker.Send(ctx, e.Publish, e.Retry); err != nil {
@@ -93,7 +80,7 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 		return err
 	}
 	j.finalize(ctx, e)
-	if err := j.store.WriteAfter(ctx, e); err != nil {
+	if err := j.store.Write(ctx, e, journal.Conclude); err != nil {
 		return err
 	}
 	return j.acknowledge(ctx, e)
@@ -105,7 +92,7 @@ func (j *Journal) finalize(ctx context.Context, e *journal.Entry) {
 	_ = j.store.Finalize(context.WithoutCancel(ctx), e.Charges)
 }
 
-// acknowledge is step 4. A stale delivery is no error: its message comes again and is
+// acknowledge takes what is settled out of its queues. A stale delivery is no error: its message comes again and is
 // found settled.
 func (j *Journal) acknowledge(ctx context.Context, e *journal.Entry) error {
 	n := len(e.Ack) + len(e.Retry)

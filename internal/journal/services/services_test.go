@@ -42,8 +42,13 @@ func (t *trace) Send(_ context.Context, pubs []queue.Publication, rs []queue.Ret
 func (t *trace) Ack(_ context.Context, ds ...*queue.Delivery) error {
 	return t.step(fmt.Sprintf("ack %d", len(ds)))
 }
-func (t *trace) Reserve(_ context.Context, cs []billing.Charge) error {
-	if len(cs) == 0 {
+func (t *trace) Admit(_ context.Context, e *journal.Entry) error {
+	if len(e.Overrides) > 0 {
+		if err := t.step("override"); err != nil {
+			return err
+		}
+	}
+	if len(e.Charges) == 0 {
 		return nil
 	}
 	return t.step("reserve")
@@ -60,15 +65,10 @@ func (t *trace) Release(_ context.Context, cs []billing.Charge) error {
 	}
 	return t.step("release")
 }
-func (t *trace) Override(_ context.Context, os []sms.Override) error {
-	if len(os) == 0 {
-		return nil
-	}
-	return t.step("override")
+func (t *trace) Write(_ context.Context, _ *journal.Entry, phase journal.Phase) error {
+	return t.step(map[journal.Phase]string{journal.Record: "before", journal.Conclude: "after"}[phase])
 }
-func (t *trace) WriteBefore(context.Context, *journal.Entry) error { return t.step("before") }
-func (t *trace) WriteAfter(context.Context, *journal.Entry) error  { return t.step("after") }
-func (t *trace) Apply(context.Context, *journal.Entry) error       { return t.step("apply") }
+func (t *trace) Apply(context.Context, *journal.Entry) error { return t.step("apply") }
 func (t *trace) Settled(context.Context, []*queue.Delivery) ([]bool, error) {
 	return nil, t.step("settled")
 }

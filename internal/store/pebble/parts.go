@@ -307,7 +307,8 @@ func (j *joiner) overdue(id sms.MessageID) (sms.LongMO, bool, error) {
 }
 
 // stageJoined drops a long MO.
-func (s *Store) stageJoined(b *localdb.Batch, id sms.MessageID) {
+func (s *Store) stageJoined(b *localdb.Batch, joined *sms.MessageID, _ time.Time) error {
+	id := *joined
 	b.Check(func(r localdb.Reader, b *localdb.Batch) error {
 		l, ok, err := getLong(r, id)
 		if err != nil || !ok {
@@ -324,6 +325,7 @@ func (s *Store) stageJoined(b *localdb.Batch, id sms.MessageID) {
 		}
 		return nil
 	})
+	return nil
 }
 
 func appendDigests(b []byte, d digests) []byte {

@@ -209,6 +209,11 @@ func (s *Store) record(from localdb.Reader, id sms.MessageID) (sms.Record, bool,
 	return r, true, nil
 }
 
+func (s *Store) stageRecord(b *localdb.Batch, r *sms.Record, _ time.Time) error {
+	b.SetExpiring(recordKey(r.MsgID), appendRecord(nil, r), r.Until)
+	return nil
+}
+
 // stageOverrides adds overrides to a batch, which is refused when one comes too late.
 func (s *Store) stageOverrides(b *localdb.Batch, os []sms.Override) {
 	for i := range os {

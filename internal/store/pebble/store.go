@@ -81,51 +81,76 @@ func unavailable(what string, err error) error {
 	return fmt.Errorf("store: %s: %w", what, err)
 }
 
-// Stage adds to a batch what the store holds of an entry. On an error the batch is to be abandoned.
-// Confirm has nothing to do here: a charge and its message are one batch.
-func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
-	if err := s.stageCharges(b, e.Charges); err != nil {
-		return err
-	}
-	now := time.Now()
-	s.stageOverrides(b, e.Overrides)
-	for i := range e.Receipts {
-		s.stageReceipt(b, &e.Receipts[i], now)
-	}
+// effect is how the store adds some fields of an entry to a batch.
+type effect struct {
+	fields []string
+	stage  func(s *Store, b *localdb.Batch, e *journal.Entry, now time.Time) error // nil: nothing is to be done
+}
+
+// each is the effect of a field whose elements are added one by one.
+func each[T any](field string, of func(*journal.Entry) []T, stage func(*Store, *localdb.Batch, *T, time.Time) error) effect {
+	return effect{[]string{field}, func(s *Store, b *localdb.Batch, e *journal.Entry, now time.Time) error {
+		list := of(e)
+		for i := range list {
+			if err := stage(s, b, &list[i], now); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+// effects are those of an Entry but the queue's. They are one atomic batch, so their order matters only where two
+// write the same key.
+var effects = []effect{
+	{[]string{"Charges"}, func(s *Store, b *localdb.Batch, e *journal.Entry, _ time.Time) error {
+		return s.stageCharges(b, e.Charges)
+	}},
+	{[]string{"Confirm"}, nil}, // a charge and its message are one batch
+	{[]string{"Overrides"}, func(s *Store, b *localdb.Batch, e *journal.Entry, _ time.Time) error {
+		s.stageOverrides(b, e.Overrides)
+		return nil
+	}},
+	each("Receipts", func(e *journal.Entry) []sms.ReceiptRequest { return e.Receipts }, (*Store).stageReceipt),
 	// The key of an end of validity has no connector: of a message that moves to another one,
 	// the old end goes before the new one comes.
-	for i := range e.Unexpire {
-		b.Delete(endKey(&e.Unexpire[i]))
+	each("Unexpire", func(e *journal.Entry) []sms.Expiry { return e.Unexpire }, (*Store).stageUnexpire),
+	each("Expiries", func(e *journal.Entry) []sms.Expiry { return e.Expiries }, (*Store).stageEnd),
+	each("Records", func(e *journal.Entry) []sms.Record { return e.Records }, (*Store).stageRecord),
+	{[]string{"Changes", "Release"}, func(s *Store, b *localdb.Batch, e *journal.Entry, _ time.Time) error {
+		return s.stageChanges(b, e.Changes, e.Release)
+	}},
+	each("Mappings", func(e *journal.Entry) []sms.Mapping { return e.Mappings }, (*Store).stageMapping),
+	each("Outcomes", func(e *journal.Entry) []sms.PartOutcome { return e.Outcomes }, (*Store).stageOutcome),
+	each("Forget", func(e *journal.Entry) []sms.MessageID { return e.Forget }, (*Store).stageForget),
+	each("Joined", func(e *journal.Entry) []sms.MessageID { return e.Joined }, (*Store).stageJoined),
+	// Together, since they change the same counts.
+	{[]string{"Letters", "DropLetters"}, func(s *Store, b *localdb.Batch, e *journal.Entry, _ time.Time) error {
+		s.stageLetters(b, e.Letters, e.DropLetters)
+		return nil
+	}},
+}
+
+// Effects are the names of the fields of an Entry that Stage looks at.
+func Effects() []string {
+	var out []string
+	for _, x := range effects {
+		out = append(out, x.fields...)
 	}
-	for i := range e.Records {
-		r := &e.Records[i]
-		b.SetExpiring(recordKey(r.MsgID), appendRecord(nil, r), r.Until)
-	}
-	if err := s.stageChanges(b, e.Changes, e.Release); err != nil {
-		return err
-	}
-	for i := range e.Expiries {
-		s.stageEnd(b, &e.Expiries[i])
-	}
-	for i := range e.Mappings {
-		if err := s.stageMapping(b, &e.Mappings[i], now); err != nil {
+	return out
+}
+
+// Stage adds to a batch what the store holds of an entry. On an error the batch is to be abandoned.
+func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
+	now := time.Now()
+	for i := range effects {
+		if effects[i].stage == nil {
+			continue
+		}
+		if err := effects[i].stage(s, b, e, now); err != nil {
 			return err
 		}
 	}
-	for i := range e.Outcomes {
-		if err := s.stageOutcome(b, &e.Outcomes[i], now); err != nil {
-			return err
-		}
-	}
-	for _, id := range e.Forget {
-		if err := s.stageForget(b, id); err != nil {
-			return err
-		}
-	}
-	for _, id := range e.Joined {
-		s.stageJoined(b, id)
-	}
-	s.stageLetters(b, e.Letters, e.DropLetters)
 	return nil
 }
 
@@ -163,12 +188,13 @@ func until(now time.Time, expiry time.Duration) time.Time {
 
 // stageReceipt writes a request. It stays an eighth longer than asked, so that a mapping written soon
 // after, whose time starts then, does not outlive it and nothing has to be renewed.
-func (s *Store) stageReceipt(b *localdb.Batch, r *sms.ReceiptRequest, now time.Time) {
+func (s *Store) stageReceipt(b *localdb.Batch, r *sms.ReceiptRequest, now time.Time) error {
 	expiry := r.Expiry
 	if expiry <= 0 {
 		expiry = defaultExpiry
 	}
 	b.SetExpiring(receiptKey(r.MsgID), appendReceipt(nil, r), now.Add(expiry+expiry/8))
+	return nil
 }
 
 // stageMapping writes a mapping and lets the request of its message live at least as long.
@@ -213,7 +239,12 @@ func (s *Store) stageOutcome(b *localdb.Batch, o *sms.PartOutcome, now time.Time
 	return nil
 }
 
-func (s *Store) stageEnd(b *localdb.Batch, x *sms.Expiry) {
+func (s *Store) stageUnexpire(b *localdb.Batch, x *sms.Expiry, _ time.Time) error {
+	b.Delete(endKey(x))
+	return nil
+}
+
+func (s *Store) stageEnd(b *localdb.Batch, x *sms.Expiry, _ time.Time) error {
 	b.Set(endKey(x), appendEnd(nil, x))
 	at := endTime(x)
 	b.After(func(err error) {
@@ -221,11 +252,13 @@ func (s *Store) stageEnd(b *localdb.Batch, x *sms.Expiry) {
 			s.ends.Add(at)
 		}
 	})
+	return nil
 }
 
 // stageForget reads what there is outside the commit: what concerns a message is written in turn, and
 // what a call at the same moment might add expires by itself.
-func (s *Store) stageForget(b *localdb.Batch, id sms.MessageID) error {
+func (s *Store) stageForget(b *localdb.Batch, forgotten *sms.MessageID, _ time.Time) error {
+	id := *forgotten
 	key := receiptKey(id)
 	request, ok, err := s.db.GetExpiring(key)
 	if err != nil {

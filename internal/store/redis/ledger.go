@@ -33,9 +33,6 @@ const (
 // charged is a reservation until Finalize, and given back when that does not follow in time
 // (Config.ReservedFor). A bill that is reserved or final already is not charged again.
 func (s *Store) Reserve(ctx context.Context, cs []billing.Charge) error {
-	if len(cs) == 0 {
-		return nil
-	}
 	names := []string{s.keys.reserved()}
 	args := []any{s.cfg.ReservedFor.Milliseconds(), billTTL.Milliseconds()}
 	var taken []*billing.Charge
@@ -125,6 +122,10 @@ func (s *Store) addBills(p goredis.Pipeliner, script string, bills []billing.Bil
 	p.Eval(noContext, script, []string{s.keys.reserved()}, args...)
 }
 
+func (s *Store) addConfirm(p goredis.Pipeliner, bills []billing.BillID) {
+	s.addBills(p, confirmScript, bills)
+}
+
 // addOwed queues the charges that are owed.
 func (s *Store) addOwed(p goredis.Pipeliner, cs []billing.Charge) {
 	var names []string
@@ -137,9 +138,7 @@ func (s *Store) addOwed(p goredis.Pipeliner, cs []billing.Charge) {
 		names = append(names, s.keys.quota(c.UID), s.keys.owed(c.UID))
 		args = append(args, string(c.Bill), -int64(c.Amount), -c.Count)
 	}
-	if len(names) > 0 {
-		p.Eval(noContext, owedScript, names, args...)
-	}
+	p.Eval(noContext, owedScript, names, args...)
 }
 
 // Credit gives what is left to a user.

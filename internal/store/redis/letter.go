@@ -95,9 +95,6 @@ func (s *Store) addLetters(p goredis.Pipeliner, letters []queue.Letter) {
 
 // addLetterDrops queues the dropping of letters.
 func (s *Store) addLetterDrops(p goredis.Pipeliner, ids []queue.LetterID) {
-	if len(ids) == 0 {
-		return
-	}
 	args := make([]any, 0, 4+len(ids))
 	args = append(args, s.keys.prefix, time.Now().UnixMicro(), lettersGone, letterGoneTTL.Milliseconds())
 	for _, id := range ids {

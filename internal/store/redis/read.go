@@ -46,14 +46,10 @@ func (s *Store) Submissions(ctx context.Context, id sms.MessageID) ([]sms.PartOu
 // RecordFinal records the final state of one part, the first one only, and gives all that
 // are known, in order.
 func (s *Store) RecordFinal(ctx context.Context, o sms.PartOutcome) ([]sms.PartOutcome, error) {
-	value, err := encodeOutcome(&o)
-	if err != nil {
-		return nil, err
-	}
 	key := s.keys.finals(o.MsgID)
 	var all *goredis.MapStringStringCmd
 	if err := s.do(ctx, func(p goredis.Pipeliner) {
-		s.addFinal(p, &o, value)
+		s.addFinal(p, &o)
 		all = p.HGetAll(noContext, key)
 	}); err != nil {
 		return nil, err

@@ -137,13 +137,13 @@ type outcome struct {
 	ExpiryMS  int64  `json:"expiry_ms,omitempty"`
 }
 
-func encodeOutcome(o *sms.PartOutcome) (string, error) {
+func encodeOutcome(o *sms.PartOutcome) string {
 	b, err := json.Marshal(outcome{Parts: o.Parts, Status: uint32(o.Status), SMPPMsgID: o.SMPPMsgID, State: o.State, Err: o.Err,
 		SubDate: o.SubmitDate, DoneDate: o.DoneDate, Sub: o.Sub, Dlvrd: o.Dlvrd, Text: o.Text, ExpiryMS: o.Expiry.Milliseconds()})
 	if err != nil {
-		return "", fmt.Errorf("encode outcome of part %d of message %s: %w", o.Part, o.MsgID, err)
+		panic(err) // strings and numbers are JSON
 	}
-	return string(b), nil
+	return string(b)
 }
 
 // decodeOutcomes gives the parts of a hash in order.

@@ -30,18 +30,18 @@ func TestClaimOfARetryOutlivesTheEntryThatReleasedIt(t *testing.T) {
 		t.Fatalf("changed in a connector's hand: %v, want ErrTooLate", err)
 	}
 	e := &journal.Entry{Release: []sms.MessageID{"m-1"}, Retry: []queue.Retry{{Delivery: delivery("submit.sm.smsc1", "m-1", 0)}}}
-	must(t, s.WriteBefore(t.Context(), e))
+	must(t, s.Write(t.Context(), e, journal.Record))
 	if os := claim(); len(os) != 0 {
 		t.Fatalf("overrides %+v, want none", os)
 	}
-	must(t, s.WriteAfter(t.Context(), e))
+	must(t, s.Write(t.Context(), e, journal.Conclude))
 	if err := override(1); !errors.Is(err, journal.ErrTooLate) {
 		t.Fatalf("changed in the hand of who claimed the retry: %v, want ErrTooLate", err)
 	}
 	// What is changed between release and claim is found by the claim.
-	must(t, s.WriteBefore(t.Context(), e))
+	must(t, s.Write(t.Context(), e, journal.Record))
 	must(t, override(1))
-	must(t, s.WriteAfter(t.Context(), e))
+	must(t, s.Write(t.Context(), e, journal.Conclude))
 	if os := claim(); len(os) != 1 || !os[0].Cancel {
 		t.Fatalf("overrides %+v, want the one that cancels", os)
 	}

@@ -179,8 +179,8 @@ func TestSettled(t *testing.T) {
 		zs = append(zs, goredis.Z{Score: float64(i), Member: fmt.Sprint("old", i)})
 	}
 	must(t, c.ZAdd(t.Context(), "settled:"+string(q), zs...).Err())
-	must(t, s.WriteAfter(t.Context(), &journal.Entry{Ack: []journal.Ack{{Delivery: delivery(q, "a", 0), Remember: true}, {Delivery: delivery(q, "b", 0)}},
-		Retry: []queue.Retry{{Delivery: delivery(q, "c", 2)}}}))
+	must(t, s.Write(t.Context(), &journal.Entry{Ack: []journal.Ack{{Delivery: delivery(q, "a", 0), Remember: true}, {Delivery: delivery(q, "b", 0)}},
+		Retry: []queue.Retry{{Delivery: delivery(q, "c", 2)}}}, journal.Conclude))
 	got, err := s.Settled(t.Context(), []*queue.Delivery{delivery(q, "a", 0), delivery(q, "a", 1), delivery(q, "b", 0), delivery(q, "c", 2), delivery("dlr.deliver_sm", "a", 0)})
 	must(t, err)
 	if want := []bool{true, false, false, true, false}; !slices.Equal(got, want) {
@@ -207,13 +207,13 @@ func TestBeforeAndAfter(t *testing.T) {
 		slices.Sort(k)
 		return strings.Join(k, " ")
 	}
-	must(t, s.WriteBefore(t.Context(), e))
+	must(t, s.Write(t.Context(), e, journal.Record))
 	if got, want := keys(), "dlr:gone dlr:new expiry"; got != want {
-		t.Errorf("after WriteBefore: %s; want %s", got, want)
+		t.Errorf("after Record: %s; want %s", got, want)
 	}
-	must(t, s.WriteAfter(t.Context(), e))
+	must(t, s.Write(t.Context(), e, journal.Conclude))
 	if got, want := keys(), "dlr:new settled:q"; got != want {
-		t.Errorf("after WriteAfter: %s; want %s", got, want)
+		t.Errorf("after Conclude: %s; want %s", got, want)
 	}
 }
 
