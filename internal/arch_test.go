@@ -41,16 +41,16 @@ var layers = []layer{
 	{"leaf", "logging metrics", "", "leaf"},
 	{"database", "localdb", "leaf", ""},
 	// ring 1: the values that travel
-	{"domain", "sms account routing intercept billing queue journal smppc", "domain leaf protocol", real},
+	{"domain", "sms account routing intercept billing queue journal smppc provision", "domain leaf protocol", real},
 	// ring 2: the journeys; they meet through values, queues and small interfaces
-	{"flow", "mt connector dlr mo throw deadletter provision", "domain leaf protocol", real + " simulator"},
+	{"flow", "mt connector dlr mo throw deadletter", "domain leaf protocol", real + " simulator"},
 	// ring 3: doors call the flow, drivers are called by it
 	{"door", "httpapi smppserver jcli", "flow domain leaf protocol", real},
 	{"embedded-driver", "queue/pebble store/pebble", "domain leaf protocol database", ""},
 	{"services-driver", "queue/rabbit store/redis", "domain leaf protocol", ""},
 	{"embedded-journal", "journal/embedded", "embedded-driver domain leaf protocol database", ""},
 	{"services-journal", "journal/services", "services-driver domain leaf protocol", "services-driver"},
-	{"profile", "profile", "flow domain leaf protocol", ""},
+	{"profile", "profile", "domain leaf protocol", ""},
 	// ring 4: everything is wired here and nowhere else
 	{"assembly", "config gateway daemon", "assembly door embedded-journal services-journal embedded-driver services-driver profile database flow domain leaf protocol", "simulator load"},
 	// beside the rings: they must not share the gateway's mistakes

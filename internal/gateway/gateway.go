@@ -70,7 +70,6 @@ type Gateway struct {
 	bills      *mt.Bills
 	pool       *intercept.Pool
 	scripts    *scripts
-	unscript   func() // ends the subscription that looks at scripts
 	unkeep     func() // ends the subscription of the ledger to changes
 	smpp       *smppserver.Server
 	unreview   func() // ends the subscription of smpp to changes
@@ -378,7 +377,6 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		errs = append(errs, g.http.Shutdown(ctx))
 	}
 	if g.pool != nil {
-		g.unscript()
 		g.pool.Close()
 	}
 	if g.connectors != nil {

@@ -116,12 +116,7 @@ func (p *moPlan) MatchMO(ctx context.Context, m *mo.Message) mo.Script {
 		return nil
 	}
 	return func(ctx context.Context, view *intercept.Message) (*intercept.Verdict, error) {
-		script, err := s.prepare(snap, &i.Script)
-		if err != nil {
-			s.log.Error("script cannot be run", "script", i.Script.String(), "err", err)
-			return nil, &sms.Error{Reason: sms.ReasonInterceptor, Detail: intercept.FailureDetail, Override: &sms.StatusPair{HTTP: 400, SMPP: failedScript}, Err: err}
-		}
-		return s.pool.Run(ctx, script, view)
+		return s.Run(ctx, snap, i, view)
 	}
 }
 
@@ -129,21 +124,8 @@ func (p *moPlan) MatchMO(ctx context.Context, m *mo.Message) mo.Script {
 func (s *scripts) routableMO(ctx context.Context, snap *provision.Snapshot, m *mo.Message) *routing.Message {
 	out := &routing.Message{Source: m.PDU.Source.Addr, Destination: m.PDU.Dest.Addr, Content: m.Content(),
 		Connector: m.CID, Time: time.Now(), Tags: m.Tags}
-	if !snap.HasScriptFilters() {
-		return out
-	}
-	var view *intercept.Message
-	out.Eval = func(script *routing.Script) bool {
-		prepared, err := s.prepare(snap, script)
-		if err != nil {
-			s.log.Error("filter script cannot be run", "script", script.String(), "err", err)
-			return false
-		}
-		if view == nil {
-			view = m.View()
-		}
-		ok, err := s.pool.Evaluate(ctx, prepared, view)
-		return err == nil && ok // the pool has logged an error
+	if snap.HasScriptFilters() {
+		out.Eval = s.Eval(ctx, snap, func() (*intercept.Message, error) { return m.View(), nil })
 	}
 	return out
 }

@@ -6,12 +6,8 @@ import (
 	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
-	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
-
-// failedScript is the SMPP status of a script that failed.
-const failedScript = pdu.StatusSysErr
 
 // router gives the configuration to messages.
 type router struct {

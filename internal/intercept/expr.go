@@ -395,7 +395,7 @@ func (r *rule) run(s *Script, v *Verdict) error {
 	e, _, err := r.eval(&v.Message)
 	defer e.done()
 	if err != nil {
-		return failed(s, err)
+		return Failed(s.String(), err)
 	}
 	if e.smpp.set || e.http.set {
 		v.Answered, err = decide(s, e.smpp, e.http, e.messageID)
@@ -410,7 +410,7 @@ func (r *rule) evaluate(s *Script, m *Message) (bool, error) {
 	e, result, err := r.eval(m)
 	defer e.done()
 	if err != nil {
-		return false, failed(s, err)
+		return false, Failed(s.String(), err)
 	}
 	return result == true, nil
 }

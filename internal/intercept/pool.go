@@ -177,7 +177,7 @@ func (p *Pool) run(ctx context.Context, s *Script, m *Message) (*Verdict, error)
 	}
 	if a.Error != nil {
 		p.fault(s, a.Error.Line, a.Error, a.Error.Trace)
-		return nil, failed(s, a.Error)
+		return nil, Failed(s.String(), a.Error)
 	}
 	if a.SMPP.set || a.HTTP.set {
 		if v.Answered, err = decide(s, a.SMPP, a.HTTP, a.MessageID); err != nil || v.Answered != nil {
@@ -189,7 +189,7 @@ func (p *Pool) run(ctx context.Context, s *Script, m *Message) (*Verdict, error)
 	}
 	if v.Changed, v.Locked, err = a.apply(&v.Message); err != nil {
 		p.fault(s, 0, err, "")
-		return nil, failed(s, err)
+		return nil, Failed(s.String(), err)
 	}
 	return v, nil
 }
@@ -220,7 +220,7 @@ func (p *Pool) Evaluate(ctx context.Context, s *Script, m *Message) (bool, error
 	}
 	if a.Error != nil {
 		p.fault(s, a.Error.Line, a.Error, a.Error.Trace)
-		return false, failed(s, a.Error)
+		return false, Failed(s.String(), a.Error)
 	}
 	return a.Result, nil
 }
@@ -240,7 +240,7 @@ func (p *Pool) refusal(s *Script, err error) error {
 	switch {
 	case errors.Is(err, errTimeout), errors.Is(err, errWorkerDied), errors.Is(err, errLied):
 		p.fault(s, 0, err, "")
-		return failed(s, err)
+		return Failed(s.String(), err)
 	case errors.Is(err, errBusy):
 		p.log.Warn("message refused for lack of a free worker", "script", s.String(), "err", err)
 		return unavailable("InterceptorPB not connected !", err)

@@ -48,10 +48,11 @@ func unavailable(detail string, err error) *sms.Error {
 		Override: &sms.StatusPair{HTTP: http.StatusServiceUnavailable, SMPP: pdu.StatusSysErr}, Err: fmt.Errorf("%w: %w", ErrNotRun, err)}
 }
 
-// failed is the refusal when a script ended in an error: HTTP 400, SMPP ESME_RSYSERR.
-func failed(s *Script, err error) *sms.Error {
+// Failed is the refusal when a script ended in an error: HTTP 400, SMPP ESME_RSYSERR. what names
+// the script.
+func Failed(what string, err error) *sms.Error {
 	return &sms.Error{Reason: sms.ReasonInterceptor, Detail: FailureDetail,
-		Override: &sms.StatusPair{HTTP: statusFailed, SMPP: pdu.StatusSysErr}, Err: fmt.Errorf("%s: %w", s, err)}
+		Override: &sms.StatusPair{HTTP: statusFailed, SMPP: pdu.StatusSysErr}, Err: fmt.Errorf("%s: %w", what, err)}
 }
 
 // status is what a script left in smpp_status or http_status.
@@ -73,7 +74,7 @@ func decide(s *Script, smpp, httpStatus status, messageID string) (*Answered, er
 	succeeds := !httpError || httpStatus.number && httpStatus.value == http.StatusOK
 	if smpp.set && smpp.number && smpp.value == 0 && succeeds {
 		if len(messageID) > MaxMessageID || strings.ContainsFunc(messageID, func(r rune) bool { return r < ' ' || r == 0x7F }) {
-			return nil, failed(s, fmt.Errorf("extra['message_id']: invalid value %q, must be up to %d characters", clip(messageID, MaxMessageID), MaxMessageID))
+			return nil, Failed(s.String(), fmt.Errorf("extra['message_id']: invalid value %q, must be up to %d characters", clip(messageID, MaxMessageID), MaxMessageID))
 		}
 		return &Answered{MessageID: messageID}, nil
 	}

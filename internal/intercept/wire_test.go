@@ -90,7 +90,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		if fr.Error != nil {
-			_ = failed(s, fr.Error).Error()
+			_ = Failed(s.String(), fr.Error).Error()
 		}
 		if fr.SMPP.set || fr.HTTP.set {
 			if _, err := decide(s, fr.SMPP, fr.HTTP, fr.MessageID); err != nil {

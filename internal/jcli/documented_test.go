@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"jasmind/internal/connector"
+	"jasmind/internal/intercept"
 	"jasmind/internal/provision"
 	"jasmind/internal/sms"
 )
@@ -59,9 +60,9 @@ func (fakeBinds) Unbind(_ context.Context, uid sms.UserID) error {
 
 type fakeScripts struct{}
 
-func (fakeScripts) Check(_ context.Context, code string) error {
-	if strings.Contains(code, "def (") {
-		return &SyntaxError{"invalid syntax (<string>, line 1)"}
+func (fakeScripts) Check(_ context.Context, s *intercept.Script) error {
+	if strings.Contains(s.Source(), "def (") {
+		return &intercept.ScriptError{Text: "invalid syntax (<string>, line 1)"}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/intercept"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
 )
@@ -323,11 +324,14 @@ func (s *session) compiles(code string) bool {
 	}
 	ctx, cancel := context.WithTimeout(s.srv.ctx, 15*time.Second)
 	defer cancel()
-	err := s.srv.deps.Scripts.Check(ctx, code)
-	var syntax *SyntaxError
+	script, err := intercept.NewScript(intercept.Python, "/<string>", code)
+	if err == nil {
+		err = s.srv.deps.Scripts.Check(ctx, script)
+	}
+	var fault *intercept.ScriptError
 	switch {
-	case errors.As(err, &syntax):
-		s.print("[Syntax]: " + syntax.Text)
+	case errors.As(err, &fault):
+		s.print("[Syntax]: " + strings.Join(strings.Fields(fault.Text), " "))
 	case err != nil:
 		s.print("[Unknown]: " + oneLine(err))
 	}

@@ -27,6 +27,7 @@ import (
 	"jasmind/internal/account"
 	"jasmind/internal/billing"
 	"jasmind/internal/connector"
+	"jasmind/internal/intercept"
 	"jasmind/internal/provision"
 	"jasmind/internal/sms"
 )
@@ -107,15 +108,9 @@ type ledger interface {
 
 // scripts compiles scripts of the operator's.
 type scripts interface {
-	// Check gives a *SyntaxError if a script does not compile.
-	Check(ctx context.Context, code string) error
+	// Check gives an *intercept.ScriptError if a script does not compile.
+	Check(ctx context.Context, s *intercept.Script) error
 }
-
-// SyntaxError is what Check says of a script that does not compile.
-type SyntaxError struct{ Text string }
-
-// Error is the compiler's message.
-func (e *SyntaxError) Error() string { return e.Text }
 
 // statistics gives the numbers of the stats command.
 type statistics interface {

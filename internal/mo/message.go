@@ -126,8 +126,9 @@ func (m *Message) apply(v *intercept.Verdict) error {
 
 // scriptFault is the refusal when a script left something that cannot be sent.
 func scriptFault(field string, err error) error {
-	return &sms.Error{Reason: sms.ReasonInterceptor, Field: field, Detail: intercept.FailureDetail,
-		Override: &sms.StatusPair{HTTP: 400, SMPP: pdu.StatusSysErr}, Err: fmt.Errorf("after interception: %w", err)}
+	fault := intercept.Failed("after interception", err)
+	fault.Field = field
+	return fault
 }
 
 // digest tells the content of one part from that of another.

@@ -6,8 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 
 	"jasmind/internal/account"
+	"jasmind/internal/intercept"
 	"jasmind/internal/routing"
 	"jasmind/internal/sms"
 )
@@ -297,6 +299,7 @@ type Snapshot struct {
 	tableMOI *routing.InterceptorTable
 	declared map[Key]string // to the path of the file
 	scripted bool           // whether a filter has a script
+	prepared sync.Map       // *routing.Script to *intercept.Script: those that were needed
 }
 
 // build makes a snapshot of a state without faults.
@@ -405,6 +408,19 @@ func (s *Snapshot) Scripts() []routing.Script {
 		}
 	}
 	return out
+}
+
+// runnable gives a script of the snapshot in the form that package intercept runs. It is
+// prepared when it is first needed, and kept.
+func (s *Snapshot) runnable(script *routing.Script) (*intercept.Script, error) {
+	if p, ok := s.prepared.Load(script); ok {
+		return p.(*intercept.Script), nil
+	}
+	p, err := script.Runnable()
+	if err == nil {
+		s.prepared.Store(script, p)
+	}
+	return p, err
 }
 
 // Routes lists the routes of one direction as operators wrote them, in descending order.
