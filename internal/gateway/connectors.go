@@ -71,7 +71,7 @@ func (c *connectors) Apply(ctx context.Context, want map[sms.ConnectorID]wanted)
 	c.mu.Unlock()
 	c.mu.RLock()
 	for cid, r := range c.running {
-		if w, ok := want[cid]; !ok || !w.started || restartNeeded(r.cfg, w.cfg) {
+		if w, ok := want[cid]; !ok || !w.started || smppc.RestartNeeded(r.cfg, w.cfg) {
 			stop = append(stop, r)
 		}
 	}
@@ -245,15 +245,4 @@ func (c *connectors) each(f func(sms.ConnectorID, *connector.Stats, []string)) {
 		}
 		f(it.cid, it.st, status)
 	}
-}
-
-// restartNeeded tells whether a difference holds only after a new bind: the configuration
-// file has no restart command of its own.
-func restartNeeded(a, b smppc.Config) bool {
-	for _, k := range smppc.Changed(a, b) {
-		if k.NeedsRestart || k.NeedsRebind {
-			return true
-		}
-	}
-	return false
 }

@@ -29,6 +29,7 @@ import (
 	"jasmind/internal/connector"
 	"jasmind/internal/intercept"
 	"jasmind/internal/provision"
+	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
 )
 
@@ -322,7 +323,7 @@ func (c *startCounts) change(old, fresh *provision.Snapshot) {
 			c.counts[sc.CID] = n
 		}
 		ran := was != nil && was.Started
-		restarted := ran && sc.Started && needsRestart(was.Config, sc.Config)
+		restarted := ran && sc.Started && smppc.RestartNeeded(was.Config, sc.Config)
 		if ran && (!sc.Started || restarted) {
 			n.stops++
 		}

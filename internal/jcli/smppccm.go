@@ -168,11 +168,6 @@ func applySettings(c *smppc.Config, settings []setting) error {
 	return errors.Join(errs...)
 }
 
-// needsRestart tells whether a difference holds only after a new bind, or a new log file.
-func needsRestart(a, b smppc.Config) bool {
-	return slices.ContainsFunc(smppc.Changed(a, b), func(k *smppc.Key) bool { return k.NeedsRestart || k.NeedsRebind })
-}
-
 func (s *session) updateConnector(cid string) {
 	if s.knownConnector(cid) == nil {
 		return
@@ -204,7 +199,7 @@ func (s *session) updateConnector(cid string) {
 				if err := applySettings(&c.Config, settings); err != nil {
 					return err
 				}
-				restart = c.Started && needsRestart(was, c.Config)
+				restart = c.Started && smppc.RestartNeeded(was, c.Config)
 				return d.UpdateSMPPConnector(c)
 			}) {
 				return

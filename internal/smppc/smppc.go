@@ -163,7 +163,6 @@ func (c Config) Equal(d Config) bool {
 }
 
 // Changed lists the parameters in which two configurations differ, in the order of Keys.
-// The caller looks at NeedsRestart and NeedsRebind to see what a change of them costs.
 func Changed(a, b Config) []*Key {
 	var out []*Key
 	for i := range Keys {
@@ -172,4 +171,10 @@ func Changed(a, b Config) []*Key {
 		}
 	}
 	return out
+}
+
+// RestartNeeded tells whether a running connector has to be restarted for a difference between two
+// configurations to take effect: a parameter that is used for a bind or for the log file differs.
+func RestartNeeded(a, b Config) bool {
+	return slices.ContainsFunc(Changed(a, b), func(k *Key) bool { return k.NeedsRestart || k.NeedsRebind })
 }

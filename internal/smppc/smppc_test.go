@@ -339,3 +339,20 @@ func FuzzSet(f *testing.F) {
 		}
 	})
 }
+
+func TestARestartIsNeededForWhatABindOrTheLogFileUses(t *testing.T) {
+	for _, tt := range []struct {
+		key, value string
+		want       bool
+	}{
+		{"host", "10.0.0.1", true}, {"bind", "receiver", true}, {"elink_interval", "7", false}, {"logfile", "/tmp/abc.log", true}, {"submit_throughput", "7", false},
+	} {
+		a, b := Default("Demo"), Default("Demo")
+		if err := Set(&b, tt.key, tt.value); err != nil {
+			t.Fatal(err)
+		}
+		if got := RestartNeeded(a, b); got != tt.want {
+			t.Errorf("%s: got %v", tt.key, got)
+		}
+	}
+}
