@@ -45,7 +45,7 @@ func (g *Gateway) startConsole() error {
 
 func (g *Gateway) consoleDeps() jcli.Deps {
 	d := jcli.Deps{
-		Store: g.state, Profiles: g.profiles, Connectors: g.connectors, Ledger: consoleLedger{g}, Scripts: g.pool,
+		Store: g.state, Profiles: g.profiles, Connectors: g.fleet, Ledger: consoleLedger{g}, Scripts: g.pool,
 		Explain: g.submit, Stats: consoleStats{g}, DeadLetters: g.letters, Log: g.logs.console,
 	}
 	if g.smpp != nil {
@@ -54,26 +54,12 @@ func (g *Gateway) consoleDeps() jcli.Deps {
 	return d
 }
 
-// Sessions gives the state of each session of a connector; none if it does not run.
-func (c *connectors) Sessions(cid sms.ConnectorID) []string {
-	c.mu.RLock()
-	r := c.running[cid]
-	c.mu.RUnlock()
-	if r == nil {
-		return nil
-	}
-	return r.Status()
-}
-
 // consoleStats gives the console the numbers that /metrics shows too.
 type consoleStats struct{ g *Gateway }
 
 // Connector gives the counters of a connector; nil if it has none yet.
 func (s consoleStats) Connector(cid sms.ConnectorID) *connector.Stats {
-	c := s.g.connectors
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.stats[cid]
+	return s.g.counters.Connector(cid)
 }
 
 // HTTPAPI gives the counters of the HTTP API, none when it is disabled.

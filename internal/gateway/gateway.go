@@ -24,6 +24,7 @@ import (
 	"jasmind/internal/account"
 	"jasmind/internal/config"
 	"jasmind/internal/connector"
+	"jasmind/internal/connector/fleet"
 	"jasmind/internal/deadletter"
 	"jasmind/internal/dlr"
 	"jasmind/internal/httpapi"
@@ -56,27 +57,27 @@ type Gateway struct {
 	logs  *serviceLogs
 	state *provision.Store
 
-	backend    *backend
-	connectors *connectors
-	http       *httpapi.Server
-	lookup     *dlr.Lookup
-	thrower    *throw.HTTP
-	moThrower  *throw.HTTP
-	esmes      *throw.SMPPS
-	letters    *deadletter.Office
-	auth       *account.Authenticator
-	submit     *mt.Service
-	mo         *mo.Service
-	bills      *mt.Bills
-	pool       *intercept.Pool
-	scripts    *scripts
-	unkeep     func() // ends the subscription of the ledger to changes
-	smpp       *smppserver.Server
-	unreview   func() // ends the subscription of smpp to changes
-	profiles   *profile.Profiles
-	console    *jcli.Server
-	follower   *follower
-	unfollow   func() // ends the subscription of follower
+	backend   *backend
+	fleet     *fleet.Fleet
+	counters  fleet.Counters
+	http      *httpapi.Server
+	lookup    *dlr.Lookup
+	thrower   *throw.HTTP
+	moThrower *throw.HTTP
+	esmes     *throw.SMPPS
+	letters   *deadletter.Office
+	auth      *account.Authenticator
+	submit    *mt.Service
+	mo        *mo.Service
+	bills     *mt.Bills
+	pool      *intercept.Pool
+	scripts   *scripts
+	unkeep    func() // ends the subscription of the ledger to changes
+	smpp      *smppserver.Server
+	unreview  func() // ends the subscription of smpp to changes
+	profiles  *profile.Profiles
+	console   *jcli.Server
+	unfollow  func() // ends the subscription of fleet to changes
 
 	ctx    context.Context // ends when everything is given up
 	cancel context.CancelCauseFunc
@@ -174,10 +175,10 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.say("SMPPClientManagerPB Started.")
 	g.run("DLRLookup", g.lookup.Run)
 	g.say("DLRLookup Started.")
-	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.connectors.Hold, g.logs.manager)
+	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.fleet.Hold, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
-	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.connectors.Bound, quality: g.connectors.Quality, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.router)
+	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.fleet.Bound, quality: g.counters.Quality, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.router)
 	g.startBilling(ctx)
 	if !g.cfg.SMPPServer.Disabled {
 		if err := g.startSMPP(ctx); err != nil {
@@ -255,8 +256,25 @@ func (g *Gateway) run(name string, f func(context.Context) error) {
 }
 
 func (g *Gateway) startConnectors(ctx context.Context) error {
-	g.connectors = newConnectors(g.ctx, g.cfg.Connector, g.backend, g.lookup.Watch(g.backend.journal), g.mo.Accept, g.logs)
-	return g.follow(ctx)
+	g.fleet = fleet.New(g.cfg.Connector, fleet.Deps{
+		Broker: g.backend.broker, Journal: g.lookup.Watch(g.backend.journal), Store: g.backend.store, MO: g.mo.Accept,
+		Counters: &g.counters, OpenLog: g.logs.connector, Messages: g.logs.messages, Log: g.logs.service,
+	})
+	g.unfollow = g.state.Subscribe(func(_, now *provision.Snapshot) { g.fleet.Want(wanted(now)) })
+	g.fleet.Want(wanted(g.state.Snapshot()))
+	if err := g.fleet.Settle(ctx); err != nil && ctx.Err() == nil {
+		g.logs.manager.Error("not every connector is as configured", "err", err)
+	}
+	return context.Cause(ctx)
+}
+
+// wanted is what the configuration says of the connectors.
+func wanted(snap *provision.Snapshot) map[sms.ConnectorID]fleet.Wanted {
+	out := make(map[sms.ConnectorID]fleet.Wanted)
+	for _, c := range snap.SMPPConnectors() {
+		out[c.CID] = fleet.Wanted{Config: c.Config, Started: c.Started}
+	}
+	return out
 }
 
 // Reload reads the certificates of the HTTP API and the provisioning file again and applies
@@ -285,7 +303,7 @@ func (g *Gateway) reprovision(ctx context.Context) error {
 		g.logs.router.Error("provisioning file was not applied", "file", g.opts.Provision, "err", err)
 		return err
 	}
-	if err := g.follower.settle(ctx, g.flows); err != nil {
+	if err := g.fleet.Settle(ctx); err != nil {
 		g.logs.router.Error("provisioning file was applied, but not to every connector", "file", g.opts.Provision, "err", err)
 		return err
 	}
@@ -352,7 +370,7 @@ func reachable(a net.Addr) string {
 func (g *Gateway) State() *provision.Store { return g.state }
 
 // Bound tells whether a connector has a session that can submit.
-func (g *Gateway) Bound(cid sms.ConnectorID) bool { return g.connectors.Bound(cid) }
+func (g *Gateway) Bound(cid sms.ConnectorID) bool { return g.fleet.Bound(cid) }
 
 // Stop refuses new work, lets what is under way settle until ctx ends, unbinds, stops the
 // consumers and closes broker and store. Nothing that was acknowledged is lost when ctx
@@ -379,10 +397,8 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	if g.pool != nil {
 		g.pool.Close()
 	}
-	if g.connectors != nil {
-		if err := g.connectors.StopAll(ctx); err != nil {
-			errs = append(errs, err)
-		}
+	if g.fleet != nil {
+		errs = append(errs, g.fleet.Stop(ctx))
 	}
 	if g.halt != nil {
 		g.halt()

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"jasmind/internal/connector"
+	"jasmind/internal/connector/fleet"
 	"jasmind/internal/metrics"
 	"jasmind/internal/sms"
 )
@@ -72,19 +73,31 @@ func (g *Gateway) metrics() (http.Handler, error) {
 		{"jasmind_smppc_receipts_total", "Receipts taken from the SMSC.", func(s *connector.Stats) *atomic.Int64 { return &s.ReceiptCount }},
 	} {
 		s.CounterEach(m.name, m.help, "cid", func(emit metrics.Emit) {
-			g.connectors.each(func(cid sms.ConnectorID, st *connector.Stats, _ []string) { emit(string(cid), float64(m.v(st).Load())) })
+			g.counters.Each(func(cid sms.ConnectorID, st *connector.Stats) { emit(string(cid), float64(m.v(st).Load())) })
 		})
 	}
 	s.GaugeEach("jasmind_smppc_sessions", "Sessions of a connector that are bound now.", "cid", func(emit metrics.Emit) {
-		g.connectors.each(func(cid sms.ConnectorID, _ *connector.Stats, status []string) {
+		g.fleet.Each(func(cid sms.ConnectorID, _ fleet.State) {
 			n := 0
-			for _, st := range status {
+			for _, st := range g.fleet.Sessions(cid) {
 				if len(st) > 6 && st[:6] == "BOUND_" {
 					n++
 				}
 			}
 			emit(string(cid), float64(n))
 		})
+	})
+	s.GaugeEach("jasmind_smppc_not_as_configured", "1 while a connector is not as the configuration wants it: it drains, or something fails and is tried again.", "cid", func(emit metrics.Emit) {
+		g.fleet.Each(func(cid sms.ConnectorID, st fleet.State) {
+			v := 0.0
+			if !st.AsWanted {
+				v = 1
+			}
+			emit(string(cid), v)
+		})
+	})
+	s.CounterEach("jasmind_smppc_configure_failures_total", "Failed tries to make a connector what the configuration wants.", "cid", func(emit metrics.Emit) {
+		g.fleet.Each(func(cid sms.ConnectorID, st fleet.State) { emit(string(cid), float64(st.Failures)) })
 	})
 	g.smppMetrics(&s)
 	g.deadLetterMetrics(&s)

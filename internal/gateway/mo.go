@@ -21,7 +21,7 @@ func (g *Gateway) startMO() {
 	g.mo = mo.New(g.cfg.MO, mo.Deps{
 		Plans:   &moRouter{state: g.state, scripts: g.scripts, bound: g.esmes.HasSession},
 		Journal: g.backend.journal, Parts: g.backend.parts,
-		Intercepted: func(cid sms.ConnectorID, ok bool) { g.connectors.intercepted(cid, ok) },
+		Intercepted: g.counters.Intercepted,
 		Private: func(cid sms.ConnectorID) bool {
 			c := g.state.Snapshot().SMPPConnector(cid)
 			return c != nil && c.Config.LogPrivacy

@@ -1,0 +1,283 @@
+// Package fleet keeps the SMPP client connectors as the configuration wants them: it starts,
+// stops and restarts them, and changes live what can be changed live.
+//
+//	f := fleet.New(connector.Config{...}, fleet.Deps{...})
+//	f.Want(wanted)        // after each change of the configuration; never blocks
+//	err := f.Settle(ctx)  // what is wanted holds, or err says of which connectors it does not
+//	err = f.Stop(ctx)     // drains all until ctx ends
+//
+// Each connector is followed in a goroutine of its own, so that a change to one never waits for
+// another one that drains. What fails, since RabbitMQ is away when a queue is declared or
+// a log file cannot be opened, is tried again until it holds or something else is wanted.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"jasmind/internal/connector"
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smppc"
+	"jasmind/internal/sms"
+)
+
+// Wanted is what the configuration says of one connector.
+type Wanted struct {
+	Config  smppc.Config
+	Started bool
+}
+
+// broker holds the connectors' queues.
+type broker interface {
+	Declare(ctx context.Context, names ...queue.Name) error
+	Consume(ctx context.Context, name queue.Name, prefetch int) (queue.Consumer, error)
+}
+
+// Deps are what connectors work with.
+type Deps struct {
+	Broker   broker
+	Journal  journal.Journal
+	Store    journal.Store
+	MO       connector.MOFunc
+	Counters *Counters
+	// OpenLog opens the log of one connector.
+	OpenLog  func(*smppc.Config) (log *slog.Logger, release func() error, err error)
+	Messages *slog.Logger // the message log
+	Log      *slog.Logger // of starts, stops and failures
+}
+
+// runner is a connector.Connector as the fleet uses it.
+type runner interface {
+	Run(ctx context.Context) error
+	Shutdown(ctx context.Context) error
+	Update(cfg smppc.Config) error
+	Bound() bool
+	Status() []string
+	Hold() time.Duration
+}
+
+// Fleet is all connectors. It is safe for concurrent use.
+type Fleet struct {
+	common connector.Config
+	deps   Deps
+	build  func(smppc.Config, *connector.Stats) (c runner, release func() error, err error)
+
+	working context.Context // ends when Stop is called: nothing is declared or waited for any more
+	halt    context.CancelFunc
+	stops   context.Context // ends when the time of Stop is over: connectors that still drain give up
+	abort   context.CancelFunc
+	wg      sync.WaitGroup // the members' goroutines
+
+	mu       sync.RWMutex // guards what follows and the fields of members that name it
+	members  map[sms.ConnectorID]*member
+	stopping bool
+	unclean  []error       // of connectors that did not drain in time while the fleet stopped
+	tried    chan struct{} // closed and replaced when a member has tried to make true what is wanted
+}
+
+// New makes a Fleet without connectors. common is what they have in common; its Connector is not used.
+func New(common connector.Config, d Deps) *Fleet {
+	f := &Fleet{common: common, deps: d, members: make(map[sms.ConnectorID]*member), tried: make(chan struct{})}
+	f.build = f.connector
+	f.working, f.halt = context.WithCancel(context.Background())
+	f.stops, f.abort = context.WithCancel(context.Background())
+	return f
+}
+
+// connector makes a connector and opens its log.
+func (f *Fleet) connector(cfg smppc.Config, stats *connector.Stats) (runner, func() error, error) {
+	log, release, err := f.deps.OpenLog(&cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := f.common
+	all.Connector = cfg
+	c, err := connector.New(all, connector.Deps{
+		Bound: f.Bound, Carries: f.carries, Source: f.deps.Broker, Journal: f.deps.Journal, Store: f.deps.Store,
+		MO: f.deps.MO, Stats: stats, Messages: f.deps.Messages, Log: log,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, release())
+	}
+	return c, release, nil
+}
+
+// Want tells what the configuration wants from now on of all connectors. A connector that is
+// stopped by one call and started by the next is stopped and started, however quickly they come.
+func (f *Fleet) Want(want map[sms.ConnectorID]Wanted) {
+	want = maps.Clone(want)
+	pair(want)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopping {
+		return
+	}
+	for cid, m := range f.members {
+		if _, ok := want[cid]; !ok {
+			m.setLocked(nil)
+		}
+	}
+	for cid, w := range want {
+		m := f.members[cid]
+		if m == nil {
+			m = &member{f: f, cid: cid, log: f.deps.Log.With("cid", string(cid)), wake: make(chan struct{}, 1)}
+			f.members[cid] = m
+			f.wg.Go(m.follow)
+		}
+		m.setLocked(&w)
+	}
+}
+
+// pair tells transmitters without a dlr_cid where their receipts come: at the receiver with
+// their host and username, if there is exactly one. Two connectors of the original that
+// are a pair of sessions to one SMSC work so, since it looks for receipts everywhere.
+func pair(want map[sms.ConnectorID]Wanted) {
+	type account struct{ host, username string }
+	receivers := make(map[account][]sms.ConnectorID)
+	for cid, w := range want {
+		if w.Config.Bind == pdu.Receiver {
+			a := account{w.Config.Host, w.Config.Username}
+			receivers[a] = append(receivers[a], cid)
+		}
+	}
+	for cid, w := range want {
+		if w.Config.Bind != pdu.Transmitter || w.Config.DLRCID != "" {
+			continue
+		}
+		if r := receivers[account{w.Config.Host, w.Config.Username}]; len(r) == 1 {
+			w.Config.DLRCID = r[0]
+			want[cid] = w
+		}
+	}
+}
+
+// settleWait is how long Settle waits for connectors that are being changed.
+const settleWait = 10 * time.Second
+
+// Settle waits, for a bounded time, until every change that was wanted before has been tried. The
+// error names the connectors that are not as wanted; the fleet goes on with these by itself.
+func (f *Fleet) Settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleWait)
+	defer cancel()
+	f.mu.RLock()
+	targets := make(map[*member]uint64, len(f.members))
+	for _, m := range f.members {
+		targets[m] = m.change
+	}
+	f.mu.RUnlock()
+	for {
+		pending, failed, tried := f.outcome(targets)
+		if len(pending) == 0 {
+			return errors.Join(failed...)
+		}
+		select {
+		case <-tried:
+		case <-f.working.Done():
+			return errors.New("the gateway stops")
+		case <-ctx.Done():
+			return errors.Join(append(failed, pending...)...)
+		}
+	}
+}
+
+// outcome tells of the members that have not come to the change given, and of those where the last try
+// has failed; tried is closed when the answer may be another one.
+func (f *Fleet) outcome(targets map[*member]uint64) (pending, failed []error, tried <-chan struct{}) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for m, change := range targets {
+		switch {
+		case m.done < change:
+			pending = append(pending, fmt.Errorf("connector %s: still being changed", m.cid))
+		case m.err != nil:
+			failed = append(failed, fmt.Errorf("connector %s: %w; will be tried again", m.cid, m.err))
+		}
+	}
+	return pending, failed, f.tried
+}
+
+// Stop drains all connectors until ctx ends; those that still drain then give up, and are named in
+// the error. What they had sent and not settled will be sent again.
+func (f *Fleet) Stop(ctx context.Context) error {
+	f.mu.Lock()
+	f.stopping = true
+	for _, m := range f.members {
+		m.setLocked(nil)
+	}
+	f.mu.Unlock()
+	f.halt()
+	defer context.AfterFunc(ctx, f.abort)()
+	f.wg.Wait()
+	f.abort()
+	return errors.Join(f.unclean...)
+}
+
+// running gives a connector that runs, or drains; nil if it does not.
+func (f *Fleet) running(cid sms.ConnectorID) *running {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if m := f.members[cid]; m != nil {
+		return m.runs
+	}
+	return nil
+}
+
+// Bound tells whether a connector has a session that can submit.
+func (f *Fleet) Bound(cid sms.ConnectorID) bool {
+	r := f.running(cid)
+	return r != nil && r.Bound()
+}
+
+// Sessions gives the state of each session of a connector; none if it does not run.
+func (f *Fleet) Sessions(cid sms.ConnectorID) []string {
+	if r := f.running(cid); r != nil {
+		return r.Status()
+	}
+	return nil
+}
+
+// Hold is for how long after its end of validity a message may still be in flight at a connector.
+func (f *Fleet) Hold(cid sms.ConnectorID) time.Duration {
+	if r := f.running(cid); r != nil {
+		return r.Hold()
+	}
+	return 0
+}
+
+// carries tells whether a connector's rules (custom_tlvs) let a message with these parameters leave,
+// started or not.
+func (f *Fleet) carries(cid sms.ConnectorID, tlvs pdu.TLVs) bool {
+	f.mu.RLock()
+	var rules smppc.TLVRules
+	if m := f.members[cid]; m != nil && m.want != nil {
+		rules = m.want.Config.CustomTLVs
+	}
+	f.mu.RUnlock()
+	return rules.Check(tlvs) == nil
+}
+
+// State is how far a connector is from what the configuration wants of it.
+type State struct {
+	AsWanted bool
+	Failures int64 // since it was added
+}
+
+// Each calls yield with the state of every connector.
+func (f *Fleet) Each(yield func(sms.ConnectorID, State)) {
+	f.mu.RLock()
+	states := make(map[sms.ConnectorID]State, len(f.members))
+	for cid, m := range f.members {
+		states[cid] = State{AsWanted: m.done == m.change && m.err == nil, Failures: m.failures}
+	}
+	f.mu.RUnlock()
+	for cid, s := range states {
+		yield(cid, s)
+	}
+}
