@@ -10,6 +10,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -73,6 +74,8 @@ var (
 	ErrNoQueue = errors.New("queue does not exist")
 	// ErrUnavailable: the broker or the disk cannot take messages now; try again later.
 	ErrUnavailable = errors.New("queue service unavailable")
+	// ErrBlocked is an ErrUnavailable: the broker has an alarm (memory, disk) and takes nothing, but gives.
+	ErrBlocked = fmt.Errorf("%w: the broker has an alarm", ErrUnavailable)
 	// ErrStale: the delivery belongs to a connection or consumer that is gone; the
 	// message will be delivered again.
 	ErrStale = errors.New("delivery is stale")

@@ -27,7 +27,9 @@ import (
 
 // broker is the part of queue/rabbit that a journal needs.
 type broker interface {
-	// Send publishes pubs and the copies of retries: nil when all are confirmed.
+	// Publish gives up when a confirm does not come in the time that a door waits.
+	Publish(ctx context.Context, pubs ...queue.Publication) error
+	// Send publishes pubs and the copies of retries: nil when all are confirmed, however long that takes.
 	Send(ctx context.Context, pubs []queue.Publication, retries []queue.Retry) error
 	// Ack takes deliveries out of their queues. ErrStale if one is gone, the others are acknowledged.
 	Ack(ctx context.Context, ds ...*queue.Delivery) error
@@ -72,7 +74,7 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 	if err := j.store.Write(ctx, e, journal.Record); err != nil {
 		return err
 	}
-	if err := j.broker.Send(ctx, e.Publish, e.Retry); err != nil {
+	if err := j.publish(ctx, e); err != nil {
 		if errors.Is(err, queue.ErrNoQueue) {
 			// Certainly refused. Should this fail, the reservations lapse by themselves.
 			_ = j.store.Release(context.WithoutCancel(ctx), e.Charges)
@@ -84,6 +86,15 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 		return err
 	}
 	return j.acknowledge(ctx, e)
+}
+
+// publish is step 2. An entry that settles deliveries waits for its confirms: without them what was attempted would be
+// attempted again.
+func (j *Journal) publish(ctx context.Context, e *journal.Entry) error {
+	if len(e.Ack)+len(e.Retry) == 0 {
+		return j.broker.Publish(ctx, e.Publish...)
+	}
+	return j.broker.Send(ctx, e.Publish, e.Retry)
 }
 
 // finalize makes the reservations of an entry final. What was published cannot be taken

@@ -39,6 +39,9 @@ func (t *trace) step(name string) error {
 func (t *trace) Send(_ context.Context, pubs []queue.Publication, rs []queue.Retry) error {
 	return t.step(fmt.Sprintf("send %d+%d", len(pubs), len(rs)))
 }
+func (t *trace) Publish(_ context.Context, pubs ...queue.Publication) error {
+	return t.step(fmt.Sprintf("publish %d", len(pubs)))
+}
 func (t *trace) Ack(_ context.Context, ds ...*queue.Delivery) error {
 	return t.step(fmt.Sprintf("ack %d", len(ds)))
 }
@@ -95,6 +98,7 @@ func TestOrder(t *testing.T) {
 		{"everything", full, "", nil, "before, send 2+1, after, ack 2", nil},
 		{"nothing to publish is one change of the store", journal.Entry{Forget: full.Forget, Ack: full.Ack}, "", nil, "apply, ack 1", nil},
 		{"a retry is a publication", journal.Entry{Retry: full.Retry}, "", nil, "before, send 0+1, after, ack 1", nil},
+		{"what settles nothing waits as a door does", journal.Entry{Publish: full.Publish}, "", nil, "before, publish 2, after", nil},
 		{"charges come first and are made final after the publications", charged, "", nil, "reserve, before, send 2+1, finalize, after, ack 2", nil},
 		{"charges without publications", journal.Entry{Charges: charged.Charges, Ack: full.Ack}, "", nil, "reserve, apply, finalize, ack 1", nil},
 		{"no credit", charged, "reserve", poor, "reserve", poor},

@@ -41,7 +41,7 @@ type Config struct {
 
 	QueueType       QueueType     // default classic; [amqp-broker] queue_type
 	PublishChannels int           // channels shared by all publishers, 1 to 64; default 4
-	ConfirmTimeout  time.Duration // a publication without confirm fails after this; default 10s
+	ConfirmTimeout  time.Duration // a publication that somebody waits for fails without confirm after this; default 10s
 
 	Name   string       // connection name shown by the broker; default jasmind
 	Logger *slog.Logger // default: discards

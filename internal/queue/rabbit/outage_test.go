@@ -285,8 +285,8 @@ func TestBlockedBroker(t *testing.T) {
 	}
 	p.block()
 	st.await(t, rabbit.StateBlocked)
-	if err := b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("refused")}); !errors.Is(err, queue.ErrUnavailable) {
-		t.Errorf("publish: %v, want ErrUnavailable", err)
+	if err := b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("refused")}); !errors.Is(err, queue.ErrBlocked) {
+		t.Errorf("publish: %v, want ErrBlocked", err)
 	}
 	wg.Wait()
 	p.unblock()
@@ -307,6 +307,44 @@ func TestSilentBroker(t *testing.T) {
 	defer cancel()
 	if err := b.Declare(ctx, "submit.sm.other"); !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("declare: %v, want ErrUnavailable", err)
+	}
+}
+
+// Confirms that come late refuse whoever waits for an answer, and repeat nothing that was done.
+func TestSlowConfirms(t *testing.T) {
+	direct := testenv.RabbitMQ(t).URL()
+	p, url := newProxy(t, direct)
+	b := open(t, rabbit.Config{URL: url, ConfirmTimeout: 50 * time.Millisecond})
+	must(t, b.Declare(t.Context(), qLoad, queue.DLRSubmitSMResp))
+	must(t, raw(t, direct).Publish("", string(qLoad), true, false, amqp.Publishing{MessageId: "1"}))
+	c, err := b.Consume(t.Context(), qLoad, 10)
+	must(t, err)
+	d := next(t, c)
+	p.stall(true)
+	settled := make(chan error)
+	go func() {
+		settled <- b.Send(t.Context(), []queue.Publication{{Queue: queue.DLRSubmitSMResp, Message: text("report")}}, []queue.Retry{{Delivery: d}})
+	}()
+	for range 3 { // each longer than a door waits
+		if err := b.Publish(t.Context(), queue.Publication{Queue: "submit.sm.other", Message: text("2")}); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("publish: %v, want ErrUnavailable", err)
+		}
+	}
+	select {
+	case err := <-settled:
+		t.Fatalf("settling ended before its confirm: %v", err)
+	default:
+	}
+	p.stall(false)
+	must(t, <-settled)
+	must(t, b.Ack(t.Context(), d))
+	if again := next(t, c); again.ID != "1" || again.Attempts != 1 {
+		t.Errorf("got %q with %d attempts, want 1 with one", again.ID, again.Attempts)
+	}
+	n, err := b.Length(t.Context(), queue.DLRSubmitSMResp)
+	must(t, err)
+	if n != 1 {
+		t.Errorf("%d reports, want 1", n)
 	}
 }
 

@@ -23,19 +23,23 @@ type call struct {
 	done chan struct{}
 }
 
-// Publish makes messages durable: nil means that the broker has confirmed each of them,
-// on a queue that exists. Calls share channels, and none waits for another's confirm. The
-// messages must not be changed before it returns.
+// Publish makes messages durable for somebody who waits for an answer: nil means that the broker has confirmed each of
+// them, on a queue that exists. Calls share channels, and none waits for another's confirm. The
+// messages must not be changed before it returns. It waits for ConfirmTimeout at most.
 //
 // Errors wrap queue.ErrNoQueue (unroutable; a queue that Declare made and somebody deleted
-// is declared again instead), queue.ErrUnavailable (connection down, broker blocked or
-// silent; what was sent before that may be stored nevertheless) or queue.ErrClosed. Any
+// is declared again instead), queue.ErrUnavailable (connection down, broker silent; what was sent before that may be
+// stored nevertheless), queue.ErrBlocked (likewise, for an alarm) or queue.ErrClosed. Any
 // other error means that AMQP cannot carry a message, and nothing was sent.
 func (b *Broker) Publish(ctx context.Context, pubs ...queue.Publication) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.ConfirmTimeout, errConfirm)
+	defer cancel()
 	return b.Send(ctx, pubs, nil)
 }
 
-// Send publishes pubs, and the copies of what is to be retried, in one go as Publish does.
+// Send publishes pubs, and the copies of what is to be retried, in one go as Publish does, for what was
+// done already and would be done again without it: it waits for the confirms as long as the channel lives and ctx does
+// not end. A silent broker ends the channel by its heartbeat.
 // It acknowledges nothing: the deliveries of retries are to be given to Ack afterwards.
 func (b *Broker) Send(ctx context.Context, pubs []queue.Publication, retries []queue.Retry) error {
 	if len(pubs)+len(retries) == 0 {
@@ -111,8 +115,6 @@ func (b *Broker) newItem(name queue.Name, m *queue.Message, after time.Duration,
 }
 
 func (b *Broker) send(ctx context.Context, items []*item) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.ConfirmTimeout, errConfirm)
-	defer cancel()
 	if err := b.attempt(ctx, items); err != nil {
 		return err
 	}
@@ -203,6 +205,9 @@ func (b *Broker) notSent(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: publish: %w", queue.ErrUnavailable, context.Cause(ctx))
+	}
+	if b.State() == StateBlocked {
+		return queue.ErrBlocked
 	}
 	return fmt.Errorf("%w: RabbitMQ is %s", queue.ErrUnavailable, b.State())
 }

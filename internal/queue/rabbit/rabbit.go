@@ -122,6 +122,8 @@ func (b *Broker) Healthy() error {
 		return nil
 	case StateClosed:
 		return queue.ErrClosed
+	case StateBlocked:
+		return queue.ErrBlocked
 	default:
 		return fmt.Errorf("%w: RabbitMQ is %s", queue.ErrUnavailable, s)
 	}
