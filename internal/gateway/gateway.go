@@ -77,7 +77,6 @@ type Gateway struct {
 	unreview  func() // ends the subscription of smpp to changes
 	profiles  *profile.Profiles
 	console   *jcli.Server
-	unfollow  func() // ends the subscription of fleet to changes
 
 	ctx    context.Context // ends when everything is given up
 	cancel context.CancelCauseFunc
@@ -260,21 +259,11 @@ func (g *Gateway) startConnectors(ctx context.Context) error {
 		Broker: g.backend.broker, Journal: g.lookup.Watch(g.backend.journal), Store: g.backend.store, MO: g.mo.Accept,
 		Counters: &g.counters, OpenLog: g.logs.connector, Messages: g.logs.messages, Log: g.logs.service,
 	})
-	g.unfollow = g.state.Subscribe(func(_, now *provision.Snapshot) { g.fleet.Want(wanted(now)) })
-	g.fleet.Want(wanted(g.state.Snapshot()))
+	g.fleet.Follow(g.state)
 	if err := g.fleet.Settle(ctx); err != nil && ctx.Err() == nil {
 		g.logs.manager.Error("not every connector is as configured", "err", err)
 	}
 	return context.Cause(ctx)
-}
-
-// wanted is what the configuration says of the connectors.
-func wanted(snap *provision.Snapshot) map[sms.ConnectorID]fleet.Wanted {
-	out := make(map[sms.ConnectorID]fleet.Wanted)
-	for _, c := range snap.SMPPConnectors() {
-		out[c.CID] = fleet.Wanted{Config: c.Config, Started: c.Started}
-	}
-	return out
 }
 
 // Reload reads the certificates of the HTTP API and the provisioning file again and applies
@@ -380,9 +369,6 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	began := time.Now()
 	if g.console != nil {
 		errs = append(errs, g.console.Shutdown(ctx))
-	}
-	if g.unfollow != nil {
-		g.unfollow()
 	}
 	if g.unkeep != nil {
 		g.unkeep()

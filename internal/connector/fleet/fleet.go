@@ -2,7 +2,7 @@
 // stops and restarts them, and changes live what can be changed live.
 //
 //	f := fleet.New(connector.Config{...}, fleet.Deps{...})
-//	f.Want(wanted)        // after each change of the configuration; never blocks
+//	f.Follow(store)       // from now on, what the store publishes is what is wanted
 //	err := f.Settle(ctx)  // what is wanted holds, or err says of which connectors it does not
 //	err = f.Stop(ctx)     // drains all until ctx ends
 //
@@ -16,23 +16,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
 	"jasmind/internal/connector"
 	"jasmind/internal/journal"
+	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
 )
-
-// Wanted is what the configuration says of one connector.
-type Wanted struct {
-	Config  smppc.Config
-	Started bool
-}
 
 // broker holds the connectors' queues.
 type broker interface {
@@ -75,6 +69,8 @@ type Fleet struct {
 	abort   context.CancelFunc
 	wg      sync.WaitGroup // the members' goroutines
 
+	unfollow func() // ends the subscription of Follow
+
 	mu       sync.RWMutex // guards what follows and the fields of members that name it
 	members  map[sms.ConnectorID]*member
 	stopping bool
@@ -84,7 +80,7 @@ type Fleet struct {
 
 // New makes a Fleet without connectors. common is what they have in common; its Connector is not used.
 func New(common connector.Config, d Deps) *Fleet {
-	f := &Fleet{common: common, deps: d, members: make(map[sms.ConnectorID]*member), tried: make(chan struct{})}
+	f := &Fleet{common: common, deps: d, members: make(map[sms.ConnectorID]*member), tried: make(chan struct{}), unfollow: func() {}}
 	f.build = f.connector
 	f.working, f.halt = context.WithCancel(context.Background())
 	f.stops, f.abort = context.WithCancel(context.Background())
@@ -109,10 +105,20 @@ func (f *Fleet) connector(cfg smppc.Config, stats *connector.Stats) (runner, fun
 	return c, release, nil
 }
 
-// Want tells what the configuration wants from now on of all connectors. A connector that is
+// Follow takes what the configuration says of connectors, now and after each change, for what is
+// wanted, until Stop. It is called once.
+func (f *Fleet) Follow(store *provision.Store) {
+	f.unfollow = store.Subscribe(func(_, now *provision.Snapshot) { f.Want(now.SMPPConnectors()) })
+	f.Want(store.Snapshot().SMPPConnectors())
+}
+
+// Want tells what is wanted from now on of all connectors; it never blocks. A connector that is
 // stopped by one call and started by the next is stopped and started, however quickly they come.
-func (f *Fleet) Want(want map[sms.ConnectorID]Wanted) {
-	want = maps.Clone(want)
+func (f *Fleet) Want(all []*provision.SMPPConnector) {
+	want := make(map[sms.ConnectorID]provision.SMPPConnector, len(all))
+	for _, c := range all {
+		want[c.CID] = *c
+	}
 	pair(want)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -138,21 +144,21 @@ func (f *Fleet) Want(want map[sms.ConnectorID]Wanted) {
 // pair tells transmitters without a dlr_cid where their receipts come: at the receiver with
 // their host and username, if there is exactly one. Two connectors of the original that
 // are a pair of sessions to one SMSC work so, since it looks for receipts everywhere.
-func pair(want map[sms.ConnectorID]Wanted) {
+func pair(want map[sms.ConnectorID]provision.SMPPConnector) {
 	type account struct{ host, username string }
 	receivers := make(map[account][]sms.ConnectorID)
 	for cid, w := range want {
-		if w.Config.Bind == pdu.Receiver {
-			a := account{w.Config.Host, w.Config.Username}
+		if w.Bind == pdu.Receiver {
+			a := account{w.Host, w.Username}
 			receivers[a] = append(receivers[a], cid)
 		}
 	}
 	for cid, w := range want {
-		if w.Config.Bind != pdu.Transmitter || w.Config.DLRCID != "" {
+		if w.Bind != pdu.Transmitter || w.DLRCID != "" {
 			continue
 		}
-		if r := receivers[account{w.Config.Host, w.Config.Username}]; len(r) == 1 {
-			w.Config.DLRCID = r[0]
+		if r := receivers[account{w.Host, w.Username}]; len(r) == 1 {
+			w.DLRCID = r[0]
 			want[cid] = w
 		}
 	}
@@ -206,6 +212,7 @@ func (f *Fleet) outcome(targets map[*member]uint64) (pending, failed []error, tr
 // Stop drains all connectors until ctx ends; those that still drain then give up, and are named in
 // the error. What they had sent and not settled will be sent again.
 func (f *Fleet) Stop(ctx context.Context) error {
+	f.unfollow()
 	f.mu.Lock()
 	f.stopping = true
 	for _, m := range f.members {
@@ -257,7 +264,7 @@ func (f *Fleet) carries(cid sms.ConnectorID, tlvs pdu.TLVs) bool {
 	f.mu.RLock()
 	var rules smppc.TLVRules
 	if m := f.members[cid]; m != nil && m.want != nil {
-		rules = m.want.Config.CustomTLVs
+		rules = m.want.CustomTLVs
 	}
 	f.mu.RUnlock()
 	return rules.Check(tlvs) == nil

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"jasmind/internal/connector"
+	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
@@ -149,20 +150,22 @@ func (c *fakeConnector) Bound() bool         { return true }
 func (c *fakeConnector) Status() []string    { return []string{"BOUND_TRX"} }
 func (c *fakeConnector) Hold() time.Duration { return time.Minute }
 
-func started(cid sms.ConnectorID, change ...func(*smppc.Config)) Wanted {
+func started(cid sms.ConnectorID, change ...func(*smppc.Config)) provision.SMPPConnector {
 	cfg := smppc.Default(cid)
 	for _, f := range change {
 		f(&cfg)
 	}
-	return Wanted{Config: cfg, Started: true}
+	return provision.SMPPConnector{Config: cfg, Started: true}
 }
 
-func stopped(cid sms.ConnectorID) Wanted { return Wanted{Config: smppc.Default(cid)} }
+func stopped(cid sms.ConnectorID) provision.SMPPConnector {
+	return provision.SMPPConnector{Config: smppc.Default(cid)}
+}
 
-func (w *world) want(all ...Wanted) {
-	want := make(map[sms.ConnectorID]Wanted)
-	for _, one := range all {
-		want[one.Config.CID] = one
+func (w *world) want(all ...provision.SMPPConnector) {
+	var want []*provision.SMPPConnector
+	for i := range all {
+		want = append(want, &all[i])
 	}
 	w.Want(want)
 }
@@ -370,33 +373,35 @@ func TestAConnectorThatEndsByItselfIsStartedAgain(t *testing.T) {
 }
 
 func TestTransmitterIsPairedWithItsReceiver(t *testing.T) {
-	of := func(cid, host, username string, bind pdu.BindType, dlr sms.ConnectorID) Wanted {
+	of := func(cid, host, username string, bind pdu.BindType, dlr sms.ConnectorID) provision.SMPPConnector {
 		cfg := smppc.Default(sms.ConnectorID(cid))
 		cfg.Host, cfg.Username, cfg.Bind, cfg.DLRCID = host, username, bind, dlr
-		return Wanted{Config: cfg}
+		return provision.SMPPConnector{Config: cfg}
 	}
-	tx := func(dlr sms.ConnectorID) Wanted { return of("tx-1", "smsc", "foo", pdu.Transmitter, dlr) }
+	tx := func(dlr sms.ConnectorID) provision.SMPPConnector {
+		return of("tx-1", "smsc", "foo", pdu.Transmitter, dlr)
+	}
 	for _, tt := range []struct {
 		name   string
-		others []Wanted
-		tx     Wanted
+		others []provision.SMPPConnector
+		tx     provision.SMPPConnector
 		want   sms.ConnectorID
 	}{
 		{"alone it keeps its own", nil, tx(""), ""},
-		{"the receiver of the same account takes its receipts", []Wanted{of("rx-1", "smsc", "foo", pdu.Receiver, "")}, tx(""), "rx-1"},
-		{"another account's receiver does not", []Wanted{of("rx-1", "smsc", "bar", pdu.Receiver, ""), of("rx-2", "other", "foo", pdu.Receiver, "")}, tx(""), ""},
-		{"a transceiver does not", []Wanted{of("trx-1", "smsc", "foo", pdu.Transceiver, "")}, tx(""), ""},
-		{"of two receivers none is guessed", []Wanted{of("rx-1", "smsc", "foo", pdu.Receiver, ""), of("rx-2", "smsc", "foo", pdu.Receiver, "")}, tx(""), ""},
-		{"what dlr_cid says stays", []Wanted{of("rx-1", "smsc", "foo", pdu.Receiver, "")}, tx("rx-9"), "rx-9"},
+		{"the receiver of the same account takes its receipts", []provision.SMPPConnector{of("rx-1", "smsc", "foo", pdu.Receiver, "")}, tx(""), "rx-1"},
+		{"another account's receiver does not", []provision.SMPPConnector{of("rx-1", "smsc", "bar", pdu.Receiver, ""), of("rx-2", "other", "foo", pdu.Receiver, "")}, tx(""), ""},
+		{"a transceiver does not", []provision.SMPPConnector{of("trx-1", "smsc", "foo", pdu.Transceiver, "")}, tx(""), ""},
+		{"of two receivers none is guessed", []provision.SMPPConnector{of("rx-1", "smsc", "foo", pdu.Receiver, ""), of("rx-2", "smsc", "foo", pdu.Receiver, "")}, tx(""), ""},
+		{"what dlr_cid says stays", []provision.SMPPConnector{of("rx-1", "smsc", "foo", pdu.Receiver, "")}, tx("rx-9"), "rx-9"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			want := map[sms.ConnectorID]Wanted{"tx-1": tt.tx}
+			want := map[sms.ConnectorID]provision.SMPPConnector{"tx-1": tt.tx}
 			for _, o := range tt.others {
-				want[o.Config.CID] = o
+				want[o.CID] = o
 			}
 			before := maps.Clone(want)
 			pair(want)
-			if got := want["tx-1"].Config.DLRCID; got != tt.want {
+			if got := want["tx-1"].DLRCID; got != tt.want {
 				t.Errorf("dlr_cid is %q, want %q", got, tt.want)
 			}
 			delete(want, "tx-1")

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -36,7 +37,7 @@ type member struct {
 
 	// f.mu guards the others.
 
-	want *Wanted // nil: the connector was removed, or the fleet stops
+	want *provision.SMPPConnector // nil: the connector was removed, or the fleet stops
 	// interrupted tells that something else was wanted since follow looked last: that the connector does not run.
 	interrupted bool
 	change      uint64   // counts what was wanted
@@ -55,7 +56,7 @@ type running struct {
 }
 
 // setLocked notes what is wanted. f.mu is held.
-func (m *member) setLocked(w *Wanted) {
+func (m *member) setLocked(w *provision.SMPPConnector) {
 	switch {
 	case m.want == nil && w == nil:
 		return
@@ -122,7 +123,7 @@ func (m *member) conclude(change uint64, err error) (gone bool) {
 }
 
 // reconcile makes true what is wanted; with an error it has to be tried again.
-func (m *member) reconcile(want *Wanted, interrupted bool) error {
+func (m *member) reconcile(want *provision.SMPPConnector, interrupted bool) error {
 	if r := m.runs; r != nil {
 		select {
 		case <-r.ended:
