@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strconv"
 	"sync"
@@ -23,9 +24,23 @@ const (
 	inboundWindow = 1000
 )
 
+// bindDeps are what the binds of a connector share.
+type bindDeps struct {
+	*settings
+	stats    *Stats
+	log      *slog.Logger
+	dial     func(context.Context, *smppc.Config, smpp.DialConfig) (*smpp.Session, error)
+	inbound  smpp.Handler // of what the SMSC sends
+	pace     *pace
+	jobs     <-chan *attempt
+	offer    func(context.Context, *attempt) // hands a message of which nothing was sent to another bind
+	settler  *settler
+	presence *presence
+}
+
 // bind keeps one session to the SMSC: it dials, binds, sends and dials again.
 type bind struct {
-	c       *Connector
+	*bindDeps
 	index   int
 	win     *window
 	stop    chan struct{} // closed: unbind and end
@@ -34,49 +49,78 @@ type bind struct {
 	open    atomic.Bool // connected and not bound
 }
 
-// keepBinds runs as many binds as the configuration says, until unbind is closed, when it
-// unbinds all, or ctx ends.
-func (c *Connector) keepBinds(ctx context.Context, unbind <-chan struct{}) {
+// binds are those of a connector, as many as the configuration says.
+type binds struct {
+	bindDeps
+	listener *listener // of outbind
+
+	mu  sync.Mutex // guards all
+	all []*bind
+}
+
+// run keeps the binds until unbind is closed, when it unbinds all, or ctx ends.
+func (bs *binds) run(ctx context.Context, unbind <-chan struct{}) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if cfg := c.cfg.Load(); cfg.Outbind != "" {
+	if cfg := bs.cfg.Load(); cfg.Outbind != "" {
+		bs.dial = bs.listener.answerOutbind
 		listening, stop := context.WithCancel(ctx)
 		defer stop()
-		wg.Go(func() { c.door.run(listening, cfg) })
+		wg.Go(func() { bs.listener.run(listening, cfg) })
 	}
 	next := 0
 	for {
-		_, changed := c.watch()
-		cfg := c.cfg.Load()
-		c.mu.Lock()
-		for len(c.binds) < cfg.Binds {
-			b := &bind{c: c, index: next, win: newWindow(cfg.Window), stop: make(chan struct{}), ended: make(chan struct{})}
+		_, changed := bs.presence.watch()
+		cfg := bs.cfg.Load()
+		bs.mu.Lock()
+		for len(bs.all) < cfg.Binds {
+			b := &bind{bindDeps: &bs.bindDeps, index: next, win: newWindow(cfg.Window), stop: make(chan struct{}), ended: make(chan struct{})}
 			next++
-			c.binds = append(c.binds, b)
+			bs.all = append(bs.all, b)
 			wg.Go(func() {
 				defer close(b.ended)
 				b.run(ctx)
 			})
 		}
-		for len(c.binds) > cfg.Binds {
-			b := c.binds[len(c.binds)-1]
-			c.binds = c.binds[:len(c.binds)-1]
+		for len(bs.all) > cfg.Binds {
+			b := bs.all[len(bs.all)-1]
+			bs.all = bs.all[:len(bs.all)-1]
 			close(b.stop)
 		}
-		c.mu.Unlock()
+		bs.mu.Unlock()
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return
 		case <-unbind:
-			c.mu.Lock()
-			for _, b := range c.binds {
+			bs.mu.Lock()
+			for _, b := range bs.all {
 				close(b.stop)
 			}
-			c.mu.Unlock()
+			bs.mu.Unlock()
 			return
 		}
 	}
+}
+
+// setWindow sets the limit of every window.
+func (bs *binds) setWindow(n int) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	for _, b := range bs.all {
+		b.win.setLimit(n)
+	}
+}
+
+// status gives the console's words for the states of the binds.
+func (bs *binds) status() []string {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	out := make([]string, 0, len(bs.all))
+	for _, b := range bs.all {
+		out = append(out, b.status())
+	}
+	return out
 }
 
 // status is the console's word for the bind's state.
@@ -99,11 +143,10 @@ func (b *bind) status() string {
 // run binds again and again until it is stopped or a con_*_retry key says no. A refused bind
 // counts as a failed connection.
 func (b *bind) run(ctx context.Context) {
-	c := b.c
-	log := c.log.With("bind", b.index)
+	log := b.log.With("bind", b.index)
 	var failed, lost backoff
 	for {
-		cfg := c.cfg.Load()
+		cfg := b.cfg.Load()
 		s, err := b.connect(ctx, cfg)
 		retry, delay, what, again := cfg.ConFailRetry, cfg.ConFailDelay, "bind failed", &failed
 		if err == nil {
@@ -118,7 +161,7 @@ func (b *bind) run(ctx context.Context) {
 				log.Info("unbound", "err", err)
 				return
 			}
-			cfg = c.cfg.Load()
+			cfg = b.cfg.Load()
 			retry, delay, what, again = cfg.ConLossRetry, cfg.ConLossDelay, "session lost", &lost
 			if time.Since(since) >= steady {
 				lost.reset()
@@ -170,29 +213,24 @@ func (b *bind) connect(ctx context.Context, cfg *smppc.Config) (*smpp.Session, e
 		case <-release:
 		}
 	})
-	c := b.c
-	connect := c.dial
-	if cfg.Outbind != "" {
-		connect = c.door.answerOutbind
-	}
-	s, err := connect(ctx, cfg, smpp.DialConfig{
+	s, err := b.dial(ctx, cfg, smpp.DialConfig{
 		Bind: pdu.Bind{Type: cfg.Bind, SystemID: cfg.Username, Password: cfg.Password, SystemType: cfg.SystemType,
 			InterfaceVersion: cfg.InterfaceVersion, AddrTON: cfg.BindTON, AddrNPI: cfg.BindNPI, AddressRange: cfg.AddressRange},
 		Config: smpp.Config{
 			Window: sessionWindow, InboundWindow: inboundWindow,
 			EnquireLink: timer(cfg.EnquireLink), Inactivity: timer(cfg.Inactivity), Response: timer(cfg.ResponseTimeout),
 			SessionInit: timer(cfg.BindTimeout), PDURead: timer(cfg.PDUReadTimeout),
-			Handler: c.inbound, Logger: c.log.With("bind", b.index), Trace: b.trace,
+			Handler: b.inbound, Logger: b.log.With("bind", b.index), Trace: b.trace,
 		},
 	})
 	connected := b.open.Swap(false)
 	switch {
 	case err == nil:
-		c.stats.BoundCount.Add(1)
-		c.stats.BoundAt.set(time.Now())
+		b.stats.BoundCount.Add(1)
+		b.stats.BoundAt.set(time.Now())
 	case connected:
-		c.stats.DisconnectedCount.Add(1)
-		c.stats.DisconnectedAt.set(time.Now())
+		b.stats.DisconnectedCount.Add(1)
+		b.stats.DisconnectedAt.set(time.Now())
 	}
 	return s, err
 }
@@ -208,7 +246,6 @@ func timer(d time.Duration) time.Duration {
 // serve runs a bound session until it ends; response is how long it waits for one, polite tells
 // whether the end was our wish.
 func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duration) (polite bool, err error) {
-	c := b.c
 	ended := make(chan error, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() { ended <- s.Run(ctx) })
@@ -219,7 +256,7 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duratio
 	sent := make(chan struct{})
 	submits := s.State() != smpp.BoundRX
 	if submits {
-		c.countSubmitter(1, response)
+		b.presence.count(1, response)
 		wg.Go(func() {
 			defer close(sent)
 			b.send(sendCtx, s)
@@ -232,7 +269,7 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duratio
 	case <-b.stop:
 		polite = true
 		// The message that is being sent goes out whole, if that takes no longer than a response may.
-		limit, cancel := context.WithTimeout(ctx, c.cfg.Load().ResponseTimeout+time.Second)
+		limit, cancel := context.WithTimeout(ctx, b.cfg.Load().ResponseTimeout+time.Second)
 		select {
 		case <-sent:
 		case <-s.Done():
@@ -247,13 +284,13 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duratio
 		}
 	}
 	if submits {
-		c.countSubmitter(-1, response)
+		b.presence.count(-1, response)
 	}
 	stopSending()
 	wg.Wait()
 	b.session.Store(nil)
-	c.stats.DisconnectedCount.Add(1)
-	c.stats.DisconnectedAt.set(time.Now())
+	b.stats.DisconnectedCount.Add(1)
+	b.stats.DisconnectedAt.set(time.Now())
 	return polite, err
 }
 

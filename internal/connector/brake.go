@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const firstPause = 250 * time.Millisecond
@@ -84,26 +82,4 @@ func sleep(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// takeToken waits for the connector's throughput to allow one more part.
-func takeToken(ctx context.Context, stop <-chan struct{}, l *rate.Limiter) bool {
-	r := l.Reserve()
-	d := r.Delay()
-	if d == 0 {
-		return true
-	}
-	if !sleep(ctx, stop, d) {
-		r.Cancel()
-		return false
-	}
-	return true
-}
-
-// throughput turns submit_throughput into the limit and burst of a token bucket.
-func throughput(perSecond float64) (rate.Limit, int) {
-	if perSecond <= 0 {
-		return rate.Inf, 1
-	}
-	return rate.Limit(perSecond), max(1, int(perSecond/10))
 }

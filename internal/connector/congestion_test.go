@@ -112,7 +112,7 @@ func TestCongestionNeverExceedsTheConnectorsOwnThroughput(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		if limit := w.c.limiter.Limit(); limit != 1 {
+		if limit := w.c.pace.limiter.Limit(); limit != 1 {
 			t.Errorf("limit while congested: %v", limit)
 		}
 		next := *w.c.cfg.Load()
@@ -120,13 +120,13 @@ func TestCongestionNeverExceedsTheConnectorsOwnThroughput(t *testing.T) {
 		if err := w.c.Update(next); err != nil {
 			t.Fatal(err)
 		}
-		if limit := w.c.limiter.Limit(); limit != 1 {
+		if limit := w.c.pace.limiter.Limit(); limit != 1 {
 			t.Errorf("limit after a change of submit_throughput: %v", limit)
 		}
 		state.Store(0)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if limit := w.c.limiter.Limit(); limit != 30 {
+		if limit := w.c.pace.limiter.Limit(); limit != 30 {
 			t.Errorf("limit after the congestion: %v", limit)
 		}
 		w.b.do(func() { w.b.ready = nil })

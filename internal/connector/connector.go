@@ -33,15 +33,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
-	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -83,12 +81,6 @@ type Config struct {
 	LogPrivacy bool
 }
 
-// source gives the messages.
-type source interface {
-	// Consume subscribes to a queue; see queue.Consumer. Errors: queue.ErrNoQueue, queue.ErrUnavailable.
-	Consume(ctx context.Context, name queue.Name, prefetch int) (queue.Consumer, error)
-}
-
 // MOFunc takes a mobile-originated message, a *pdu.DeliverSM or *pdu.DataSM, and gives the status
 // to answer. ESME_ROK must mean that the message is durable. It is called from several
 // goroutines, up to a bound, and may take its time until ctx ends.
@@ -96,7 +88,7 @@ type MOFunc func(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pdu.Status
 
 // Deps are what a connector works with.
 type Deps struct {
-	Source  source
+	Source  queue.Source
 	Journal journal.Journal
 	Store   journal.Store
 	// Bound tells whether another connector has a session that can submit, for messages that
@@ -111,47 +103,42 @@ type Deps struct {
 	Log      *slog.Logger // the connector's log; nil: none
 }
 
+// settings are a connector's parameters.
+type settings struct {
+	cid    sms.ConnectorID
+	common Config                       // what all connectors have in common: Connector excepted
+	cfg    atomic.Pointer[smppc.Config] // the connector's own, as they are now
+}
+
+// private tells whether contents are kept out of the logs.
+func (s *settings) private() bool { return s.common.LogPrivacy || s.cfg.Load().LogPrivacy }
+
+// retrialDelay is how long a message waits that was refused with a status.
+func (s *settings) retrialDelay(status pdu.Status) time.Duration {
+	if d := s.common.Retrials[status].Delay; d > 0 {
+		return d
+	}
+	return s.cfg.Load().RequeueDelay
+}
+
 // Connector is one started connector. Create it with New; Run and Shutdown are called once.
-//
-// mu guards the fields under it. It is never held over I/O.
 type Connector struct {
-	cid      sms.ConnectorID
-	common   Config // Connector excepted, which cfg holds
-	cfg      atomic.Pointer[smppc.Config]
-	source   source
-	journal  journal.Journal
-	store    journal.Store
-	bound    func(sms.ConnectorID) bool
-	carries  func(sms.ConnectorID, pdu.TLVs) bool
-	mo       MOFunc
+	*settings
 	stats    *Stats
-	messages *slog.Logger
-	log      *slog.Logger
-	dial     func(context.Context, *smppc.Config, smpp.DialConfig) (*smpp.Session, error)
-
-	jobs    chan *attempt // from the feeder to whichever bind has room
-	limiter *rate.Limiter
-	brake   brake
-	settler *settler
-	door    *door // of outbind
-
-	governor     governor
-	throughputMu sync.Mutex // held while the limiter is set
-	inbound      *inbound
-	wg           sync.WaitGroup // hand-overs between binds
+	presence *presence
+	pace     *pace
+	settler  *settler
+	intake   *intake
+	inbound  *inbound
+	binds    *binds
 
 	drain chan struct{} // closed: take nothing new
 	done  chan struct{} // closed when Run has returned
 
-	mu        sync.Mutex
-	started   bool
-	shut      bool
-	abort     context.CancelFunc
-	binds     []*bind
-	submitter int           // sessions bound that can submit
-	lastBound time.Time     // when the last of them ended; zero before
-	longest   time.Duration // that any of them waits for a response, or did
-	changed   chan struct{} // closed when something of the above or the configuration changed
+	mu      sync.Mutex // guards what follows
+	started bool
+	shut    bool
+	abort   context.CancelFunc
 }
 
 // New makes a connector; Run starts it. It names every fault of cfg.
@@ -197,18 +184,21 @@ func New(cfg Config, d Deps) (*Connector, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Connector{
-		cid: cfg.Connector.CID, common: cfg, source: d.Source, journal: d.Journal, store: d.Store, bound: d.Bound, carries: d.Carries, mo: d.MO,
-		stats: d.Stats, messages: d.Messages, log: d.Log, dial: dialSession,
-		jobs: make(chan *attempt), drain: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
-	}
+	set := &settings{cid: cfg.Connector.CID, common: cfg}
 	own := cfg.Connector
-	c.cfg.Store(&own)
-	limit, burst := throughput(own.SubmitThroughput)
-	c.limiter = rate.NewLimiter(limit, burst)
-	c.settler = newSettler(c)
-	c.door = newDoor(c)
-	c.inbound = newInbound(c)
+	set.cfg.Store(&own)
+	c := &Connector{settings: set, stats: d.Stats, presence: newPresence(), pace: newPace(set, d.Log), drain: make(chan struct{}), done: make(chan struct{})}
+	lines := &messageLog{settings: set, out: d.Messages}
+	jobs := make(chan *attempt) // from the intake to whichever bind has room
+	c.settler = newSettler(settlerDeps{settings: set, policy: &policy{settings: set, bound: d.Bound, carries: d.Carries}, lines: lines, stats: d.Stats, log: d.Log}, d.Journal)
+	c.inbound = newInbound(inboundDeps{settings: set, mo: d.MO, lines: lines, stats: d.Stats, log: d.Log}, d.Journal)
+	c.intake = &intake{settings: set, source: d.Source, journal: d.Journal, store: d.Store, stats: d.Stats, log: d.Log,
+		presence: c.presence, settler: c.settler, jobs: jobs, drain: c.drain}
+	c.binds = &binds{
+		bindDeps: bindDeps{settings: set, stats: d.Stats, log: d.Log, dial: dialSession, inbound: c.inbound, pace: c.pace, jobs: jobs,
+			offer: c.intake.offer, settler: c.settler, presence: c.presence},
+		listener: &listener{settings: set, log: d.Log, changed: c.presence.notice, conns: make(chan net.Conn)},
+	}
 	return c, nil
 }
 
@@ -242,16 +232,16 @@ func (c *Connector) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer close(unbound)
-		c.keepBinds(ctx, unbind)
+		c.binds.run(ctx, unbind)
 	})
-	c.feed(ctx, unbound)
+	c.intake.run(ctx, unbound)
 	close(unbind)
 	wg.Wait()
-	c.wg.Wait()
+	c.intake.offers.Wait()
 	c.inbound.close()
 	c.settler.close()
 	if ctx.Err() != nil {
-		lateCancel() // feed has waited for what can be settled
+		lateCancel() // the intake has waited for what can be settled
 	}
 	last.Wait()
 	c.mu.Lock()
@@ -302,73 +292,26 @@ func (c *Connector) Update(cfg smppc.Config) error {
 	cfg.Host, cfg.Port, cfg.Username, cfg.Password, cfg.SystemType = old.Host, old.Port, old.Username, old.Password, old.SystemType
 	cfg.Outbind = old.Outbind
 	c.cfg.Store(&cfg)
-	c.applyThroughput()
-	c.mu.Lock()
-	for _, b := range c.binds {
-		b.win.setLimit(cfg.Window)
-	}
-	c.noticeLocked()
-	c.mu.Unlock()
+	c.pace.apply()
+	c.binds.setWindow(cfg.Window)
+	c.presence.notice()
 	return nil
 }
 
 // Status gives the state of each bind as the console shows it: NONE, OPEN (connected, not
 // bound), BOUND_TRX, BOUND_TX, BOUND_RX or UNBOUND.
-func (c *Connector) Status() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := make([]string, 0, len(c.binds))
-	for _, b := range c.binds {
-		out = append(out, b.status())
-	}
-	return out
-}
+func (c *Connector) Status() []string { return c.binds.status() }
 
 // Bound tells whether a session is bound that can submit.
 func (c *Connector) Bound() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.submitter > 0
+	n, _ := c.presence.watch()
+	return n > 0
 }
 
 // Stats gives the counters.
 func (c *Connector) Stats() *Stats { return c.stats }
 
-// noticeLocked wakes all who wait for a change. c.mu is held.
-func (c *Connector) noticeLocked() {
-	close(c.changed)
-	c.changed = make(chan struct{})
-}
-
-// watch gives what the feeder decides by and a channel that is closed when it changes.
-func (c *Connector) watch() (submitters int, changed <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.submitter, c.changed
-}
-
-// countSubmitter notes that a session which can submit has come or gone, and how long it
-// waits for a response.
-func (c *Connector) countSubmitter(n int, response time.Duration) {
-	c.mu.Lock()
-	c.submitter += n
-	c.longest = max(c.longest, response)
-	c.lastBound = time.Now()
-	c.noticeLocked()
-	c.mu.Unlock()
-}
-
 // Hold is for how long after its end of validity a message may still be in flight here: as long as
 // any session waits for a response. It is 0 when nothing can be in flight, since no session was
 // bound within that time.
-func (c *Connector) Hold() time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.submitter > 0 || !c.lastBound.IsZero() && time.Since(c.lastBound) < c.longest {
-		return c.longest
-	}
-	return 0
-}
-
-// pause waits, or gives false when the connector is to stop.
-func (c *Connector) pause(ctx context.Context, d time.Duration) bool { return sleep(ctx, c.drain, d) }
+func (c *Connector) Hold() time.Duration { return c.presence.inFlight() }

@@ -314,6 +314,7 @@ func TestShutdownDrains(t *testing.T) {
 			w.m.respond(a, pdu.StatusOK, fmt.Sprint(i))
 		}
 		<-ended
+		synctest.Wait() // the SMSC has closed, too
 		wantEqual(t, "sent", len(w.m.arrivals()), 3)
 		wantEqual(t, "acked", w.b.acked, []string{"m0", "m1", "m2"})
 		w.b.do(func() {

@@ -70,7 +70,7 @@ func (s *ExpirySweeper) Run(ctx context.Context) error {
 		more, err := s.sweep(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			wait = min(2*wait, max(lastFeedWait, s.cfg.Interval))
+			wait = min(2*wait, max(lastWait, s.cfg.Interval))
 			s.log.Error("sweeping expired messages will be tried again", "in", wait, "err", err)
 		case more:
 			wait = 0

@@ -484,7 +484,7 @@ func start(t *testing.T, change func(*Config, *Deps, *smsc), f func(w *world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.dial = w.m.dial
+		c.binds.dial = w.m.dial
 		w.c = c
 		ctx, cancel := context.WithCancel(t.Context())
 		w.stop = cancel

@@ -23,25 +23,27 @@ const (
 // temporary is the answer that makes an SMSC try again later (SMPP v3.4 §5.1.3).
 const temporary = pdu.StatusRxTAppn
 
+// inboundDeps are what an inbound works with.
+type inboundDeps struct {
+	*settings
+	mo    MOFunc // nil: there is no MO flow
+	lines *messageLog
+	stats *Stats
+	log   *slog.Logger
+}
+
 // inbound takes what the SMSC sends, over all binds of a connector. A receipt is answered after it is durable
-// here: run commits all receipts that came while the last entry was being written as one
-// entry. The sessions bound what waits, each by its inbound window.
+// here, or refused for now when it cannot be made so at once: the SMSC sends it again. The sessions bound what waits, each by its inbound window.
 //
 // A receipt that comes twice, since its answer got lost, is harmless: the lookup finds its
 // state recorded.
-//
-// mu guards the lists; notices keep repeated log lines apart.
 type inbound struct {
-	c    *Connector
-	wake chan struct{}
-	last chan struct{} // closed: no session is left
-	mo   chan *smpp.Request
+	inboundDeps
+	writer   *journal.Writer[*received]
+	messages chan *smpp.Request
+	last     chan struct{} // closed: no session is left
 
-	mu       sync.Mutex
-	receipts []received
-	spare    []received
-
-	noMO, lost every
+	noMO, lost every // keep repeated log lines apart
 }
 
 // received is a receipt that waits to become durable.
@@ -52,9 +54,15 @@ type received struct {
 	log   func()
 }
 
-func newInbound(c *Connector) *inbound {
-	return &inbound{c: c, wake: make(chan struct{}, 1), last: make(chan struct{}),
-		mo: make(chan *smpp.Request, moWorkers), noMO: every{interval: time.Minute}, lost: every{interval: 10 * time.Second}}
+func newInbound(d inboundDeps, j journal.Journal) *inbound {
+	in := &inbound{inboundDeps: d, messages: make(chan *smpp.Request, moWorkers), last: make(chan struct{}),
+		noMO: every{interval: time.Minute}, lost: every{interval: 10 * time.Second}}
+	in.writer = journal.NewWriter(j, journal.Work[*received]{
+		What: "receipts", Max: receiptBatch, Once: true, Log: d.log,
+		Add:  func(e *journal.Entry, x *received) { e.Publish = append(e.Publish, x.pub) },
+		Done: func(x *received, _ journal.Fate, why error) { in.answer(x, why) },
+	})
+	return in
 }
 
 // ServeSMPP sorts the SMSC's requests. It never blocks, since it runs in the read loop.
@@ -75,104 +83,90 @@ func (in *inbound) ServeSMPP(_ *smpp.Session, r *smpp.Request) {
 		}
 		in.message(r)
 	case *pdu.AlertNotification:
-		in.c.log.Info("alert_notification", "from", p.Source.Addr, "to", p.ESME.Addr)
+		in.log.Info("alert_notification", "from", p.Source.Addr, "to", p.ESME.Addr)
 	default:
-		in.c.log.Warn("request refused", "pdu", r.Header.ID.String())
+		in.log.Warn("request refused", "pdu", r.Header.ID.String())
 		in.respond(r, pdu.StatusInvCmdID)
 	}
 }
 
 func (in *inbound) respond(r *smpp.Request, status pdu.Status) {
 	if err := r.Respond(status, nil); err != nil && !errors.Is(err, smpp.ErrSessionClosed) {
-		in.c.log.Warn("answer not sent", "pdu", r.Header.ID.String(), "status", status.String(), "err", err)
+		in.log.Warn("answer not sent", "pdu", r.Header.ID.String(), "status", status.String(), "err", err)
 	}
 }
 
 // receipt queues a receipt for the lookup, or for the dead letters if it names no message: the
 // SMSC would send it for ever if it were refused.
 func (in *inbound) receipt(r *smpp.Request, rc *receipt.Receipt, err error, content func() string) {
-	c := in.c
-	x := received{req: r}
+	x := &received{req: r}
 	var ids []string
-	coding := sms.IDCoding(c.cfg.Load().DLRMsgID)
+	coding := sms.IDCoding(in.cfg.Load().DLRMsgID)
 	if err == nil {
 		if ids = sms.Candidates(coding, rc.IDs...); len(ids) == 0 {
 			err = receipt.ErrNoID
 		}
 	}
 	if err != nil {
-		c.log.Error("receipt moved to the dead-letter queue", "pdu", r.Header.ID.String(), "err", err)
+		in.log.Error("receipt moved to the dead-letter queue", "pdu", r.Header.ID.String(), "err", err)
 		body, encErr := pdu.Append(nil, pdu.StatusOK, 0, r.PDU)
-		m := queue.Message{ID: string(c.cid), ContentType: queue.ContentPDU, Body: body}
+		m := queue.Message{ID: string(in.cid), ContentType: queue.ContentPDU, Body: body}
 		if encErr != nil {
 			m.ContentType, m.Body = queue.ContentText, []byte(content())
 		}
-		x.pub = queue.Bury(&queue.Delivery{Queue: queue.DeliverSM(c.cid), Message: m}, err.Error())
+		x.pub = queue.Bury(&queue.Delivery{Queue: queue.DeliverSM(in.cid), Message: m}, err.Error())
 	} else {
-		ev := queue.ReceiptEvent{CID: c.cid, PDU: r.Header.ID.String(), ID: ids[0], IDs: ids[1:], Unique: coding == sms.IDAutomatic,
+		ev := queue.ReceiptEvent{CID: in.cid, PDU: r.Header.ID.String(), ID: ids[0], IDs: ids[1:], Unique: coding == sms.IDAutomatic,
 			State: rc.State, Sub: rc.Sub, Dlvrd: rc.Dlvrd, SubmitDate: rc.SubmitDate, DoneDate: rc.DoneDate, Err: rc.Err, Text: rc.Text,
 			ReceivedAt: time.Now().UnixMilli()}
 		x.pub, x.state = queue.Publication{Queue: queue.DLRDeliverSM, Message: ev.Message()}, rc.State
-		if c.messages.Enabled(context.Background(), slog.LevelInfo) {
-			x.log = func() { c.logReceipt(rc, content()) }
+		if in.lines.enabled() {
+			x.log = func() { in.lines.receipt(rc, content()) }
 		}
 	}
-	in.mu.Lock()
-	in.receipts = append(in.receipts, x)
-	in.mu.Unlock()
-	select {
-	case in.wake <- struct{}{}:
-	default:
-	}
+	in.writer.Post(x)
 }
 
 // message hands an MO to the MO flow. One that nobody can take now is refused as a temporary
 // error, never acknowledged and lost.
 func (in *inbound) message(r *smpp.Request) {
-	if in.c.mo == nil {
+	if in.mo == nil {
 		if n, ok := in.noMO.allow(time.Now()); ok {
-			in.c.log.Warn("message refused, there is no MO flow", "pdu", r.Header.ID.String(), "status", temporary.String(), "unlogged", n)
+			in.log.Warn("message refused, there is no MO flow", "pdu", r.Header.ID.String(), "status", temporary.String(), "unlogged", n)
 		}
 		in.respond(r, temporary)
 		return
 	}
 	select {
-	case in.mo <- r:
+	case in.messages <- r:
 	default:
 		in.respond(r, temporary)
 	}
 }
 
 // close lets run end when all that was received is answered.
-func (in *inbound) close() { close(in.last) }
+func (in *inbound) close() {
+	close(in.last)
+	in.writer.Close()
+}
 
 // run commits receipts and serves MO until close was called and nothing is left, or ctx ends.
 func (in *inbound) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if in.c.mo != nil {
+	if in.mo != nil {
 		for range moWorkers {
 			wg.Go(func() { in.serveMO(ctx) })
 		}
 	}
-	for {
-		select {
-		case <-in.wake:
-			in.commit(ctx)
-		case <-in.last:
-			in.commit(ctx)
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
+	in.writer.Run(ctx)
 }
 
 func (in *inbound) serveMO(ctx context.Context) {
 	for {
 		select {
-		case r := <-in.mo:
-			in.respond(r, in.c.mo(ctx, in.c.cid, r.PDU))
+		case r := <-in.messages:
+			in.respond(r, in.mo(ctx, in.cid, r.PDU))
 		case <-in.last:
 			return
 		case <-ctx.Done():
@@ -181,60 +175,20 @@ func (in *inbound) serveMO(ctx context.Context) {
 	}
 }
 
-// commit makes all waiting receipts durable and answers them; what cannot be made durable
-// now the SMSC shall send again.
-func (in *inbound) commit(ctx context.Context) {
-	in.mu.Lock()
-	all := in.receipts
-	in.receipts, in.spare = in.spare[:0], nil
-	in.mu.Unlock()
-	for rest := all; len(rest) > 0; {
-		batch := rest[:min(len(rest), receiptBatch)]
-		rest = rest[len(batch):]
-		err := in.commitBatch(ctx, batch)
-		if err == nil || len(batch) == 1 || errors.Is(err, queue.ErrUnavailable) || ctx.Err() != nil {
-			in.answer(batch, err)
-			continue
-		}
-		for i := range batch { // one of them is at fault; the others shall not be refused with it
-			one := batch[i : i+1]
-			in.answer(one, in.commitBatch(ctx, one))
-		}
-	}
-	clear(all)
-	in.mu.Lock()
-	in.spare = all[:0]
-	in.mu.Unlock()
-}
-
-// commitBatch makes receipts durable, all or none.
-func (in *inbound) commitBatch(ctx context.Context, batch []received) error {
-	e := journal.Entry{Publish: make([]queue.Publication, len(batch))}
-	for i := range batch {
-		e.Publish[i] = batch[i].pub
-	}
-	return in.c.journal.Commit(ctx, &e)
-}
-
-// answer answers receipts that are durable, or are not because of err.
-func (in *inbound) answer(batch []received, err error) {
-	status := pdu.StatusOK
+// answer answers a receipt that is durable, or is not because of err.
+func (in *inbound) answer(x *received, err error) {
 	if err != nil {
-		status = temporary
 		if n, ok := in.lost.allow(time.Now()); ok {
-			in.c.log.Error("receipts cannot be queued", "count", len(batch), "status", status.String(), "unlogged", n, "err", err)
+			in.log.Error("receipt cannot be queued", "status", temporary.String(), "unlogged", n, "err", err)
 		}
-	} else {
-		in.c.stats.ReceiptCount.Add(int64(len(batch)))
-		for i := range batch {
-			in.c.stats.Quality.receipt(batch[i].state)
-		}
+		in.respond(x.req, temporary)
+		return
 	}
-	for i := range batch {
-		in.respond(batch[i].req, status)
-		if status == pdu.StatusOK && batch[i].log != nil {
-			batch[i].log()
-		}
+	in.stats.ReceiptCount.Add(1)
+	in.stats.Quality.receipt(x.state)
+	in.respond(x.req, pdu.StatusOK)
+	if x.log != nil {
+		x.log()
 	}
 }
 

@@ -14,61 +14,68 @@ import (
 	"jasmind/internal/smstext"
 )
 
-// logMT writes the line of a settled attempt to the message log. Operators parse it (Jasmin:
-// messages.log); one line for a message, whatever its parts.
-func (c *Connector) logMT(a *attempt, v *verdict) {
-	if !c.messages.Enabled(context.Background(), slog.LevelInfo) {
+// messageLog writes the lines of the message log. Operators parse it (Jasmin: messages.log).
+type messageLog struct {
+	*settings
+	out *slog.Logger // one record for each line, its message the line as it is
+}
+
+func (l *messageLog) enabled() bool { return l.out.Enabled(context.Background(), slog.LevelInfo) }
+
+// submission writes the line of a settled attempt: one for a message, whatever its parts.
+func (l *messageLog) submission(q queued, v *verdict) {
+	if !l.enabled() {
 		return
 	}
 	var b strings.Builder
-	b.Grow(256 + len(a.env.Content))
-	field(&b, "SMS-MT [cid:", string(c.cid))
-	field(&b, "] [queue-msgid:", a.d.ID)
-	if ok := v.status == pdu.StatusOK.String(); ok {
-		field(&b, "] [smpp-msgid:", a.firstID())
-		field(&b, "] [status:", v.status)
+	b.Grow(256 + len(q.env.Content))
+	field(&b, "SMS-MT [cid:", string(l.cid))
+	field(&b, "] [queue-msgid:", q.d.ID)
+	if v.outcome == accepted {
+		field(&b, "] [smpp-msgid:", v.smppID)
+		field(&b, "] [status:", v.text())
 	} else {
-		field(&b, "] [status:ERROR/", v.status)
+		field(&b, "] [status:ERROR/", v.text())
 		retry := "False"
 		if v.retry || v.move != "" {
 			retry = "True"
 		}
 		field(&b, "] [retry:", retry)
 	}
-	field(&b, "] [prio:", strconv.Itoa(int(a.d.Priority)))
+	field(&b, "] [prio:", strconv.Itoa(int(q.d.Priority)))
 	var first pdu.SubmitSM
-	if len(a.env.Parts) > 0 {
-		first = a.env.Parts[0]
+	if len(q.env.Parts) > 0 {
+		first = q.env.Parts[0]
 	}
 	field(&b, "] [dlr:", receiptWanted(first.RegisteredDelivery))
 	validity := "none"
-	if !a.env.ExpiresAt.IsZero() {
-		validity = a.env.ExpiresAt.Format(time.DateTime)
+	if !q.env.ExpiresAt.IsZero() {
+		validity = q.env.ExpiresAt.Format(time.DateTime)
 	}
 	field(&b, "] [validity:", validity)
 	field(&b, "] [from:", first.Source.Addr)
 	field(&b, "] [to:", first.Dest.Addr)
-	c.content(&b, contentOf(a.env))
-	c.messages.Info(b.String()) //nolint:sloglint // the line is the message
+	l.content(&b, contentOf(q.env))
+	l.out.Info(b.String()) //nolint:sloglint // the line is the message
 }
 
-// logReceipt writes the line of a receipt that was queued.
-func (c *Connector) logReceipt(r *receipt.Receipt, content string) {
+// receipt writes the line of a receipt that was queued.
+func (l *messageLog) receipt(r *receipt.Receipt, content string) {
 	var b strings.Builder
-	field(&b, "DLR [cid:", string(c.cid))
+	field(&b, "DLR [cid:", string(l.cid))
 	field(&b, "] [smpp-msgid:", r.ID)
 	field(&b, "] [status:", r.State)
 	field(&b, "] [submit date:", r.SubmitDate)
 	field(&b, "] [done date:", r.DoneDate)
 	field(&b, "] [sub/dlvrd messages:", r.Sub+"/"+r.Dlvrd)
 	field(&b, "] [err:", r.Err)
-	c.content(&b, content)
-	c.messages.Info(b.String()) //nolint:sloglint // the line is the message
+	l.content(&b, content)
+	l.out.Info(b.String()) //nolint:sloglint // the line is the message
 }
 
 // content ends a line with the text of the message, or with its size when that is private.
-func (c *Connector) content(b *strings.Builder, text string) {
-	if c.common.LogPrivacy || c.cfg.Load().LogPrivacy {
+func (l *messageLog) content(b *strings.Builder, text string) {
+	if l.private() {
 		text = "** " + strconv.Itoa(len(text)) + " byte content **"
 	}
 	field(b, "] [content:'", text)

@@ -92,12 +92,11 @@ func TestOverTCPAndTLS(t *testing.T) {
 				tt.change(&cfg.Connector)
 			}
 			failed := make(chan string, 10)
-			c, err := New(cfg, Deps{Source: b, Journal: b, Store: b, Log: slog.New(slog.NewTextHandler(lineWriter(failed), &slog.HandlerOptions{Level: slog.LevelError}))})
+			acked := make(chan struct{}, 100)
+			c, err := New(cfg, Deps{Source: b, Journal: notifyingJournal{b, acked}, Store: b, Log: slog.New(slog.NewTextHandler(lineWriter(failed), &slog.HandlerOptions{Level: slog.LevelError}))})
 			if err != nil {
 				t.Fatal(err)
 			}
-			acked := make(chan struct{}, 100)
-			c.journal = notifyingJournal{b, acked}
 			ran := make(chan error, 1)
 			go func() { ran <- c.Run(t.Context()) }()
 			if tt.fails != "" {
@@ -161,12 +160,11 @@ func BenchmarkSubmit(b *testing.B) {
 			be := newBackend()
 			cfg := Config{Connector: smppc.Default(cid)}
 			cfg.Connector.Port, cfg.Connector.SubmitThroughput, cfg.Connector.Window, cfg.Connector.Binds = port, 0, tt.window, tt.binds
-			c, err := New(cfg, Deps{Source: be, Journal: be, Store: be})
+			acked := make(chan struct{}, 1<<16)
+			c, err := New(cfg, Deps{Source: be, Journal: notifyingJournal{be, acked}, Store: be})
 			if err != nil {
 				b.Fatal(err)
 			}
-			acked := make(chan struct{}, 1<<16)
-			c.journal = notifyingJournal{be, acked}
 			ran := make(chan error, 1)
 			go func() { ran <- c.Run(b.Context()) }()
 			m := message(b, "m", 1, nil)

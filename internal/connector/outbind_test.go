@@ -52,7 +52,7 @@ func startOutbind(t *testing.T, change func(*smppc.Config)) *outbinding {
 	})
 	deadline := time.After(time.Minute)
 	for o.addr == "" {
-		_, changed := o.c.watch()
+		_, changed := o.c.presence.watch()
 		if a := o.c.OutbindAddr(); a != nil {
 			o.addr = a.String()
 			break

@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"time"
 
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -11,13 +10,13 @@ import (
 
 // claim takes the messages of ESMEs in hand, so that they cannot be changed any more, and gives what their
 // senders have changed so far; false: the connector is to stop.
-func (c *Connector) claim(ctx context.Context, envs []*sms.Envelope) (overrides map[sms.MessageID]*sms.Override, ok bool) {
-	ids := ofESMEs(envs)
+func (in *intake) claim(ctx context.Context, qs []queued) (overrides map[sms.MessageID]*sms.Override, ok bool) {
+	ids := ofESMEs(qs)
 	if len(ids) == 0 {
 		return nil, true
 	}
-	ok = c.insist(ctx, "reading what was changed of queued messages", func() error {
-		os, err := c.store.Claim(ctx, ids)
+	ok = in.insist(ctx, "reading what was changed of queued messages", func() error {
+		os, err := in.store.Claim(ctx, ids)
 		if err != nil || len(os) == 0 {
 			return err
 		}
@@ -31,43 +30,34 @@ func (c *Connector) claim(ctx context.Context, envs []*sms.Envelope) (overrides 
 }
 
 // ofESMEs gives the messages that can be claimed.
-func ofESMEs(envs []*sms.Envelope) []sms.MessageID {
+func ofESMEs(qs []queued) []sms.MessageID {
 	var ids []sms.MessageID
-	for _, env := range envs {
-		if env != nil && env.Origin == sms.OriginSMPP {
-			ids = append(ids, env.ID)
+	for i := range qs {
+		if qs[i].env.Origin == sms.OriginSMPP {
+			ids = append(ids, qs[i].env.ID)
 		}
 	}
 	return ids
 }
 
-// giveBack lets messages return to their queue unsent, where they can be changed again.
-func (c *Connector) giveBack(ctx context.Context, as ...*attempt) {
-	if len(as) == 0 {
+// giveBack lets messages of one subscription return to their queue unsent, where they can be changed again.
+func (in *intake) giveBack(ctx context.Context, qs ...queued) {
+	if len(qs) == 0 {
 		return
 	}
-	envs := make([]*sms.Envelope, len(as))
-	for i, a := range as {
-		envs[i] = a.env
-	}
-	c.giveBackRest(ctx, as[0].sub, envs)
-}
-
-// giveBackRest is giveBack for messages of which no attempt was made.
-func (c *Connector) giveBackRest(ctx context.Context, sub *subscription, envs []*sms.Envelope) {
-	if ids := ofESMEs(envs); len(ids) > 0 {
+	if ids := ofESMEs(qs); len(ids) > 0 {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		// Before they are given back: whoever takes them next claims them anew.
-		if err := c.store.Unclaim(ctx, ids); err != nil {
-			c.log.Warn("messages that go back to their queue cannot be cancelled or replaced until they come again", "count", len(ids), "err", err)
+		if err := in.store.Unclaim(ctx, ids); err != nil {
+			in.log.Warn("messages that go back to their queue cannot be cancelled or replaced until they come again", "count", len(ids), "err", err)
 		}
 		cancel()
 	}
-	sub.out.add(-len(envs))
+	qs[0].sub.out.add(-len(qs))
 }
 
-// obey makes of a message what its sender has asked for; true: it is cancelled.
-func (c *Connector) obey(env *sms.Envelope, o *sms.Override) (canceled bool) {
+// override makes of a message what its sender has asked for; true: it is cancelled.
+func override(env *sms.Envelope, o *sms.Override) (canceled bool) {
 	env.Report, env.ExpiresAt = o.Report, o.ExpiresAt
 	if o.Cancel {
 		return true
@@ -113,21 +103,4 @@ func setUserData(m *pdu.Message, text []byte) {
 		tlvs.Set(pdu.TagMessagePayload, data)
 	}
 	m.TLVs = tlvs
-}
-
-// change is what query_sm tells of a message that leaves its queue.
-func (a *attempt) change(v *verdict) sms.StateChange {
-	c := sms.StateChange{MsgID: a.env.ID, Left: true, State: pdu.StateUndeliverable, Final: time.Now()}
-	switch {
-	case v.bury != "", a.broken != nil:
-	case v.status == stateExpired:
-		c.State = pdu.StateExpired
-	case v.status == stateDeleted:
-		c.State = pdu.StateDeleted
-	case len(a.refusals) > 0:
-		c.Err = uint8(min(a.refusals[0], 0xff))
-	default:
-		c.State, c.Final = pdu.StateEnroute, time.Time{}
-	}
-	return c
 }

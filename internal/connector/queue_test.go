@@ -337,14 +337,14 @@ func TestUnencodableMessageIsGivenUp(t *testing.T) {
 		d := &queue.Delivery{Message: queue.Message{ID: "m1"}, Queue: queue.SubmitSM(cid)}
 		sub := &subscription{ended: make(chan struct{})}
 		sub.out.add(1)
-		w.c.jobs <- newAttempt(d, env, sub, nil)
+		w.c.intake.jobs <- newAttempt(queued{d, env, sub}, nil)
 		synctest.Wait()
 		wantEqual(t, "results", w.b.results(t), []queue.SubmitResult{{MsgID: "m1", CID: cid, Status: "ESME_RSUBMITFAIL", State: "UNDELIV"}})
 		<-sub.out.empty()
 		w.b.put(message(t, "m2", 1, nil))
 		synctest.Wait()
 		wantEqual(t, "the session goes on", w.m.texts(), []string{"m2"})
-		wantEqual(t, "places taken", w.c.binds[0].win.used, 1) // the sender's own, for the next message
+		wantEqual(t, "places taken", w.c.binds.all[0].win.used, 1) // the sender's own, for the next message
 	})
 }
 
@@ -355,12 +355,12 @@ func TestMessageThatADeadSessionCouldNotTakeGoesToAnotherBind(t *testing.T) {
 			defer theirs.Close()
 			dead := smpp.NewSession(ours, smpp.ESME, smpp.Config{})
 			dead.Close(nil)
-			b := &bind{c: w.c, win: newWindow(1), stop: make(chan struct{})}
+			b := &bind{bindDeps: &w.c.binds.bindDeps, win: newWindow(1), stop: make(chan struct{})}
 			b.win.used = 1
 			env := &sms.Envelope{ID: "m1", CID: cid, CreatedAt: time.Now(), Parts: make([]pdu.SubmitSM, parts)}
 			sub := &subscription{ended: make(chan struct{})}
 			sub.out.add(1)
-			b.transmit(w.t.Context(), dead, newAttempt(&queue.Delivery{Message: queue.Message{ID: "m1"}}, env, sub, nil))
+			b.transmit(w.t.Context(), dead, newAttempt(queued{&queue.Delivery{Message: queue.Message{ID: "m1"}}, env, sub}, nil))
 			<-sub.out.empty()
 			wantEqual(t, "place in the window of the dead one", b.win.used, 0)
 		}

@@ -3,255 +3,314 @@ package connector
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
+	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
 )
 
-const (
-	settleBatch      = 1000 // actions of one entry
-	firstSettleRetry = 50 * time.Millisecond
-	lastSettleRetry  = 5 * time.Second
-)
+// settleBatch is how many actions one journal entry holds at most.
+const settleBatch = 1000
 
-type eventKind uint8
-
-const (
-	partAnswered eventKind = iota // a response came
-	partCut                       // none will come
-	partBroken                    // it could not be encoded, nothing was sent
-	sendEnded                     // no further part will be sent
-	judgedAlready
-)
-
-// event is something that happened to an attempt.
-type event struct {
-	a       *attempt
-	kind    eventKind
-	part    int
-	status  pdu.Status
-	resp    *pdu.SubmitSMResp
-	err     error
-	sent    int // sendEnded: how many parts were
-	expired bool
-	verdict *verdict // judgedAlready
+// settlerDeps are what a settler works with.
+type settlerDeps struct {
+	*settings
+	policy *policy
+	lines  *messageLog
+	stats  *Stats
+	log    *slog.Logger
 }
 
-// settler makes what was answered durable: it collects events while a journal entry is being
-// committed, turns them into the next entry, and frees windows and messages when that
-// is durable. An entry that cannot be committed is tried again for ever, with a backoff;
-// meanwhile the windows, whose places are held, bound what can accumulate.
+// settler judges attempts by what their parts were answered, and makes durable what follows; windows and
+// messages are freed when it is. The windows, whose places are held meanwhile, bound what can wait for the journal.
 //
-// mu guards the events; all else belongs to run.
+// mu guards judgings, which has the attempts that more is to come of.
 type settler struct {
-	c    *Connector
-	wake chan struct{}
-	last chan struct{} // closed: nothing more will be posted
+	settlerDeps
+	writer *journal.Writer[*action]
 
-	mu     sync.Mutex
-	events []event
-	spare  []event
-
-	pending []action // to be committed
-	stuck   []action // refused one by one, for another reason than an unavailable journal
-	away    bool     // the journal was unavailable at the last try
-	backoff time.Duration
-	retryAt time.Time // of what is left, when backoff is not 0
+	mu       sync.Mutex
+	judgings map[*attempt]*judging
 }
 
-func newSettler(c *Connector) *settler {
-	return &settler{c: c, wake: make(chan struct{}, 1), last: make(chan struct{})}
+func newSettler(d settlerDeps, j journal.Journal) *settler {
+	s := &settler{settlerDeps: d, judgings: make(map[*attempt]*judging)}
+	s.writer = journal.NewWriter(j, journal.Work[*action]{
+		What: "attempts", Max: settleBatch, Log: d.log,
+		Add: func(e *journal.Entry, x *action) { x.addTo(s, e) },
+		Amend: func(x *action, err error) bool {
+			return errors.Is(err, queue.ErrNoQueue) && s.stay(x)
+		},
+		Bury: func(e *journal.Entry, x *action, reason string) { x.bury(s, e, reason) },
+		Done: s.done,
+	})
+	return s
 }
 
-// post hands over an event; it never blocks.
-func (s *settler) post(e event) {
-	s.mu.Lock()
-	s.events = append(s.events, e)
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
+// run makes durable what is handed over until close was called and nothing is left, or ctx ends.
+func (s *settler) run(ctx context.Context) { s.writer.Run(ctx) }
 
-// close lets run end when all that was posted is durable.
-func (s *settler) close() { close(s.last) }
+// close lets run end when all that was handed over is durable.
+func (s *settler) close() { s.writer.Close() }
 
-func (s *settler) take() []event {
+// apply changes what is known of an attempt, and judges it when that was all. f gives what the change adds to the journal, nil for nothing.
+func (s *settler) apply(a *attempt, f func(j *judging) *action) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := s.events
-	s.events, s.spare = s.spare[:0], nil
-	return out
-}
-
-func (s *settler) giveBack(events []event) {
-	clear(events)
-	s.mu.Lock()
-	s.spare = events[:0]
-	s.mu.Unlock()
-}
-
-// run commits until close was called and nothing is left, or ctx ends.
-func (s *settler) run(ctx context.Context) {
-	last := s.last
-	ending := false
-	t := time.NewTimer(0)
-	defer t.Stop()
-	for {
-		select {
-		case <-s.wake:
-		case <-t.C:
-		case <-last:
-			ending, last = true, nil
-		case <-ctx.Done():
-			if n := len(s.pending) + len(s.stuck); n > 0 {
-				s.c.log.Error("attempts could not be settled, their messages will come again", "count", n)
-			}
-			return
+	j := s.judgings[a]
+	if j == nil {
+		j = newJudging(a)
+	}
+	x := f(j)
+	if j.answered == j.total {
+		delete(s.judgings, a)
+		if x == nil {
+			x = &action{queued: a.queued}
 		}
-		events := s.take()
-		now := time.Now()
-		for i := range events {
-			s.apply(&events[i], now)
-		}
-		s.giveBack(events)
-		s.commit(ctx)
-		left := len(s.pending) + len(s.stuck)
-		if left > 0 {
-			t.Reset(time.Until(s.retryAt))
-		} else if ending {
-			return
-		}
+		x.judged, x.verdict = j, s.policy.judge(j, time.Now())
+		x.slots += j.held
+		x.win = j.win
+	} else {
+		s.judgings[a] = j
+	}
+	if x != nil {
+		s.writer.Post(x)
 	}
 }
 
-// apply notes an event in its attempt and queues what follows from it.
-func (s *settler) apply(e *event, now time.Time) {
-	a := e.a
-	x := action{a: a, part: e.part, status: e.status, resp: e.resp}
-	switch e.kind {
-	case judgedAlready:
-		x.verdict = e.verdict
-		s.pending = append(s.pending, x)
-		return
-	case sendEnded:
-		a.total, a.expired = e.sent, e.expired
-	case partAnswered:
-		a.answered++
-		x.heard = true
-		if e.status == pdu.StatusOK {
-			x.accepted, x.slots = true, 1
-			a.accepted++
-			if a.took != nil {
-				a.took[e.part] = true
-			}
-			if e.resp != nil {
-				a.ids[e.part] = e.resp.MessageID
-			}
-			break
+// answered notes the answer to a part.
+func (s *settler) answered(a *attempt, win *window, part int, status pdu.Status, resp *pdu.SubmitSMResp) {
+	s.apply(a, func(j *judging) *action {
+		j.win = win
+		j.answered++
+		x := &action{queued: a.queued, heard: true, win: win, part: part, status: status, resp: resp}
+		if status != pdu.StatusOK {
+			j.held++
+			j.refuse(status)
+			return x
 		}
-		a.held++
-		a.refuse(e.status)
-	case partCut:
-		a.answered++
-		a.held++
-		a.cut = e.err
-	case partBroken:
-		a.answered++
-		a.held++
-		a.broken = e.err
-		s.c.log.Error("message cannot be encoded", "msgid", string(a.env.ID), "part", e.part+1, "err", e.err)
-	}
-	if !a.judged && a.answered == a.total {
-		a.judged = true
-		x.verdict = s.c.judge(a, now)
-		x.slots += a.held
-	}
-	if x.heard || x.verdict != nil {
-		s.pending = append(s.pending, x)
-	}
+		x.accepted, x.slots = true, 1
+		if resp != nil {
+			x.id = resp.MessageID
+		}
+		j.accept(part, x.id)
+		return x
+	})
 }
 
-// refuse notes a status once.
-func (a *attempt) refuse(status pdu.Status) {
-	for _, s := range a.refusals {
-		if s == status {
-			return
-		}
-	}
-	a.refusals = append(a.refusals, status)
+// unanswered notes that no answer to a part will come.
+func (s *settler) unanswered(a *attempt, win *window, err error) {
+	s.apply(a, func(j *judging) *action {
+		j.win, j.cut = win, err
+		j.answered++
+		j.held++
+		return nil
+	})
 }
 
-// commit makes durable what it can. What is left has retryAt as the time of its next try.
-func (s *settler) commit(ctx context.Context) {
-	due := s.backoff == 0 || !time.Now().Before(s.retryAt)
-	if s.away && !due {
+// broken notes that a part could not be encoded: nothing was sent.
+func (s *settler) broken(a *attempt, win *window, part int, err error) {
+	s.log.Error("message cannot be encoded", "msgid", string(a.env.ID), "part", part+1, "err", err)
+	s.apply(a, func(j *judging) *action {
+		j.win, j.broken = win, err
+		j.answered++
+		j.held++
+		return nil
+	})
+}
+
+// ended notes that no further part will be sent than the first sent ones.
+func (s *settler) ended(a *attempt, sent int, expired bool) {
+	s.apply(a, func(j *judging) *action {
+		j.total, j.expired = sent, expired
+		return nil
+	})
+}
+
+// unsent concludes an attempt of which nothing was sent: its message was cancelled, or expired, or all of its parts were
+// accepted before.
+func (s *settler) unsent(a *attempt, canceled, expired bool) {
+	s.apply(a, func(j *judging) *action {
+		j.total, j.canceled, j.expired = 0, canceled, expired
+		return nil
+	})
+}
+
+// conclude takes what has a verdict without an attempt.
+func (s *settler) conclude(q queued, v *verdict) { s.writer.Post(&action{queued: q, verdict: v}) }
+
+// stay decides anew about a message that was to move to a connector which is gone; false: it
+// was not to move.
+func (s *settler) stay(x *action) bool {
+	if x.verdict == nil || x.verdict.move == "" {
+		return false
+	}
+	s.log.Warn("message cannot move to a connector that does not exist", "msgid", string(x.env.ID), "to", string(x.verdict.move))
+	x.judged.failover = x.verdict.failover
+	x.verdict = s.policy.judge(x.judged, time.Now())
+	return true
+}
+
+// done does what follows from an action that is durable.
+func (s *settler) done(x *action, f journal.Fate, why error) {
+	if f == journal.Abandoned {
 		return
 	}
-	s.away = false
-	var failure error
-	if due && len(s.stuck) > 0 {
-		s.stuck, failure = s.oneByOne(ctx, s.stuck)
+	if f == journal.Buried {
+		s.log.Error("settlement given up", "msgid", x.d.ID, "dead_letter", x.verdict != nil, "err", why)
 	}
-	for len(s.pending) > 0 {
-		batch := s.pending[:min(len(s.pending), settleBatch)]
-		err := s.commitBatch(ctx, batch)
-		if errors.Is(err, queue.ErrUnavailable) || ctx.Err() != nil {
-			failure, s.away = err, true
-			break
-		}
-		if err != nil { // one of them is at fault; the others shall not wait for it
-			var bad []action
-			if bad, err = s.oneByOne(ctx, batch); err != nil {
-				s.stuck = append(s.stuck, bad...)
-				failure = err
-			}
-		}
-		s.pending = s.pending[len(batch):]
+	if x.slots > 0 {
+		x.win.release(x.slots)
 	}
-	if len(s.pending) == 0 {
-		s.pending = nil
+	v := x.verdict
+	if v == nil {
+		return
 	}
+	if v.outcome != settledBefore {
+		s.lines.submission(x.queued, v)
+	}
+	if v.outcome == expired {
+		s.stats.ExpiredCount.Add(1)
+	}
+	if v.move != "" {
+		s.stats.MovedCount.Add(1)
+	}
+	strict := x.judged != nil && x.judged.strict
+	next := v.again
+	if f == journal.Buried {
+		next = nil
+	}
+	x.sub.finish(strict, next)
+}
+
+// action is what an answer or a verdict adds to a journal entry. The writer has it alone.
+type action struct {
+	queued
+	accepted bool // part was
+	part     int
+	id       string            // what the SMSC calls the part
+	resp     *pdu.SubmitSMResp // nil without a body
+	status   pdu.Status        // of the answer
+	heard    bool              // there was an answer
+	win      *window
+	slots    int      // places in win that it frees
+	verdict  *verdict // nil: more is to come
+	judged   *judging // what verdict was found by; nil without an attempt
+}
+
+// outcomeExpiry is how long the outcomes of parts are kept at least: they also say what a
+// long message that is tried again need not send again.
+const outcomeExpiry = 24 * time.Hour
+
+// addTo writes the action's effects into e. It may be called again for another entry.
+func (x *action) addTo(s *settler, e *journal.Entry) {
+	if x.heard && s.common.PublishSubmitSMResp {
+		x.publishCopy(s, e)
+	}
+	if x.accepted {
+		x.addAccepted(s.cid, s.cfg.Load().DLRCID, s.cfg.Load().DLRExpiry, e)
+	}
+	v := x.verdict
 	switch {
-	case len(s.pending)+len(s.stuck) == 0:
-		s.backoff = 0
-	case failure != nil && ctx.Err() == nil && (due || s.away):
-		s.backoff = min(max(2*s.backoff, firstSettleRetry), lastSettleRetry)
-		s.retryAt = time.Now().Add(s.backoff)
-		s.c.log.Error("settling will be tried again", "count", len(s.pending)+len(s.stuck), "in", s.backoff, "err", failure)
+	case v == nil, v.again != nil:
+		return
+	case v.move != "":
+		x.move(e)
+		return
+	case v.retry:
+		r := queue.Retry{Delivery: x.d, After: v.after}
+		if v.refusals != nil {
+			env := *x.env
+			env.Refusals = v.refusals
+			r.Headers = queue.EnvelopeHeaders(&env)
+		}
+		e.Retry = append(e.Retry, r)
+		if x.env.Origin == sms.OriginSMPP {
+			e.Release = append(e.Release, x.env.ID)
+		}
+		return
+	}
+	if v.report {
+		r := v.result(s.cid, x.env.ID)
+		e.Publish = append(e.Publish, queue.Publication{Queue: queue.DLRSubmitSMResp, Message: r.Message()})
+	}
+	if v.bury != "" {
+		e.Publish = append(e.Publish, queue.Bury(x.d, v.bury))
+	}
+	x.leave(s, e)
+}
+
+// addAccepted adds what follows from the acceptance of a part. comes is the connector that its receipt comes by, "" for the same.
+func (x *action) addAccepted(cid, comes sms.ConnectorID, expiry time.Duration, e *journal.Entry) {
+	parts := len(x.env.Parts)
+	if x.env.Report != 0 && x.id != "" {
+		m := sms.Mapping{CID: cid, SMPPMsgID: sms.NormalID(x.id), MsgID: x.env.ID, Part: x.part + 1, Parts: parts, Origin: x.env.Origin, Expiry: expiry}
+		if comes != "" && comes != cid {
+			m.CID, m.SentBy = comes, cid
+		}
+		e.Mappings = append(e.Mappings, m)
+	}
+	if x.env.Bill.Rest > 0 {
+		r := queue.BillRequest{Bill: billing.PartBill(x.env.ID, x.part+1), UID: x.env.UID, Amount: billing.Amount(x.env.Bill.Rest)}
+		e.Publish = append(e.Publish, r.Publication())
+	}
+	if parts > 1 {
+		e.Outcomes = append(e.Outcomes, sms.PartOutcome{MsgID: x.env.ID, Part: x.part + 1, Parts: parts,
+			Status: pdu.StatusOK, SMPPMsgID: x.id, Expiry: max(expiry, outcomeExpiry)})
 	}
 }
 
-// oneByOne commits each action by itself and gives those that failed.
-func (s *settler) oneByOne(ctx context.Context, actions []action) (failed []action, failure error) {
-	for i := range actions {
-		if err := s.commitBatch(ctx, actions[i:i+1]); err != nil {
-			failed, failure = append(failed, actions[i]), err
+// leave takes the message out of its queue, and out of what is kept as long as it is there.
+func (x *action) leave(s *settler, e *journal.Entry) {
+	v, env := x.verdict, x.env
+	if v.outcome == settledBefore {
+		e.Ack = append(e.Ack, journal.Ack{Delivery: x.d})
+		return
+	}
+	if env.Bill.Charged {
+		e.Confirm = append(e.Confirm, billing.BillID(env.ID))
+		if sum, ok := billing.Amount(env.Bill.Early).Times(v.left); ok && s.common.RefundOnError && sum > 0 {
+			e.Charges = append(e.Charges, billing.Charge{UID: env.UID, Bill: billing.RefundBill(env.ID), Amount: -sum, Owed: true})
 		}
 	}
-	return failed, failure
+	if env.Origin == sms.OriginSMPP {
+		e.Changes = append(e.Changes, v.change(env.ID))
+	}
+	if !env.ExpiresAt.IsZero() {
+		e.Unexpire = append(e.Unexpire, sms.Expiry{At: env.ExpiresAt, MsgID: env.ID, CID: s.cid, Report: env.Report})
+	}
+	if len(env.Parts) > 1 && env.Report == 0 {
+		e.Forget = append(e.Forget, env.ID) // the outcomes; else the lookup does it
+	}
+	e.Ack = append(e.Ack, journal.Ack{Delivery: x.d, Remember: true})
 }
 
-// commitBatch commits actions as one entry and does what follows.
-func (s *settler) commitBatch(ctx context.Context, batch []action) error {
-	var e journal.Entry
-	for i := range batch {
-		batch[i].addTo(s.c, &e)
+// bury takes a message out of its queue whose effects broker or store will never take, and makes it a dead letter. While parts of it are
+// under way it just does without the effects of one.
+func (x *action) bury(s *settler, e *journal.Entry, reason string) {
+	if x.verdict != nil {
+		e.Publish = append(e.Publish, queue.BuryAs(x.d, queue.CauseRefused, "settlement refused: "+reason))
+		x.leave(s, e)
 	}
-	if len(e.Mappings)+len(e.Outcomes)+len(e.Publish)+len(e.Ack)+len(e.Retry) > 0 { // else nothing left its place
-		if err := s.c.journal.Commit(ctx, &e); err != nil {
-			if len(batch) == 1 && errors.Is(err, queue.ErrNoQueue) && batch[0].stay(s.c) {
-				return s.commitBatch(ctx, batch)
-			}
-			return err
-		}
+}
+
+// publishCopy adds the copy of a submit_sm_resp for observers.
+func (x *action) publishCopy(s *settler, e *journal.Entry) {
+	resp := x.resp
+	if resp == nil {
+		resp = &pdu.SubmitSMResp{}
 	}
-	for i := range batch {
-		batch[i].finish(s.c)
+	body, err := pdu.Append(nil, x.status, 0, resp)
+	if err != nil { // what an SMSC sent and the encoder refuses, such as an overlong id
+		s.log.Debug("submit_sm_resp not copied for observers", "msgid", string(x.env.ID), "err", err)
+		return
 	}
-	return nil
+	m := queue.Message{ID: string(x.env.ID), ContentType: queue.ContentPDU, Body: body,
+		Headers: queue.Headers{{Name: queue.HeaderCreatedAt, Int: time.Now().UnixMilli(), IsInt: true}}}
+	e.Publish = append(e.Publish, queue.Publication{Queue: queue.SubmitSMResp(s.cid), Message: m, Observers: true})
 }

@@ -13,15 +13,14 @@ import (
 
 // trace sees the session's PDUs. Our bind is the first there is on a new connection.
 func (b *bind) trace(dir smpp.Direction, h pdu.Header, p pdu.PDU) {
-	c := b.c
 	if _, first := p.(*pdu.Bind); first && dir == smpp.Out {
 		b.open.Store(true)
-		c.stats.ConnectedCount.Add(1)
-		c.stats.ConnectedAt.set(time.Now())
+		b.stats.ConnectedCount.Add(1)
+		b.stats.ConnectedAt.set(time.Now())
 	}
-	c.stats.trace(dir, h, p)
-	if c.log.Enabled(context.Background(), slog.LevelDebug) { // loglevel 10
-		c.log.Debug("pdu", tracing(b.index, dir, h, p, c.common.LogPrivacy || c.cfg.Load().LogPrivacy)...)
+	b.stats.trace(dir, h, p)
+	if b.log.Enabled(context.Background(), slog.LevelDebug) { // loglevel 10
+		b.log.Debug("pdu", tracing(b.index, dir, h, p, b.private())...)
 	}
 }
 

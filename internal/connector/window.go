@@ -60,35 +60,3 @@ func (w *window) poke() {
 	default:
 	}
 }
-
-// gauge counts messages that were taken and are not settled yet.
-type gauge struct {
-	mu   sync.Mutex
-	n    int
-	idle chan struct{} // closed when n becomes 0; nil when nobody waits
-}
-
-func (g *gauge) add(n int) {
-	g.mu.Lock()
-	g.n += n
-	if g.n == 0 && g.idle != nil {
-		close(g.idle)
-		g.idle = nil
-	}
-	g.mu.Unlock()
-}
-
-// empty gives a channel that is closed when nothing is left.
-func (g *gauge) empty() <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.n == 0 {
-		c := make(chan struct{})
-		close(c)
-		return c
-	}
-	if g.idle == nil {
-		g.idle = make(chan struct{})
-	}
-	return g.idle
-}

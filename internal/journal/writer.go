@@ -30,6 +30,9 @@ type Work[T any] struct {
 	// Done is told, by whoever commits, what became of each item, and of one that is not settled, why. It must not block.
 	Done func(item T, f Fate, why error)
 
+	// Once has what is not settled at its first try be Abandoned: whoever it came from hands it over again.
+	Once bool
+
 	// Patience is how long an item that is refused by itself is tried again before it is buried; default 5 s. A queue that is
 	// not there is waited for without an end, since it may be declared again.
 	Patience time.Duration
@@ -44,7 +47,7 @@ type Fate uint8
 const (
 	Settled   Fate = iota // what follows from it is durable
 	Buried                // it is a dead letter
-	Abandoned             // Run ended before it was settled: its deliveries come again
+	Abandoned             // Run ended before it was settled, or it was to be tried Once: it comes again
 )
 
 // Between tries.
@@ -312,6 +315,8 @@ func (w *Writer[T]) commit(ctx context.Context, items []T, keep func(*refused[T]
 		switch {
 		case err == nil:
 			w.done(item, Settled, nil)
+		case w.work.Once:
+			w.done(item, Abandoned, err)
 		case Passes(err):
 			left, away = append(left, item), err
 		case w.work.Amend != nil && w.work.Amend(item, err):

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -21,87 +22,86 @@ const (
 	resolveTime = 5 * time.Second
 )
 
-// door is where an SMSC connects that wants to be bound to (SMPP v3.4 §2.2.1): it opens the
+// listener is where an SMSC connects that wants to be bound to (SMPP v3.4 §2.2.1): it opens the
 // connection, sends outbind, and the bind goes back the same way. Since that tells it our password,
 // only connections from host are taken, and the outbind must carry what outbind_system_id and
 // outbind_password say.
-type door struct {
-	c     *Connector
-	conns chan net.Conn
+type listener struct {
+	*settings
+	log     *slog.Logger
+	changed func() // is told when the listener comes or goes
+	conns   chan net.Conn
 
 	mu   sync.Mutex
 	addr net.Addr // listened on; nil while it is not
 }
 
-func newDoor(c *Connector) *door { return &door{c: c, conns: make(chan net.Conn)} }
-
 // run listens until ctx ends, again and again.
-func (d *door) run(ctx context.Context, cfg *smppc.Config) {
+func (l *listener) run(ctx context.Context, cfg *smppc.Config) {
 	var again backoff
 	for {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Outbind)
+		socket, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Outbind)
 		if err == nil {
 			again.reset()
-			d.c.log.Info("waiting for outbind", "address", l.Addr().String())
-			d.note(l.Addr())
-			err = d.accept(ctx, l, cfg)
-			d.note(nil)
+			l.log.Info("waiting for outbind", "address", socket.Addr().String())
+			l.note(socket.Addr())
+			err = l.accept(ctx, socket, cfg)
+			l.note(nil)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		wait := again.next(cfg.ConFailDelay)
-		d.c.log.Error("outbind: cannot listen, will be tried again", "address", cfg.Outbind, "in", wait, "err", err)
+		l.log.Error("outbind: cannot listen, will be tried again", "address", cfg.Outbind, "in", wait, "err", err)
 		if !sleep(ctx, nil, wait) {
 			return
 		}
 	}
 }
 
-func (d *door) note(a net.Addr) {
-	d.mu.Lock()
-	d.addr = a
-	d.mu.Unlock()
-	d.c.mu.Lock()
-	d.c.noticeLocked()
-	d.c.mu.Unlock()
+func (l *listener) note(a net.Addr) {
+	l.mu.Lock()
+	l.addr = a
+	l.mu.Unlock()
+	l.changed()
 }
 
 // OutbindAddr is where outbind is waited for at this moment; nil for nowhere.
 func (c *Connector) OutbindAddr() net.Addr {
-	c.door.mu.Lock()
-	defer c.door.mu.Unlock()
-	return c.door.addr
+	l := c.binds.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.addr
 }
 
 // accept hands connections of the SMSC to binds that have none.
-func (d *door) accept(ctx context.Context, l net.Listener, cfg *smppc.Config) error {
+func (l *listener) accept(ctx context.Context, socket net.Listener, cfg *smppc.Config) error {
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(closed)
-		l.Close() //nolint:errcheck // to wake Accept
+		socket.Close() //nolint:errcheck // to wake Accept
 	})
 	defer func() {
 		if !stop() {
 			<-closed
 		}
-		l.Close() //nolint:errcheck // closing twice is fine
+		socket.Close() //nolint:errcheck // closing twice is fine
 	}()
 	for {
-		conn, err := l.Accept()
+		conn, err := socket.Accept()
 		if err != nil {
 			return err
 		}
 		if err := fromHost(ctx, conn, cfg.Host); err != nil {
-			d.c.log.Warn("connection refused", "from", conn.RemoteAddr().String(), "err", err)
+			l.log.Warn("connection refused", "from", conn.RemoteAddr().String(), "err", err)
 			conn.Close() //nolint:errcheck // nothing was said yet
 			continue
 		}
 		t := time.NewTimer(offerTime)
 		select {
-		case d.conns <- conn:
+		case l.conns <- conn:
 		case <-t.C:
-			d.c.log.Warn("connection refused, every bind has one", "from", conn.RemoteAddr().String(), "binds", d.c.cfg.Load().Binds)
+			l.log.Warn("connection refused, every bind has one", "from", conn.RemoteAddr().String(), "binds", l.cfg.Load().Binds)
 			conn.Close() //nolint:errcheck // nothing was said yet
 		case <-ctx.Done():
 			conn.Close() //nolint:errcheck // nothing was said yet
@@ -130,12 +130,11 @@ func fromHost(ctx context.Context, conn net.Conn, host string) error {
 	return fmt.Errorf("it is not from host %s", host)
 }
 
-// answerOutbind waits for a connection of the SMSC and binds on it. b.open stays false until the
-// bind is sent.
-func (d *door) answerOutbind(ctx context.Context, cfg *smppc.Config, dial smpp.DialConfig) (*smpp.Session, error) {
+// answerOutbind waits for a connection of the SMSC and binds on it.
+func (l *listener) answerOutbind(ctx context.Context, cfg *smppc.Config, dial smpp.DialConfig) (*smpp.Session, error) {
 	var conn net.Conn
 	select {
-	case conn = <-d.conns:
+	case conn = <-l.conns:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -1,0 +1,230 @@
+package connector
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"jasmind/internal/queue"
+	"jasmind/internal/smpp"
+	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
+)
+
+// outcome is what became of an attempt.
+type outcome uint8
+
+const (
+	accepted    outcome = iota
+	refused             // by the SMSC
+	expired             // its validity ended
+	deleted             // its ESME cancelled it
+	unencodable         // a part cannot be sent
+	undecodable         // it is no message
+	sessionLost         // before all was answered
+	noResponse          // in time
+	settledBefore
+)
+
+// What outcomes are called: in the message log, unless that has a status; in events, when the gateway itself ended the
+// message, with the status that stands beside; and in answers to query_sm.
+var outcomes = [...]struct {
+	log    string
+	state  string
+	status pdu.Status
+	record pdu.MessageState
+}{
+	accepted:    {record: pdu.StateEnroute},
+	refused:     {record: pdu.StateUndeliverable},
+	expired:     {log: stateExpired, state: stateExpired, status: statusExpired, record: pdu.StateExpired},
+	deleted:     {log: stateDeleted, state: stateDeleted, status: statusExpired, record: pdu.StateDeleted},
+	unencodable: {log: stateUndeliv, state: stateUndeliv, status: pdu.StatusSubmitFail, record: pdu.StateUndeliverable},
+	undecodable: {log: "UNDECODABLE", state: stateUndeliv, status: pdu.StatusSysErr, record: pdu.StateUndeliverable},
+	sessionLost: {log: "SESSION_LOST", record: pdu.StateUndeliverable},
+	noResponse:  {log: "RESPONSE_TIMEOUT", record: pdu.StateUndeliverable},
+}
+
+// What the gateway itself says of a message in events.
+const (
+	stateExpired = "EXPIRED"
+	stateUndeliv = "UNDELIV"
+	stateDeleted = "DELETED"
+
+	// statusExpired stands where an event needs the name of a status; its state says more.
+	statusExpired = pdu.StatusDeliveryFailure
+)
+
+// verdict says what becomes of a message whose attempt is over. Nobody changes it.
+type verdict struct {
+	outcome  outcome
+	status   pdu.Status      // that of a refusal, the first one
+	smppID   string          // what the SMSC calls the message: the id of its first part
+	left     int             // parts that the SMSC did not take
+	retry    bool            // else it leaves the queue
+	again    *attempt        // with retry: the next attempt, at once and before all others
+	move     sms.ConnectorID // to the queue of this connector; "": it does not move
+	failover sms.Failover    // with move: where it may go from there
+	after    time.Duration
+	refusals map[pdu.Status]int // the new counts, when one was added
+	report   bool               // who asked is told
+	bury     string             // why it goes to the dead letters, "" if it does not
+}
+
+// text is what the message log calls the outcome.
+func (v *verdict) text() string {
+	if s := outcomes[v.outcome].log; s != "" {
+		return s
+	}
+	return v.status.String()
+}
+
+// result is the event for who asked about a message.
+func (v *verdict) result(cid sms.ConnectorID, id sms.MessageID) queue.SubmitResult {
+	r := queue.SubmitResult{MsgID: id, CID: cid, Status: v.status.String(), State: outcomes[v.outcome].state}
+	if r.State != "" {
+		r.Status = outcomes[v.outcome].status.String()
+	}
+	if v.outcome == accepted {
+		r.SMPPMsgID = v.smppID
+	}
+	return r
+}
+
+// change is what query_sm tells of a message that leaves its queue.
+func (v *verdict) change(id sms.MessageID) sms.StateChange {
+	c := sms.StateChange{MsgID: id, Left: true, State: outcomes[v.outcome].record}
+	switch v.outcome {
+	case accepted:
+		return c
+	case refused:
+		c.Err = uint8(min(v.status, 0xff))
+	}
+	c.Final = time.Now()
+	return c
+}
+
+// judging is what the settler knows of an attempt.
+type judging struct {
+	*attempt
+	failover sms.Failover // as the message's, without connectors that are gone
+	win      *window      // of the bind that sent parts
+	ids      []string     // what the SMSC called each part, "" if not accepted or without a name
+	took     []bool       // parts that the SMSC took, in this attempt or an earlier one
+	total    int          // answers to come
+	answered int
+	held     int          // places in the window that are freed when all is settled
+	refusals []pdu.Status // without repetitions, the first one first
+	broken   error        // why a part could not be encoded
+	cut      error        // why a response did not come
+	expired  bool
+	canceled bool // its ESME no longer wants it sent
+}
+
+func newJudging(a *attempt) *judging {
+	n := len(a.env.Parts)
+	j := &judging{attempt: a, failover: a.env.Failover, total: len(a.todo), ids: make([]string, n), took: make([]bool, n)}
+	for _, o := range a.before {
+		j.accept(o.Part-1, o.SMPPMsgID)
+	}
+	return j
+}
+
+// accept notes that the SMSC took a part.
+func (j *judging) accept(part int, smppMsgID string) { j.took[part], j.ids[part] = true, smppMsgID }
+
+// refuse notes a status once.
+func (j *judging) refuse(status pdu.Status) {
+	if !slices.Contains(j.refusals, status) {
+		j.refusals = append(j.refusals, status)
+	}
+}
+
+// again is the attempt that follows at once, without the message going back to its queue. The
+// counts of refusals go on in memory, and begin anew should the process end before it is over.
+func (j *judging) again(refusals map[pdu.Status]int) *attempt {
+	var done []sms.PartOutcome
+	for i, ok := range j.took {
+		if ok {
+			done = append(done, sms.PartOutcome{Part: i + 1, Status: pdu.StatusOK, SMPPMsgID: j.ids[i]})
+		}
+	}
+	q := j.queued
+	if refusals != nil {
+		env := *q.env
+		env.Refusals = refusals
+		q.env = &env
+	}
+	next := newAttempt(q, done)
+	next.strict, next.inHand = j.strict, j.inHand+1
+	return next
+}
+
+// policy decides what becomes of messages.
+type policy struct {
+	*settings
+	bound   func(sms.ConnectorID) bool           // see Deps
+	carries func(sms.ConnectorID, pdu.TLVs) bool // see Deps
+}
+
+// manyLosses is after how many attempts without an answer a message no longer comes back at once.
+const manyLosses = 3
+
+// judge decides about an attempt that has all its answers.
+func (p *policy) judge(j *judging, now time.Time) *verdict {
+	v := &verdict{smppID: j.ids[0]}
+	for _, ok := range j.took {
+		if !ok {
+			v.left++
+		}
+	}
+	switch {
+	case j.canceled:
+		v.outcome = deleted
+	case j.broken != nil:
+		v.outcome = unencodable
+	case len(j.refusals) > 0:
+		p.refused(j, v)
+	case j.expired:
+		v.outcome = expired
+	case j.cut != nil || j.answered < len(j.todo):
+		v.outcome, v.retry = sessionLost, true
+		if errors.Is(j.cut, smpp.ErrResponseTimeout) {
+			v.outcome = noResponse
+		}
+		if j.losses() >= manyLosses || now.Sub(j.env.CreatedAt) > p.common.NotReadyMaxAge {
+			v.after = p.common.NotReadyDelay
+		}
+		if j.strict && v.after == 0 {
+			v.again = j.again(nil)
+		}
+	}
+	v.report = v.move == "" && !v.retry && asked(j.env.Report, v.outcome)
+	return v
+}
+
+// refused decides about an attempt with refusals.
+func (p *policy) refused(j *judging, v *verdict) {
+	v.outcome, v.status, v.retry = refused, j.refusals[0], true
+	v.refusals = maps.Clone(j.env.Refusals)
+	if v.refusals == nil {
+		v.refusals = make(map[pdu.Status]int, 1)
+	}
+	for _, s := range j.refusals {
+		v.refusals[s]++
+		v.retry = v.retry && v.refusals[s] <= p.common.Retrials[s].Count
+		v.after = max(v.after, p.retrialDelay(s))
+	}
+	if v.move = p.failover(j); v.move != "" {
+		v.retry, v.failover = false, without(j.failover, v.move)
+	}
+	// The brake is what makes it wait.
+	if v.retry && j.strict && len(j.refusals) == 1 && j.refusals[0] == pdu.StatusThrottled {
+		v.again = j.again(v.refusals)
+	}
+}
+
+// asked tells whether somebody is to be told of an outcome.
+func asked(r sms.Report, o outcome) bool {
+	return r != 0 && (o != accepted || r&sms.ReportSubmit != 0)
+}

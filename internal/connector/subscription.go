@@ -1,0 +1,84 @@
+package connector
+
+import (
+	"sync"
+
+	"jasmind/internal/queue"
+)
+
+// subscription is one subscription to the connector's queue and what came from it.
+type subscription struct {
+	consumer queue.Consumer
+	prefetch int
+	out      gauge         // messages taken and not settled
+	ended    chan struct{} // closed when no more is taken from it: what is not sent yet goes back
+
+	// With strict_order, one message is under way at a time: over gets nil when it is over, else the attempt to make next.
+	over   chan *attempt
+	mu     sync.Mutex
+	closed bool // nobody reads over any more
+}
+
+func newSubscription(c queue.Consumer, prefetch int) *subscription {
+	return &subscription{consumer: c, prefetch: prefetch, over: make(chan *attempt, 1), ended: make(chan struct{})}
+}
+
+// finish notes that a message is settled, or, with next, that it is to be sent again before
+// any other; one that nobody takes any more goes back when the subscription is closed.
+func (sub *subscription) finish(strict bool, next *attempt) {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	if strict && !sub.closed {
+		sub.over <- next // there is room: only one is under way
+		if next != nil {
+			return
+		}
+	}
+	sub.out.add(-1)
+}
+
+// end lets nothing more be taken from it, and gives what was to be sent again, nil for nothing.
+func (sub *subscription) end() *attempt {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	sub.closed = true
+	close(sub.ended)
+	select {
+	case next := <-sub.over:
+		return next
+	default:
+		return nil
+	}
+}
+
+// gauge counts messages that were taken and are not settled yet.
+type gauge struct {
+	mu   sync.Mutex
+	n    int
+	idle chan struct{} // closed when n becomes 0; nil when nobody waits
+}
+
+func (g *gauge) add(n int) {
+	g.mu.Lock()
+	g.n += n
+	if g.n == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
+	}
+	g.mu.Unlock()
+}
+
+// empty gives a channel that is closed when nothing is left.
+func (g *gauge) empty() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.n == 0 {
+		c := make(chan struct{})
+		close(c)
+		return c
+	}
+	if g.idle == nil {
+		g.idle = make(chan struct{})
+	}
+	return g.idle
+}
