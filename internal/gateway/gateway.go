@@ -71,7 +71,7 @@ type Gateway struct {
 	mo        *mo.Service
 	bills     *mt.Bills
 	pool      *intercept.Pool
-	scripts   *scripts
+	scripts   *provision.Scripts
 	unkeep    func() // ends the subscription of the ledger to changes
 	smpp      *smppserver.Server
 	unreview  func() // ends the subscription of smpp to changes
@@ -177,7 +177,8 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.fleet.Hold, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
-	g.submit = mt.New(g.cfg.MT, &router{state: g.state, bound: g.fleet.Bound, quality: g.counters.Quality, scripts: g.scripts}, g.backend.journal, g.backend.broker, g.logs.router)
+	g.submit = mt.New(g.cfg.MT, mt.Deps{Snapshots: g.state, Scripts: g.scripts, Bound: g.fleet.Bound, Quality: g.counters.Quality, Ledger: g.backend.ledger,
+		Journal: g.backend.journal, Backlog: g.backend.broker, Log: g.logs.router})
 	g.startBilling(ctx)
 	if !g.cfg.SMPPServer.Disabled {
 		if err := g.startSMPP(ctx); err != nil {

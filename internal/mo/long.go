@@ -110,7 +110,7 @@ func (s *Service) join(ctx context.Context, l *sms.LongMO) error {
 	if len(parts) > 0 {
 		whole = joined(parts)
 		var err error
-		if w, err = s.entry(ctx, s.deps.Plans.PlanMO(), l.ID, whole, parts, l.Key.Total); err != nil {
+		if w, err = s.plan().entry(ctx, l.ID, whole, parts, l.Key.Total); err != nil {
 			return err
 		}
 	}

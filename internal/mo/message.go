@@ -89,8 +89,8 @@ func (m *Message) Content() string {
 	return smstext.DecodeTables(seg.Content, m.PDU.DataCoding, seg.Header.Tables())
 }
 
-// View is a message as scripts see it. What it shares with m must not be changed.
-func (m *Message) View() *intercept.Message {
+// view is a message as scripts see it. What it shares with m must not be changed.
+func (m *Message) view() *intercept.Message {
 	p := m.PDU
 	if len(p.ShortMessage) > intercept.MaxContent {
 		p.ShortMessage = p.ShortMessage[:intercept.MaxContent]

@@ -37,6 +37,7 @@ import (
 
 	"jasmind/internal/intercept"
 	"jasmind/internal/journal"
+	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -78,45 +79,18 @@ type Metrics struct {
 	Unrouted    atomic.Int64 // messages without a route, moved to the dead-letter queue
 }
 
-// Route says where a message goes: to an ESME, or else to HTTP connectors, which are tried in order.
-type Route struct {
-	SystemID string
-	HTTP     []queue.MOTarget
-	TLVTypes map[pdu.Tag]string // for HTTP: types of vendors' parameters that the message's connector has rules for
-}
-
-// ErrNoRoute says that no route's filters match.
-var ErrNoRoute = errors.New("no MO route matches")
-
-// plans gives the configuration that a message goes by.
-type plans interface {
-	// PlanMO gives the configuration as it is now.
-	PlanMO() Plan
-}
-
-// Plan is one state of the configuration, which a message goes by.
-type Plan interface {
-	// MatchMO gives the script that is meant for a message; nil: none is.
-	MatchMO(ctx context.Context, m *Message) Script
-	// RouteMO gives the first route, from the highest order down, whose filters match. Errors: ErrNoRoute,
-	// else the message cannot be routed now.
-	RouteMO(ctx context.Context, m *Message) (Route, error)
-}
-
-// Script runs one script on a message, which it does not change. Errors are those of intercept.Pool.Run.
-type Script func(ctx context.Context, m *intercept.Message) (*intercept.Verdict, error)
-
 // Deps are what the MO flow works with.
 type Deps struct {
-	Plans   plans
-	Journal journal.Journal
-	Parts   journal.Parts
+	Snapshots snapshots
+	Scripts   *provision.Scripts
+	// HasSession tells whether an ESME has a session that takes deliver_sm.
+	HasSession func(systemID string) bool
+	Journal    journal.Journal
+	Parts      journal.Parts
 	// Intercepted is told, of each message that a script was run on, whether it let it through; nil: nobody is.
 	Intercepted func(cid sms.ConnectorID, ok bool)
-	// Private tells whether a connector's texts are to be kept out of the message log (logprivacy); nil: no.
-	Private  func(sms.ConnectorID) bool
-	Messages *slog.Logger // the message log: one record for each line, its message the line as it is; nil: none
-	Log      *slog.Logger // nil: none
+	Messages    *slog.Logger // the message log: one record for each line, its message the line as it is; nil: none
+	Log         *slog.Logger // nil: none
 }
 
 // Service is the MO flow. Create it with New. Accept may be called from any goroutine.
@@ -176,8 +150,8 @@ func (s *Service) accept(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pd
 		s.log.Info("message with odd fields", "cid", string(cid), "from", m.PDU.Source.Addr, "to", m.PDU.Dest.Addr, "odd", strings.Join(wrong, ", "))
 	}
 	digest := m.digest()
-	plan := s.deps.Plans.PlanMO()
-	done, status := s.intercept(ctx, plan, m)
+	plan := s.plan()
+	done, status := plan.intercept(ctx, m)
 	if done {
 		return status
 	}
@@ -185,7 +159,7 @@ func (s *Service) accept(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pd
 		return s.part(ctx, m, digest)
 	}
 	id := sms.MessageID(uuid.NewString())
-	e, err := s.entry(ctx, plan, id, m, []*Message{m}, 1)
+	e, err := plan.entry(ctx, id, m, []*Message{m}, 1)
 	if err == nil {
 		var observed queue.Publication
 		if observed, err = queue.MOCopy(id, cid, m.Time, m.wire(), false); err == nil {
@@ -203,12 +177,13 @@ func (s *Service) accept(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pd
 
 // intercept runs the script that is meant for a message, if any, and makes its changes. done tells
 // that the journey ends here, with the status.
-func (s *Service) intercept(ctx context.Context, plan Plan, m *Message) (done bool, status pdu.Status) {
-	run := plan.MatchMO(ctx, m)
-	if run == nil {
+func (p *plan) intercept(ctx context.Context, m *Message) (done bool, status pdu.Status) {
+	i := p.interceptor(ctx, m)
+	if i == nil {
 		return false, 0
 	}
-	v, err := run(ctx, m.View())
+	s := p.Service
+	v, err := s.deps.Scripts.Run(ctx, p.snap, i, m.view())
 	if err == nil && v.Answered == nil {
 		err = m.apply(v)
 	}
@@ -239,15 +214,15 @@ type work struct {
 }
 
 // entry makes what queues a message. whole is what routes see, parts are what is sent.
-func (s *Service) entry(ctx context.Context, plan Plan, id sms.MessageID, whole *Message, parts []*Message, total int) (*work, error) {
+func (p *plan) entry(ctx context.Context, id sms.MessageID, whole *Message, parts []*Message, total int) (*work, error) {
 	w := &work{}
 	var err error
-	if w.route, err = plan.RouteMO(ctx, whole); errors.Is(err, ErrNoRoute) {
+	if w.route, err = p.route(ctx, whole); errors.Is(err, ErrNoRoute) {
 		w.none = true
 		m := queue.Message{ID: string(id), ContentType: queue.ContentPDU, Headers: queue.Headers{
 			{Name: queue.HeaderConnector, Str: string(whole.CID)}, {Name: queue.HeaderCreatedAt, Int: whole.Time.UnixMilli(), IsInt: true}}}
-		for _, p := range parts {
-			if m.Body, err = pdu.Append(m.Body, pdu.StatusOK, 0, p.wire()); err != nil {
+		for _, part := range parts {
+			if m.Body, err = pdu.Append(m.Body, pdu.StatusOK, 0, part.wire()); err != nil {
 				return nil, err
 			}
 		}
@@ -258,12 +233,12 @@ func (s *Service) entry(ctx context.Context, plan Plan, id sms.MessageID, whole 
 		return nil, err
 	}
 	if w.route.SystemID != "" {
-		for _, p := range parts {
+		for _, part := range parts {
 			pid := id
 			if len(parts) > 1 || total > 1 {
-				pid = partID(id, int(p.Segment().Concat.Seq))
+				pid = partID(id, int(part.Segment().Concat.Seq))
 			}
-			pub, err := queue.MOToESME(pid, w.route.SystemID, whole.Time, p.wire())
+			pub, err := queue.MOToESME(pid, w.route.SystemID, whole.Time, part.wire())
 			if err != nil {
 				return nil, err
 			}
@@ -272,8 +247,8 @@ func (s *Service) entry(ctx context.Context, plan Plan, id sms.MessageID, whole 
 		return w, nil
 	}
 	call := queue.MOCall{MsgID: id, Targets: w.route.HTTP, CID: whole.CID, CreatedAt: whole.Time, Total: total, TLVTypes: w.route.TLVTypes}
-	for _, p := range parts {
-		call.Parts = append(call.Parts, pdu.DeliverSM{Message: p.PDU})
+	for _, part := range parts {
+		call.Parts = append(call.Parts, pdu.DeliverSM{Message: part.PDU})
 	}
 	m, err := call.Message()
 	if err != nil {

@@ -18,30 +18,75 @@ import (
 	"jasmind/internal/journal"
 	"jasmind/internal/journal/embedded"
 	"jasmind/internal/localdb"
+	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	queuepebble "jasmind/internal/queue/pebble"
+	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
 	storepebble "jasmind/internal/store/pebble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// testPlan is a configuration made of functions.
-type testPlan struct {
-	route  func(*Message) (Route, error)
-	script func(*intercept.Message) (*intercept.Verdict, error)
+// setup is a configuration of one MO route, which the tests change.
+type setup struct {
+	to      routing.Connector // of the route
+	none    bool              // there is no route
+	filters []*routing.Filter // of the route
+	private bool              // logprivacy of smsc1
+	script  func(*intercept.Message) (*intercept.Verdict, error)
 }
 
-func (p *testPlan) PlanMO() Plan { return p }
+var toURL, toESME = routing.Connector{Kind: routing.HTTPClient, ID: "http_1"}, routing.Connector{Kind: routing.SMPPServer, ID: "acme"}
 
-func (p *testPlan) RouteMO(_ context.Context, m *Message) (Route, error) { return p.route(m) }
-
-func (p *testPlan) MatchMO(context.Context, *Message) Script {
-	if p.script == nil {
-		return nil
+// Snapshot is the configuration as it is now.
+func (s *setup) Snapshot() *provision.Snapshot {
+	store := provision.NewStore()
+	err := store.Apply(func(d *provision.Draft) error {
+		cfg := smppc.Default("smsc1")
+		cfg.LogPrivacy = s.private
+		errs := []error{d.AddSMPPConnector(provision.SMPPConnector{Config: cfg}),
+			d.AddHTTPConnector(provision.HTTPConnector{CID: "http_1", Method: "GET", URL: "http://x/"})}
+		route := provision.Route{Type: routing.DefaultRoute, Connectors: []routing.Connector{s.to}}
+		for _, f := range s.filters {
+			errs = append(errs, d.PutFilter(f))
+			route.Order, route.Type, route.Filters = 1, routing.StaticMORoute, append(route.Filters, f.FID())
+		}
+		if !s.none {
+			errs = append(errs, d.PutRoute(routing.MO, route))
+		}
+		if s.script != nil {
+			errs = append(errs, d.PutInterceptor(routing.MO, provision.Interceptor{Type: routing.DefaultInterceptor, Script: routing.Script{Code: "true"}}))
+		}
+		return errors.Join(errs...)
+	})
+	if err != nil {
+		panic(err)
 	}
-	return func(_ context.Context, m *intercept.Message) (*intercept.Verdict, error) { return p.script(m) }
+	return store.Snapshot()
+}
+
+// Run is the pool's, by a function of the test.
+func (s *setup) Run(_ context.Context, _ *intercept.Script, m *intercept.Message) (*intercept.Verdict, error) {
+	return s.script(m)
+}
+
+func (s *setup) Evaluate(context.Context, *intercept.Script, *intercept.Message) (bool, error) {
+	return false, errors.New("there are no filters with scripts")
+}
+
+func (s *setup) Check(context.Context, *intercept.Script) error { return nil }
+
+func (b *bench) filter(typ routing.FilterType, value string) *routing.Filter {
+	b.Helper()
+	f, err := routing.NewFilter(fmt.Sprint("f", len(b.plan.filters)), typ, value)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.plan.filters = append(b.plan.filters, f)
+	return f
 }
 
 // fallible is a journal that can be told to fail.
@@ -76,20 +121,20 @@ type bench struct {
 	store   *storepebble.Store
 	journal *fallible
 	deps    Deps
-	plan    testPlan
+	plan    setup
 	cfg     Config
 	log     bytes.Buffer
 	lines   bytes.Buffer
 	s       *Service
 }
 
-var toURL = Route{HTTP: []queue.MOTarget{{CID: "http_1", Method: "GET", URL: "http://x/"}}}
-
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{T: t, dir: t.TempDir()}
-	b.deps.Plans = &b.plan
-	b.plan.route = func(*Message) (Route, error) { return toURL, nil }
+	b.deps.Snapshots = &b.plan
+	b.deps.Scripts = provision.NewScripts(&b.plan, slog.New(slog.DiscardHandler))
+	b.deps.HasSession = func(string) bool { return false }
+	b.plan.to = toURL
 	b.deps.Log = slog.New(slog.NewTextHandler(&b.log, nil))
 	b.deps.Messages = slog.New(slog.NewTextHandler(&b.lines, nil))
 	b.open()
@@ -262,13 +307,8 @@ func TestMessagesAreQueued(t *testing.T) {
 
 func TestAnESMEGetsThePartsAsTheyWere(t *testing.T) {
 	b := newBench(t)
-	b.plan.route = func(m *Message) (Route, error) {
-		if got := m.Content(); got != "abc" {
-			t.Errorf("routed by %q", got)
-		}
-		return Route{SystemID: "acme"}, nil
-	}
-	b.s = New(b.cfg, b.deps)
+	b.plan.to = toESME
+	b.filter(routing.ShortMessageFilter, "^abc$") // routed by all of it
 	parts := []pdu.PDU{udh8(1, 3, 1, "a"), udh8(1, 3, 2, "b"), data(udh8(1, 3, 3, "c"))}
 	for _, i := range []int{2, 0, 1} {
 		b.ok(parts[i])
@@ -307,10 +347,10 @@ func TestOddFieldsDoNotCostAMessage(t *testing.T) {
 				b.ok(p)
 			}
 			b.want(b.calls(2), "ab", "hello")
-			b.plan.route = func(*Message) (Route, error) { return Route{SystemID: "acme"}, nil }
+			b.plan.to = toESME
 			b.ok(single)
 			b.waiting(queue.DeliverSMSMPPS, 1)
-			b.plan.route = func(*Message) (Route, error) { return Route{}, ErrNoRoute }
+			b.plan.none = true
 			b.ok(single)
 			b.waiting(queue.DeadLetter, 1)
 			if n := strings.Count(b.log.String(), tt.logged); n < 5 {
@@ -332,8 +372,7 @@ func TestOddFieldsDoNotCostAMessage(t *testing.T) {
 
 func TestAMessageWithoutARouteIsKept(t *testing.T) {
 	b := newBench(t)
-	b.plan.route = func(*Message) (Route, error) { return Route{}, ErrNoRoute }
-	b.s = New(b.cfg, b.deps)
+	b.plan.none = true
 	b.ok(short("hi"))
 	d := b.waiting(queue.DeadLetter, 1)[0]
 	if d.Headers.Str(queue.HeaderDeadReason) != "no MO route matches" || d.Headers.Str(queue.HeaderDeadQueue) != "deliver.sm.smsc1" {
@@ -351,11 +390,6 @@ func TestWhatIsNotDurableIsNotAcknowledged(t *testing.T) {
 		t.Errorf("answered %s", status)
 	}
 	b.journal.set(nil)
-	b.plan.route = func(*Message) (Route, error) { return Route{}, errors.New("not now") }
-	b.s = New(b.cfg, b.deps)
-	if status := b.accept(short("hi")); status != pdu.StatusRxTAppn {
-		t.Errorf("answered %s", status)
-	}
 	b.calls(0)
 	if b.s.Metrics.Refused.Load() != 1 {
 		t.Errorf("counted %d", b.s.Metrics.Refused.Load())
@@ -489,12 +523,8 @@ func TestInterceptors(t *testing.T) {
 		}
 		return v, nil
 	}
-	b.plan.route = func(m *Message) (Route, error) {
-		if m.PDU.Source.Addr != "ACME" || !slices.Equal(m.Tags, []string{"fr"}) {
-			t.Errorf("routed %+v", m)
-		}
-		return toURL, nil
-	}
+	b.filter(routing.SourceAddrFilter, "^ACME$") // routed by what the script left
+	b.filter(routing.TagFilter, "fr")
 	b.s = New(b.cfg, b.deps)
 	for _, tt := range []struct {
 		text string
@@ -526,8 +556,7 @@ func TestInterceptors(t *testing.T) {
 
 func TestPrivateTextIsNotLogged(t *testing.T) {
 	b := newBench(t)
-	b.deps.Private = func(cid sms.ConnectorID) bool { return cid == "smsc1" }
-	b.s = New(b.cfg, b.deps)
+	b.plan.private = true
 	b.ok(short("secret"))
 	if got := b.lines.String(); strings.Contains(got, "secret") || !strings.Contains(got, "** 6 byte content **") {
 		t.Errorf("logged %s", got)

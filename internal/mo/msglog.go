@@ -53,7 +53,3 @@ func (s *Service) logEnd(b *strings.Builder, m *Message) {
 	b.WriteString("']")
 	s.deps.Messages.Info(b.String()) //nolint:sloglint // the line is the message
 }
-
-func (s *Service) private(cid sms.ConnectorID) bool {
-	return s.cfg.LogPrivacy || s.deps.Private != nil && s.deps.Private(cid)
-}

@@ -1,12 +1,14 @@
 package mt
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"jasmind/internal/provision"
 	"jasmind/internal/queue"
+	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -48,19 +50,26 @@ func equalMessages(a, b pdu.Message) bool {
 // byDestination routes to the connector that the destination names.
 type byDestination struct{ *fake }
 
-func (r byDestination) PlanMT() Plan { return r }
-
-func (r byDestination) RouteMT(_ context.Context, m *Message) (Route, error) {
-	if m.PDU.Dest.Addr == "nowhere" {
-		return Route{}, &sms.Error{Reason: sms.ReasonNoRoute}
+func (r byDestination) Snapshot() *provision.Snapshot {
+	store := provision.NewStore()
+	for i, cid := range []string{"one", "two", strings.Repeat("9", 25)} {
+		err := store.Apply(func(d *provision.Draft) error {
+			fid := fmt.Sprint("f", i)
+			filter, err := routing.NewFilter(fid, routing.DestinationAddrFilter, "^"+cid+"$")
+			return errors.Join(err, d.PutFilter(filter), d.AddSMPPConnector(provision.SMPPConnector{Config: smppc.Default(sms.ConnectorID(cid))}),
+				d.PutRoute(routing.MT, provision.Route{Order: i + 1, Type: routing.StaticMTRoute, Filters: []string{fid},
+					Connectors: []routing.Connector{{Kind: routing.SMPPClient, ID: cid}}}))
+		})
+		if err != nil {
+			panic(err)
+		}
 	}
-	cfg := smppc.Default(sms.ConnectorID(m.PDU.Dest.Addr))
-	return Route{Connector: &cfg}, nil
+	return store.Snapshot()
 }
 
 func TestSubmitAllKeepsTheOrderAndCommitsRunsTogether(t *testing.T) {
 	f := newFake()
-	s := New(Config{}, byDestination{f}, f, f, nil)
+	s := f.over(Config{}, func(d *Deps) { d.Snapshots = byDestination{f} })
 	var ms []*Message
 	for _, to := range []string{"one", "one", "nowhere", "one", "two", strings.Repeat("9", 25), "two", "one"} {
 		m := esme("to " + to)

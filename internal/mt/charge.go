@@ -63,15 +63,14 @@ type Quote struct {
 // that is meant for the message is run, since the route may depend on what it does; a message
 // that it answers costs nothing.
 func (s *Service) Quote(ctx context.Context, m *Message) (Quote, error) {
-	m.how = &s.how
-	plan := s.plans.PlanMT()
-	if a, err := s.intercept(ctx, plan, m); err != nil {
+	plan := s.plan()
+	if a, err := plan.intercept(ctx, m); err != nil {
 		return Quote{}, err
 	} else if a != nil {
 		n, err := s.Count(m)
 		return Quote{Parts: n}, err
 	}
-	route, err := plan.RateMT(ctx, m)
+	route, err := plan.rate(ctx, m)
 	if err != nil {
 		return Quote{}, err
 	}

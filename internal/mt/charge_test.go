@@ -140,7 +140,7 @@ func TestQuote(t *testing.T) {
 	if got, err := s.Quote(t.Context(), m); err != nil || got.Parts != 2 {
 		t.Errorf("in the connector's coding: %+v, %v", got, err)
 	}
-	f.routes = &sms.Error{Reason: sms.ReasonNoRoute}
+	f.noRoute = true
 	if _, err := s.Quote(t.Context(), text("hi")); sms.ReasonOf(err) != sms.ReasonNoRoute {
 		t.Errorf("got %v", err)
 	}
@@ -162,7 +162,7 @@ func (p poor) Commit(ctx context.Context, e *journal.Entry) error {
 func TestOneMessageWithoutCreditDoesNotRefuseTheOthers(t *testing.T) {
 	f := newFake()
 	f.rate = 1
-	s := New(Config{}, f, poor{f}, f, slog.New(slog.DiscardHandler))
+	s := f.over(Config{}, func(d *Deps) { d.Journal = poor{f} })
 	u := quotas(t, "balance=1")
 	var ms []*Message
 	for _, body := range []string{"one", "dear", "three"} {

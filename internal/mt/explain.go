@@ -25,16 +25,16 @@ type Explanation struct {
 // script that is meant for it is run, as by Quote, since the route may depend on what it
 // does, and its changes are written into m; scripts of filters are run as well.
 func (s *Service) Explain(ctx context.Context, m *Message) *Explanation {
-	plan := s.plans.PlanMT()
-	out := &Explanation{Interceptors: plan.ExplainInterceptors(ctx, m)}
-	if out.Answered, out.Refused = s.intercept(ctx, plan, m); out.Answered != nil || out.Refused != nil {
+	plan := s.plan()
+	out := &Explanation{Interceptors: plan.snap.InterceptorTable(routing.MT).Explain(plan.routable(ctx, m))}
+	if out.Answered, out.Refused = plan.intercept(ctx, m); out.Answered != nil || out.Refused != nil {
 		return out
 	}
-	out.Routes = plan.ExplainRoutes(ctx, m)
-	route, err := plan.RouteMT(ctx, m)
+	out.Routes = plan.snap.Table(routing.MT).Explain(plan.routable(ctx, m))
+	route, err := plan.route(ctx, m)
 	out.Refused = err
 	if sms.ReasonOf(err) == sms.ReasonNotBound { // what it would be if one were
-		route, err = plan.RateMT(ctx, m)
+		route, err = plan.rate(ctx, m)
 	}
 	if err != nil {
 		return out

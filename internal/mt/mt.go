@@ -17,8 +17,8 @@ import (
 	"jasmind/internal/billing"
 	"jasmind/internal/intercept"
 	"jasmind/internal/journal"
+	"jasmind/internal/provision"
 	"jasmind/internal/queue"
-	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -93,7 +93,6 @@ type Message struct {
 
 	changed, locked intercept.Params // by the script
 	encoded         encoded          // Text
-	how             *encoding        // set by the Service
 }
 
 // Report is a request for delivery receipts.
@@ -111,63 +110,45 @@ type Accepted struct {
 	Parts int
 }
 
-// Route is where a message leaves, and what each of its parts costs.
-type Route struct {
-	Connector *smppc.Config
-	Rate      billing.Amount // 0: not rated
-	Failover  sms.Failover   // where it goes when the SMSC refuses it
-}
-
-// Plan is what the operator has configured for messages, at one moment: it is immutable.
-// A message, or a batch of them, asks for it once and uses it to the end, so that none is
-// intercepted by one table and routed by another.
-type Plan interface {
-	// HasMT tells whether there are scripts for messages to see.
-	HasMT() bool
-	// MatchMT gives the script that is meant for a message; nil: none is.
-	MatchMT(ctx context.Context, m *Message) Script
-	// RouteMT gives the route of a message. Errors: *sms.Error with ReasonNoRoute,
-	// ReasonNotBound or ReasonConnector.
-	RouteMT(ctx context.Context, m *Message) (Route, error)
-	// RateMT is RouteMT for a message that will not be sent: a failover route needs no bound
-	// connector.
-	RateMT(ctx context.Context, m *Message) (Route, error)
-	// ExplainInterceptors and ExplainRoutes tell what every interceptor and every route says of
-	// a message.
-	ExplainInterceptors(ctx context.Context, m *Message) []routing.InterceptorVerdict
-	ExplainRoutes(ctx context.Context, m *Message) []routing.RouteVerdict
-}
-
-// plans gives the Plan that holds now.
-type plans interface{ PlanMT() Plan }
-
 // backlog tells how many messages wait in a queue.
 type backlog interface {
 	Length(ctx context.Context, name queue.Name) (int, error)
 }
 
+// Deps are what a Service works with. All are needed.
+type Deps struct {
+	Snapshots snapshots
+	Scripts   *provision.Scripts
+	// Bound tells whether a connector has a session that can submit, Quality how well it delivered of late.
+	Bound   func(sms.ConnectorID) bool
+	Quality func(sms.ConnectorID) (ratio float64, known bool)
+	Ledger  ledger
+	Journal journal.Journal
+	Backlog backlog
+	Log     *slog.Logger
+}
+
 // Service submits messages. Create it with New; it is safe for concurrent use.
 type Service struct {
-	cfg     Config
-	plans   plans
-	journal journal.Journal
-	limits  limits
-	rates   throughput
-	refs    *smstext.References
-	how     encoding
-	log     *slog.Logger
+	cfg    Config
+	deps   Deps
+	limits limits
+	rates  throughput
+	refs   *smstext.References
+	how    encoding
+	log    *slog.Logger
 }
 
 // New makes a Service.
-func New(cfg Config, p plans, j journal.Journal, b backlog, log *slog.Logger) *Service {
+func New(cfg Config, d Deps) *Service {
 	if cfg.MaxParts <= 0 {
 		cfg.MaxParts = 5
 	}
 	if len(cfg.Codings) == 0 {
-		cfg.Codings = defaultEncoding.codings
+		cfg.Codings = usualCodings
 	}
 	how := encoding{codings: cfg.Codings, split: smstext.Options{Method: cfg.Split, Wide: cfg.WideRef, MaxParts: cfg.MaxParts, Overflow: cfg.Overflow}}
-	return &Service{cfg: cfg, how: how, plans: p, journal: j, limits: limits{backlog: b, every: sampleEvery}, refs: smstext.NewReferences(), log: log}
+	return &Service{cfg: cfg, deps: d, how: how, limits: limits{backlog: d.Backlog, every: sampleEvery}, refs: smstext.NewReferences(), log: d.Log}
 }
 
 // Submit makes a message ours, and writes what scripts change and the defaults that it applies
@@ -176,9 +157,8 @@ func New(cfg Config, p plans, j journal.Journal, b backlog, log *slog.Logger) *S
 // or a script has answered the message: then nothing was routed, charged or kept, and there is
 // no connector.
 func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
-	m.how = &s.how
-	plan := s.plans.PlanMT()
-	if a, err := s.intercept(ctx, plan, m); err != nil {
+	plan := s.plan()
+	if a, err := plan.intercept(ctx, m); err != nil {
 		return Accepted{}, err
 	} else if a != nil {
 		return answer(m, a), nil
@@ -203,9 +183,6 @@ type Result struct {
 // one connector become durable together, at the price of one.
 func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 	results := make([]Result, len(ms))
-	for _, m := range ms {
-		m.how = &s.how
-	}
 	var (
 		batch []*prepared
 		of    []int // the messages of batch
@@ -222,8 +199,8 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 		}
 		batch, of = batch[:0], of[:0]
 	}
-	plan := s.plans.PlanMT()
-	seen := s.interceptAll(ctx, plan, ms)
+	plan := s.plan()
+	seen := plan.interceptAll(ctx, ms)
 	for i, m := range ms {
 		if seen != nil && seen[i].err != nil {
 			results[i].Err = seen[i].err
@@ -265,8 +242,8 @@ func (p *prepared) accepted() Accepted {
 }
 
 // prepare does what comes before a message is made durable.
-func (s *Service) prepare(ctx context.Context, plan Plan, m *Message) (*prepared, error) {
-	route, err := plan.RouteMT(ctx, m)
+func (s *Service) prepare(ctx context.Context, plan *plan, m *Message) (*prepared, error) {
+	route, err := plan.route(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -352,7 +329,7 @@ func entryOf(ps []*prepared) *journal.Entry {
 // commit makes an entry durable. All its messages go to the connector of env, which names it
 // in errors.
 func (s *Service) commit(ctx context.Context, e *journal.Entry, env *sms.Envelope) error {
-	err := s.journal.Commit(ctx, e)
+	err := s.deps.Journal.Commit(ctx, e)
 	if err == nil {
 		for range e.Publish {
 			s.limits.accepted(env.CID)

@@ -19,6 +19,7 @@ import (
 	"jasmind/internal/journal"
 	"jasmind/internal/journal/embedded"
 	"jasmind/internal/localdb"
+	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	queuepebble "jasmind/internal/queue/pebble"
 	"jasmind/internal/routing"
@@ -35,12 +36,13 @@ const cid = sms.ConnectorID("smsc1")
 
 // fake is a router to one connector, a journal that keeps what is committed, and a backlog.
 type fake struct {
-	cfg    smppc.Config
-	rate   billing.Amount
-	routes error
-	commit error
-	length func() (int, error)
-	asked  atomic.Int64
+	cfg     smppc.Config
+	rate    billing.Amount
+	noRoute bool
+	rule    string // of an interceptor on every message; "": none
+	commit  error
+	length  func() (int, error)
+	asked   atomic.Int64
 
 	mu      sync.Mutex
 	entries []*journal.Entry
@@ -48,21 +50,54 @@ type fake struct {
 
 func newFake() *fake { return &fake{cfg: smppc.Default(cid)} }
 
-func (f *fake) RouteMT(context.Context, *Message) (Route, error) {
-	return Route{Connector: &f.cfg, Rate: f.rate}, f.routes
-}
-func (f *fake) RateMT(context.Context, *Message) (Route, error) {
-	return Route{Connector: &f.cfg, Rate: f.rate}, f.routes
+// Snapshot is one route to one connector.
+func (f *fake) Snapshot() *provision.Snapshot {
+	routes := []provision.Route{{Type: routing.DefaultRoute, Connectors: []routing.Connector{{Kind: routing.SMPPClient, ID: string(f.cfg.CID)}}, Rate: f.rate}}
+	if f.noRoute {
+		routes = nil
+	}
+	return snapshot(f.rule, routes, f.cfg)
 }
 
-func (f *fake) HasMT() bool                              { return false }
-func (f *fake) MatchMT(context.Context, *Message) Script { return nil }
-func (f *fake) PlanMT() Plan                             { return f }
-
-func (f *fake) ExplainInterceptors(context.Context, *Message) []routing.InterceptorVerdict {
-	return nil
+// snapshot is a configuration of routes, and of a rule that every message sees.
+func snapshot(rule string, routes []provision.Route, connectors ...smppc.Config) *provision.Snapshot {
+	store := provision.NewStore()
+	err := store.Apply(func(d *provision.Draft) error {
+		var errs []error
+		for _, cfg := range connectors {
+			errs = append(errs, d.AddSMPPConnector(provision.SMPPConnector{Config: cfg}))
+		}
+		for _, r := range routes {
+			errs = append(errs, d.PutRoute(routing.MT, r))
+		}
+		if rule != "" {
+			errs = append(errs, d.PutInterceptor(routing.MT, provision.Interceptor{Type: routing.DefaultInterceptor, Script: routing.Script{Code: rule}}))
+		}
+		return errors.Join(errs...)
+	})
+	if err != nil {
+		panic(err)
+	}
+	return store.Snapshot()
 }
-func (f *fake) ExplainRoutes(context.Context, *Message) []routing.RouteVerdict { return nil }
+
+func (f *fake) Credit(_ context.Context, _ sms.UserID, open billing.Credit) (billing.Credit, error) {
+	return open, nil
+}
+
+// deps are those of a service over the fake.
+func (f *fake) deps() Deps {
+	return Deps{Snapshots: f, Scripts: provision.NewScripts(new(fakeScripts), slog.New(slog.DiscardHandler)), Ledger: f,
+		Bound: func(sms.ConnectorID) bool { return true }, Quality: func(sms.ConnectorID) (float64, bool) { return 0, false },
+		Journal: f, Backlog: f, Log: slog.New(slog.DiscardHandler)}
+}
+
+// over is a service over other deps than the fake's.
+func (f *fake) over(cfg Config, change func(*Deps)) *Service {
+	d := f.deps()
+	change(&d)
+	return New(cfg, d)
+}
 
 func (f *fake) Length(context.Context, queue.Name) (int, error) {
 	f.asked.Add(1)
@@ -81,7 +116,7 @@ func (f *fake) Commit(_ context.Context, e *journal.Entry) error {
 }
 
 func (f *fake) service(cfg Config) *Service {
-	return New(cfg, f, f, f, slog.New(slog.DiscardHandler))
+	return New(cfg, f.deps())
 }
 
 // submit submits a message and gives the entry and the envelope in it.
@@ -281,7 +316,7 @@ func TestLongContentIsCut(t *testing.T) {
 func TestContentThatIsTooLong(t *testing.T) {
 	f := newFake()
 	var out bytes.Buffer
-	s := New(Config{}, f, f, f, slog.New(slog.NewTextHandler(&out, nil)))
+	s := f.over(Config{}, func(d *Deps) { d.Log = slog.New(slog.NewTextHandler(&out, nil)) })
 	f.submit(t, s, text(strings.Repeat("x", 5*153+7)))
 	if got := out.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "parts=5 dropped_octets=7") {
 		t.Errorf("log of a truncation: %q", got)
@@ -393,7 +428,7 @@ func TestRefusals(t *testing.T) {
 		reason sms.Reason
 		detail string
 	}{
-		{"no route", func(f *fake, _ *Message) { f.routes = &sms.Error{Reason: sms.ReasonNoRoute} }, sms.ReasonNoRoute, ""},
+		{"no route", func(f *fake, _ *Message) { f.noRoute = true }, sms.ReasonNoRoute, ""},
 		{"a queue that does not exist", func(f *fake, _ *Message) { f.commit = fmt.Errorf("%w: submit.sm.smsc1", queue.ErrNoQueue) }, sms.ReasonConnector, "connector smsc1 does not exist"},
 		{"a broker that is away", func(f *fake, _ *Message) { f.commit = fmt.Errorf("publish: %w", queue.ErrUnavailable) }, sms.ReasonUnavailable, "try again later"},
 		{"a driver that is closing", func(f *fake, _ *Message) { f.commit = queue.ErrClosed }, sms.ReasonUnavailable, "try again later"},
@@ -500,7 +535,7 @@ func TestAcceptedMessageIsDurable(t *testing.T) {
 	st := openStack(t, dir)
 	f := newFake()
 	f.cfg.MaxQueue = 2
-	s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
+	s := f.over(Config{}, func(d *Deps) { d.Journal, d.Backlog = st.j, st.q })
 	m := text(strings.Repeat("x", 400))
 	m.Report = Report{What: sms.ReportOf(3), URL: "http://x/", Method: "GET"}
 	m.Set, m.Validity = FieldValidity, time.Nanosecond
@@ -539,7 +574,7 @@ func TestSubmitConcurrently(t *testing.T) {
 	defer st.close()
 	f := newFake()
 	f.cfg.MaxQueue = 1 << 20
-	s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
+	s := f.over(Config{}, func(d *Deps) { d.Journal, d.Backlog = st.j, st.q })
 	ids := make(chan sms.MessageID, 400)
 	var wg sync.WaitGroup
 	for range 8 {
@@ -575,7 +610,7 @@ func BenchmarkSubmit(b *testing.B) {
 				st := openStack(b, b.TempDir())
 				defer st.close()
 				f := newFake()
-				s := New(Config{}, f, st.j, st.q, slog.New(slog.DiscardHandler))
+				s := f.over(Config{}, func(d *Deps) { d.Journal, d.Backlog = st.j, st.q })
 				b.ReportAllocs()
 				b.ResetTimer()
 				var left atomic.Int64

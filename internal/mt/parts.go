@@ -70,7 +70,7 @@ func (s *Service) parts(m *Message, cfg *smppc.Config, env *sms.Envelope) ([]pdu
 		// What an ESME submits passes through untouched.
 		return []pdu.SubmitSM{{Message: p}}, nil
 	}
-	tables := m.encode(&p)
+	tables := m.encode(&p, &s.how)
 	ask := !m.changed.Has(intercept.ParamRegisteredDelivery) && env.Report&sms.ReportFinal != 0
 	if p.ESMClass&pdu.ESMUDHI != 0 { // a script made a header of its own
 		if ask {
@@ -137,9 +137,8 @@ func (s *Service) tooMany(parts int) error {
 // Count tells into how many parts Submit would cut a message that came over HTTP, as it is
 // now. Errors are those of Submit.
 func (s *Service) Count(m *Message) (int, error) {
-	m.how = &s.how
 	p := m.PDU
-	tables := m.encode(&p)
+	tables := m.encode(&p, &s.how)
 	if p.ESMClass&pdu.ESMUDHI != 0 {
 		return 1, nil
 	}

@@ -2,7 +2,6 @@ package mt
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +47,7 @@ func (m *till) must(err error) {
 func (m *till) open() {
 	m.st = openStackOn(m.t, "db", localdb.Config{FS: m.disk})
 	m.must(m.st.q.Declare(m.t.Context(), queue.BillRequests))
-	m.svc = New(Config{}, m.f, m.st.j, m.st.q, slog.New(slog.DiscardHandler))
+	m.svc = m.f.over(Config{}, func(d *Deps) { d.Journal, d.Backlog = m.st.j, m.st.q })
 	var err error
 	m.subs, err = m.st.q.Consume(m.t.Context(), queue.SubmitSM(cid), 10_000)
 	m.must(err)

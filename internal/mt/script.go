@@ -17,10 +17,6 @@ import (
 	"jasmind/internal/sms"
 )
 
-// Script runs one script on a message, which it does not change. Errors are those of
-// intercept.Pool.Run.
-type Script func(ctx context.Context, m *intercept.Message) (*intercept.Verdict, error)
-
 // batchScripts is how many messages of one batch scripts run on at a time.
 const batchScripts = 16
 
@@ -28,11 +24,11 @@ const batchScripts = 16
 // connector without settings (Jasmin).
 var shown = smppc.Default("http")
 
-// View is a message as scripts see it: with its whole content encoded. What it shares with m
+// view is a message as scripts see it: with its whole content encoded. What it shares with m
 // must not be changed. Content that is longer than intercept.MaxContent is cut in it.
-func (m *Message) View() (*intercept.Message, error) {
+func (m *Message) view(how *encoding) *intercept.Message {
 	p := m.PDU
-	m.encode(&p)
+	m.encode(&p, how)
 	if len(p.ShortMessage) > intercept.MaxContent {
 		p.ShortMessage = p.ShortMessage[:intercept.MaxContent]
 	}
@@ -75,7 +71,7 @@ func (m *Message) View() (*intercept.Message, error) {
 			out.User.Quotas.EarlyPercent = q.EarlyPercent.Value.String()
 		}
 	}
-	return out, nil
+	return out
 }
 
 func limit[T comparable](l account.Limit[T]) *T {
@@ -87,22 +83,20 @@ func limit[T comparable](l account.Limit[T]) *T {
 
 // intercept runs the script that is meant for a message, if any, and makes its changes. An
 // answer of the script's ends the message's journey.
-func (s *Service) intercept(ctx context.Context, plan Plan, m *Message) (*intercept.Answered, error) {
-	run := plan.MatchMT(ctx, m)
-	if run == nil {
+func (p *plan) intercept(ctx context.Context, m *Message) (*intercept.Answered, error) {
+	i := p.interceptor(ctx, m)
+	if i == nil {
 		return nil, nil
 	}
-	view, err := m.View()
+	m.Intercepted = true
+	view, err := p.seen(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	m.Intercepted = true
-	v, err := run(ctx, view)
-	if err != nil {
-		var refused *sms.Error
-		if errors.As(err, &refused) {
-			return nil, err
-		}
+	v, err := p.deps.Scripts.Run(ctx, p.snap, i, view)
+	if refused := new(sms.Error); errors.As(err, &refused) {
+		return nil, err
+	} else if err != nil {
 		return nil, Unavailable(err)
 	}
 	if v.Answered != nil {
@@ -119,8 +113,8 @@ type scripted struct {
 
 // interceptAll runs scripts on the messages of a batch, several at a time: one that waits for
 // a service must not hold up those behind it. Nil: there are no scripts.
-func (s *Service) interceptAll(ctx context.Context, plan Plan, ms []*Message) []scripted {
-	if !plan.HasMT() {
+func (p *plan) interceptAll(ctx context.Context, ms []*Message) []scripted {
+	if !p.interceptors() {
 		return nil
 	}
 	out := make([]scripted, len(ms))
@@ -129,7 +123,7 @@ func (s *Service) interceptAll(ctx context.Context, plan Plan, ms []*Message) []
 	for range min(len(ms), batchScripts) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(ms); i = int(next.Add(1)) - 1 {
-				out[i].answered, out[i].err = s.intercept(ctx, plan, ms[i])
+				out[i].answered, out[i].err = p.intercept(ctx, ms[i])
 			}
 		})
 	}

@@ -13,54 +13,40 @@ import (
 	"time"
 
 	"jasmind/internal/intercept"
+	"jasmind/internal/provision"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
-// fakeScripts runs a rule on every message.
+// fakeScripts is a pool that runs rules, and keeps count.
 type fakeScripts struct {
-	rule string // of the expression language; "": no script
-	err  error  // instead of running
+	err  error // instead of running
 	runs atomic.Int64
 	seen atomic.Pointer[intercept.Message] // by the last run
 }
 
-func (f *fakeScripts) HasMT() bool { return f.rule != "" || f.err != nil }
-
-func (f *fakeScripts) MatchMT(context.Context, *Message) Script {
-	if !f.HasMT() {
-		return nil
+func (f *fakeScripts) Run(ctx context.Context, script *intercept.Script, m *intercept.Message) (*intercept.Verdict, error) {
+	if f.runs.Add(1); f.err != nil {
+		return nil, f.err
 	}
-	return func(ctx context.Context, m *intercept.Message) (*intercept.Verdict, error) {
-		if f.runs.Add(1); f.err != nil {
-			return nil, f.err
-		}
-		f.seen.Store(m)
-		script, err := intercept.NewScript(intercept.Expr, "", f.rule)
-		if err != nil {
-			return nil, err
-		}
-		pool := intercept.New(intercept.Config{}, slog.New(slog.DiscardHandler))
-		defer pool.Close()
-		return pool.Run(ctx, script, m)
-	}
+	f.seen.Store(m)
+	pool := intercept.New(intercept.Config{}, slog.New(slog.DiscardHandler))
+	defer pool.Close()
+	return pool.Run(ctx, script, m)
 }
+
+func (f *fakeScripts) Evaluate(context.Context, *intercept.Script, *intercept.Message) (bool, error) {
+	return false, errors.New("there are no filters with scripts")
+}
+
+func (f *fakeScripts) Check(context.Context, *intercept.Script) error { return nil }
 
 func (f *fake) scripted(rule string) (*Service, *fakeScripts) {
-	sc := &fakeScripts{rule: rule}
-	return New(Config{}, scriptedPlan{f, sc}, f, f, slog.New(slog.DiscardHandler)), sc
-}
-
-// scriptedPlan routes as the one and intercepts as the other.
-type scriptedPlan struct {
-	*fake
-	scripts *fakeScripts
-}
-
-func (p scriptedPlan) PlanMT() Plan { return p }
-func (p scriptedPlan) HasMT() bool  { return p.scripts.HasMT() }
-func (p scriptedPlan) MatchMT(ctx context.Context, m *Message) Script {
-	return p.scripts.MatchMT(ctx, m)
+	sc := &fakeScripts{}
+	if f.rule = rule; rule == "" {
+		f.rule = "true" // what it would do does not matter
+	}
+	return f.over(Config{}, func(d *Deps) { d.Scripts = provision.NewScripts(sc, slog.New(slog.DiscardHandler)) }), sc
 }
 
 func TestWhatAScriptChangesAndLocks(t *testing.T) {
@@ -201,7 +187,7 @@ func TestRefusalsOfScripts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFake()
-			f.routes = errors.New("routed all the same")
+			f.noRoute = true
 			s, sc := f.scripted(tt.rule)
 			sc.err = tt.err
 			_, err := s.Submit(t.Context(), text("hi"))
@@ -221,7 +207,7 @@ func TestRefusalsOfScripts(t *testing.T) {
 
 func TestAScriptAnswersByItself(t *testing.T) {
 	f := newFake()
-	f.routes = errors.New("routed all the same")
+	f.noRoute = true
 	s, _ := f.scripted(`answer("mine-1")`)
 	if acc, err := s.Submit(t.Context(), text("hi")); err != nil || acc != (Accepted{ID: "mine-1"}) {
 		t.Errorf("%+v, %v", acc, err)
@@ -280,29 +266,30 @@ func TestContentIsEncodedOnce(t *testing.T) {
 	m := text("hi")
 	f.submit(t, s, m)
 	first := &m.encoded.choice.Octets[0]
-	if _, err := m.View(); err != nil || &m.encoded.choice.Octets[0] != first {
-		t.Errorf("encoded again, %v", err)
+	if m.view(&s.how); &m.encoded.choice.Octets[0] != first {
+		t.Error("encoded again")
 	}
 }
 
-// changing gives a Plan that routes to another connector each time it is asked.
+// changing gives a configuration that routes to another connector each time it is asked.
 type changing struct {
 	*fake
 	asked atomic.Int64
 }
 
-func (c *changing) PlanMT() Plan {
+func (c *changing) Snapshot() *provision.Snapshot {
 	n := c.asked.Add(1)
 	f := newFake()
 	f.cfg.CID = sms.ConnectorID(fmt.Sprintf("smsc-%d", n))
-	return scriptedPlan{f, &fakeScripts{rule: fmt.Sprintf(`set("source_addr", "plan-%d")`, n)}}
+	f.rule = fmt.Sprintf(`set("source_addr", "plan-%d")`, n)
+	return f.Snapshot()
 }
 
 // What intercepts a message routes it, whatever is configured meanwhile.
 func TestAMessageUsesOnePlanToItsEnd(t *testing.T) {
 	f := newFake()
 	c := &changing{fake: f}
-	s := New(Config{}, c, f, f, slog.New(slog.DiscardHandler))
+	s := f.over(Config{}, func(d *Deps) { d.Snapshots = c })
 	check := func(m *Message, cid sms.ConnectorID, want int64) {
 		t.Helper()
 		if n := c.asked.Load(); n != want {

@@ -3,7 +3,6 @@ package mt
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -27,7 +26,7 @@ func newDesk(t *testing.T) *desk {
 	if err := st.q.Declare(t.Context(), queue.DLRSubmitSMResp); err != nil {
 		t.Fatal(err)
 	}
-	return &desk{t, st, New(Config{StateExpiry: time.Hour}, newFake(), st.j, st.q, slog.New(slog.DiscardHandler)), NewStates(st.j, st.store)}
+	return &desk{t, st, newFake().over(Config{StateExpiry: time.Hour}, func(d *Deps) { d.Journal, d.Backlog = st.j, st.q }), NewStates(st.j, st.store)}
 }
 
 func (d *desk) must(err error) {

@@ -11,8 +11,8 @@ type encoding struct {
 	split   smstext.Options
 }
 
-// defaultEncoding is for messages that are looked at before a Service has seen them.
-var defaultEncoding = encoding{codings: []pdu.DataCoding{pdu.CodingDefault, pdu.CodingUCS2}}
+// usualCodings are those of Config.Codings by default.
+var usualCodings = []pdu.DataCoding{pdu.CodingDefault, pdu.CodingUCS2}
 
 // encoded is content that was encoded once, and what for.
 type encoded struct {
@@ -25,16 +25,12 @@ type encoded struct {
 
 // encode gives p the user data of a message: of text, in p's coding or, with Auto, in one that it
 // sets in p. The result are the national tables that it uses. What was encoded is kept.
-func (m *Message) encode(p *pdu.Message) smstext.Tables {
+func (m *Message) encode(p *pdu.Message, how *encoding) smstext.Tables {
 	if !m.IsText {
 		return smstext.Tables{}
 	}
 	e := &m.encoded
 	if !e.ok || e.auto != m.Auto || !e.auto && e.coding != p.DataCoding || e.national != m.National {
-		how := m.how
-		if how == nil {
-			how = &defaultEncoding
-		}
 		*e = encoded{ok: true, auto: m.Auto, coding: p.DataCoding, national: m.National}
 		if m.Auto {
 			e.choice = smstext.Choose(m.Text, how.codings, m.National, how.split)

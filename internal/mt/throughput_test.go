@@ -78,13 +78,13 @@ func TestThroughputIsLookedAtAfterTheRoute(t *testing.T) {
 	s := f.service(Config{})
 	u := userWith(perSecond(1, 1))
 	m := func() *Message { m := text("hi"); m.User = u; return m }
-	f.routes = &sms.Error{Reason: sms.ReasonNoRoute}
+	f.noRoute = true
 	for range 3 {
 		if _, err := s.Submit(t.Context(), m()); sms.ReasonOf(err) != sms.ReasonNoRoute {
 			t.Fatal(err)
 		}
 	}
-	f.routes = nil
+	f.noRoute = false
 	f.submit(t, s, m()) // the token is still there
 	if _, err := s.Submit(t.Context(), m()); sms.ReasonOf(err) != sms.ReasonThrottled {
 		t.Errorf("got %v", err)
