@@ -44,9 +44,9 @@ func (p *plan) named(name string) *user {
 	return &p.users[len(p.users)-1]
 }
 
-func (w *World) accountSteps(sc *godog.ScenarioContext) {
+func (p *plan) accountSteps(sc *godog.ScenarioContext, m *messages, l *load) {
 	sc.Step(`^the user "(\w+)" has( at the SMPP server)?:$`, func(name, asESME string, t *godog.Table) error {
-		u := w.plan.named(name)
+		u := p.named(name)
 		for _, row := range t.Rows {
 			section, key, ok := strings.Cut(row.Cells[0].Value, " ")
 			if !ok || len(row.Cells) != 2 {
@@ -56,13 +56,13 @@ func (w *World) accountSteps(sc *godog.ScenarioContext) {
 		}
 		return nil
 	})
-	sc.Step(`^the user "(\w+)" is (disabled|enabled)$`, func(name, how string) { w.plan.named(name).disabled = how == "disabled" })
-	sc.Step(`^the group is (disabled|enabled)$`, func(how string) { w.plan.disabled = how == "disabled" })
-	sc.Step(`^a message part costs (\S+)$`, func(rate string) { w.plan.rate = rate })
-	sc.Step(`^"(\w+)" has a balance of (\S+) and an sms_count of (\S+)$`, w.hasLeft)
+	sc.Step(`^the user "(\w+)" is (disabled|enabled)$`, func(name, how string) { p.named(name).disabled = how == "disabled" })
+	sc.Step(`^the group is (disabled|enabled)$`, func(how string) { p.disabled = how == "disabled" })
+	sc.Step(`^a message part costs (\S+)$`, func(rate string) { p.rate = rate })
+	sc.Step(`^"(\w+)" has a balance of (\S+) and an sms_count of (\S+)$`, m.hasLeft)
 	sc.Step(`^(\d+) messages were accepted and (\d+) refused for lack of credit$`, func(accepted, refused int) error {
 		var got, lacked int
-		for _, a := range w.load.answers.all() {
+		for _, a := range l.answers.all() {
 			switch {
 			case a.id != "":
 				got++
@@ -77,22 +77,22 @@ func (w *World) accountSteps(sc *godog.ScenarioContext) {
 		}
 		return nil
 	})
-	sc.Step(`^in the end the balance of "(\w+)" is (\S+) less (\S+) for each message at the SMSC$`, w.paidFor)
+	sc.Step(`^in the end the balance of "(\w+)" is (\S+) less (\S+) for each message at the SMSC$`, m.paidFor)
 }
 
 // balance asks for what a user has left.
-func (w *World) balance(name string) answer {
-	v := url.Values{"username": {name}, "password": {w.plan.named(name).password}}
-	return w.http.get("http://" + w.gateway.http() + "/balance?" + v.Encode())
+func (m *messages) balance(name string) answer {
+	v := url.Values{"username": {name}, "password": {m.gateway.plan.named(name).password}}
+	return m.http.get("http://" + m.gateway.run.http() + "/balance?" + v.Encode())
 }
 
-func (w *World) hasLeft(name, balance, count string) error {
-	if w.gateway == nil {
-		return errors.New("the gateway is not running")
+func (m *messages) hasLeft(name, balance, count string) error {
+	if err := m.gateway.running(); err != nil {
+		return err
 	}
 	want := fmt.Sprintf(`{"balance": %s, "sms_count": %s}`, balance, count)
 	var got answer
-	err := until(want, func() bool { got = w.balance(name); return got.body == want })
+	err := until(want, func() bool { got = m.balance(name); return got.body == want })
 	if err != nil {
 		return fmt.Errorf("%w; the last answer was %s", err, got)
 	}
@@ -101,8 +101,8 @@ func (w *World) hasLeft(name, balance, count string) error {
 
 // paidFor waits until a balance is what it was, less the price of what the SMSC has: what came
 // there twice was paid once, and what a client was not answered for is paid if it is there.
-func (w *World) paidFor(name, start, price string) error {
-	s, err := w.which("")
+func (m *messages) paidFor(name, start, price string) error {
+	s, err := m.smscs.which("")
 	if err != nil {
 		return err
 	}
@@ -117,9 +117,9 @@ func (w *World) paidFor(name, start, price string) error {
 	defer again.Stop()
 	for {
 		there := make(map[string]bool)
-		for _, m := range s.all() {
-			if m.Status == "ESME_ROK" {
-				there[m.Text] = true
+		for _, sm := range s.all() {
+			if sm.Status == "ESME_ROK" {
+				there[sm.Text] = true
 			}
 		}
 		sum, ok := each.Times(len(there))
@@ -130,7 +130,7 @@ func (w *World) paidFor(name, start, price string) error {
 		if !strings.Contains(want, ".") {
 			want += ".0"
 		}
-		got := w.balance(name)
+		got := m.balance(name)
 		if strings.HasPrefix(got.body, `{"balance": `+want+`, `) {
 			return nil
 		}

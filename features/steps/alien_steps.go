@@ -32,18 +32,35 @@ const (
 	alienPassword = "secret"
 )
 
-func (w *World) alienSteps(sc *godog.ScenarioContext) {
+// foreign are the SMSCs of a scenario that are not ours: one that is made of another SMPP stack, and
+// one that sends odd octets.
+type foreign struct {
+	connectors *connectors
+	alien      alien    // nil: none
+	raw        *rawSMSC // nil: none
+}
+
+func (f *foreign) close() {
+	if f.alien != nil {
+		f.alien.close()
+	}
+	if f.raw != nil {
+		f.raw.close()
+	}
+}
+
+func (f *foreign) steps(sc *godog.ScenarioContext) {
 	sc.Step(`^an SMSC made of (go-smpp|gosmpp)$`, func(stack string) (err error) {
 		if stack == "go-smpp" {
-			w.alien = newGoSMPP()
-		} else if w.alien, err = newLinxGnu(); err != nil {
+			f.alien = newGoSMPP()
+		} else if f.alien, err = newLinxGnu(); err != nil {
 			return err
 		}
-		w.connectorTo("abc", w.alien.address(), alienUser, alienPassword)
+		f.connectors.addTo("abc", f.alien.address(), alienUser, alienPassword)
 		return nil
 	})
 	sc.Step(`^that SMSC gets "(.*)"$`, func(want string) error {
-		texts := w.alien.received()
+		texts := f.alien.received()
 		if err := texts.wait("a message at the SMSC", func(l []string) bool { return len(l) > 0 }); err != nil {
 			return err
 		}
@@ -53,7 +70,7 @@ func (w *World) alienSteps(sc *godog.ScenarioContext) {
 		return nil
 	})
 	sc.Step(`^its receipt is answered ESME_ROK$`, func() error {
-		answers := w.alien.confirmed()
+		answers := f.alien.confirmed()
 		if err := answers.wait("the answer to the receipt", func(l []uint32) bool { return len(l) > 0 }); err != nil {
 			return err
 		}

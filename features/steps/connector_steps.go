@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"syscall"
 
 	"github.com/cucumber/godog"
@@ -12,29 +11,36 @@ import (
 	"jasmind/internal/smscsim"
 )
 
-func (w *World) connectorSteps(sc *godog.ScenarioContext) {
+// connectors are those that the provisioning file declares, and the SMSCs that they go to.
+type connectors struct {
+	plan    *plan
+	smscs   *smscs
+	outbind outbind
+}
+
+func (cs *connectors) steps(sc *godog.ScenarioContext, l *load) {
 	sc.Step(`^the connector has:$`, func(t *godog.Table) error {
-		if len(w.plan.connectors) == 0 {
-			if _, err := w.addConnector("abc", ""); err != nil {
+		if len(cs.plan.connectors) == 0 {
+			if _, err := cs.add("abc", ""); err != nil {
 				return err
 			}
 		}
-		return w.setConnector(w.plan.connectors[0], t)
+		return cs.plan.connectors[0].setAll(t)
 	})
 	sc.Step(`^a connector "([\w-]+)" to the SMSC "(\w+)"$`, func(cid, name string) error {
-		_, err := w.addConnector(cid, name)
+		_, err := cs.add(cid, name)
 		return err
 	})
 	sc.Step(`^the connector "([\w-]+)" has:$`, func(cid string, t *godog.Table) error {
-		c := w.plan.connector(cid)
+		c := cs.plan.connector(cid)
 		if c == nil {
 			return fmt.Errorf("there is no connector %q", cid)
 		}
-		return w.setConnector(c, t)
+		return c.setAll(t)
 	})
 	sc.Step(`^the connector "([\w-]+)" goes to the SMSC "(\w+)"$`, func(cid, name string) error {
-		c := w.plan.connector(cid)
-		s, err := w.smsc(name)
+		c := cs.plan.connector(cid)
+		s, err := cs.smscs.named(name)
 		if c == nil {
 			err = fmt.Errorf("there is no connector %q", cid)
 		}
@@ -45,7 +51,7 @@ func (w *World) connectorSteps(sc *godog.ScenarioContext) {
 		return nil
 	})
 	sc.Step(`^the SMSC "(\w+)" still has its 1 session with (\d+) unanswered messages$`, func(name string, n int) error {
-		s, err := w.smsc(name)
+		s, err := cs.smscs.named(name)
 		if err != nil {
 			return err
 		}
@@ -62,7 +68,7 @@ func (w *World) connectorSteps(sc *godog.ScenarioContext) {
 		return nil
 	})
 	sc.Step(`^the SMSC unbinds every session$`, func() error {
-		sim, err := w.simulator("")
+		sim, err := cs.smscs.simulator("")
 		if err != nil {
 			return err
 		}
@@ -74,63 +80,40 @@ func (w *World) connectorSteps(sc *godog.ScenarioContext) {
 		}
 		return err
 	})
-	sc.Step(`^the connector waits for outbind$`, w.waitForOutbind)
-	sc.Step(`^the SMSC sends outbind as "(\w+)" with the password "(\w+)"$`, w.sendOutbind)
+	sc.Step(`^the connector waits for outbind$`, cs.waitForOutbind)
+	sc.Step(`^the SMSC sends outbind as "(\w+)" with the password "(\w+)"$`, cs.sendOutbind)
 	sc.Step(`^no bind follows$`, func() error {
-		if !errors.Is(w.outbind.err, smscsim.ErrNoBind) {
-			return fmt.Errorf("there is the session %+v, %w", w.outbind.session, w.outbind.err)
+		if !errors.Is(cs.outbind.err, smscsim.ErrNoBind) {
+			return fmt.Errorf("there is the session %+v, %w", cs.outbind.session, cs.outbind.err)
 		}
 		return nil
 	})
 	sc.Step(`^the connector is bound on that connection$`, func() error {
-		if w.outbind.err != nil {
-			return w.outbind.err
+		if cs.outbind.err != nil {
+			return cs.outbind.err
 		}
-		if s := w.outbind.session; s.Account != smscUser || s.State != "BOUND_TRX" {
+		if s := cs.outbind.session; s.Account != smscUser || s.State != "BOUND_TRX" {
 			return fmt.Errorf("the session is %+v", s)
 		}
 		return nil
 	})
 	sc.Step(`^the SMSC answers no enquire_link$`, func() error {
-		s, err := w.smsc("")
+		s, err := cs.smscs.named("")
 		if err != nil {
 			return err
 		}
 		return s.change(func(b *smscsim.Behaviour) { b.MuteEnquireLink = true })
 	})
-	sc.Step(`^the SMSC takes every accepted message in the order of its acceptance$`, w.inOrder)
-	sc.Step(`^the connector binds(?: again)?$`, w.awaitBinds)
+	sc.Step(`^the SMSC takes every accepted message in the order of its acceptance$`, l.inOrder)
+	sc.Step(`^the connector binds(?: again)?$`, cs.awaitBinds)
 	sc.Step(`^the SMSC has (\d+) bound sessions?$`, func(n int) error {
-		s := w.smscs[""]
+		s := cs.smscs.byName[""]
 		return until(fmt.Sprintf("%d bound sessions", n), func() bool { return s.bound() == n })
 	})
 }
 
-// inOrder waits for the messages of a load, and compares the order in which the SMSC took them.
-func (w *World) inOrder() error {
-	s, err := w.which("")
-	if err != nil {
-		return err
-	}
-	if err := w.arrived(s, 0); err != nil {
-		return err
-	}
-	var want, got []string
-	for _, a := range w.load.accepted() {
-		want = append(want, a.content)
-	}
-	for _, m := range s.all() {
-		if m.Status == "ESME_ROK" && slices.Contains(want, m.Text) {
-			got = append(got, m.Text)
-		}
-	}
-	if !slices.Equal(got, want) {
-		return fmt.Errorf("it took %q, accepted were %q", got, want)
-	}
-	return nil
-}
-
-func (w *World) setConnector(c *connector, t *godog.Table) error {
+// setAll sets what a table has.
+func (c *connector) setAll(t *godog.Table) error {
 	values, err := pairs(t)
 	if err != nil {
 		return err
@@ -141,27 +124,27 @@ func (w *World) setConnector(c *connector, t *godog.Table) error {
 	return nil
 }
 
-// addConnector declares a connector to one of our SMSCs, which is made if it is not there.
-func (w *World) addConnector(cid, name string) (*connector, error) {
-	s, err := w.smsc(name)
+// add declares a connector to one of our SMSCs, which is made if it is not there.
+func (cs *connectors) add(cid, name string) (*connector, error) {
+	s, err := cs.smscs.named(name)
 	if err != nil {
 		return nil, err
 	}
-	c := w.connectorTo(cid, s.address, smscUser, smscPassword)
+	c := cs.addTo(cid, s.address, smscUser, smscPassword)
 	c.smsc = s
 	return c, nil
 }
 
-// connectorTo declares a connector to any address. It asks for speed and for reconnections
+// addTo declares a connector to any address. It asks for speed and for reconnections
 // at once, where the defaults are one message a second and ten seconds.
-func (w *World) connectorTo(cid, address, username, password string) *connector {
+func (cs *connectors) addTo(cid, address, username, password string) *connector {
 	host, port, _ := net.SplitHostPort(address) // of a listener
 	c := &connector{cid: cid}
 	for _, kv := range [][2]string{{"host", host}, {"port", port}, {"username", username}, {"password", password},
 		{"submit_throughput", "0"}, {"con_fail_delay", "0.05"}, {"con_loss_delay", "0.05"}} {
 		c.set(kv[0], kv[1])
 	}
-	w.plan.connectors = append(w.plan.connectors, c)
+	cs.plan.connectors = append(cs.plan.connectors, c)
 	return c
 }
 
@@ -174,9 +157,9 @@ func (c *connector) to(s *smsc) {
 }
 
 // awaitBinds waits until each connector whose SMSC is up, and that connects to it, has all its binds.
-func (w *World) awaitBinds() error {
+func (cs *connectors) awaitBinds() error {
 	want := make(map[*smsc]int)
-	for _, c := range w.plan.connectors {
+	for _, c := range cs.plan.connectors {
 		if c.smsc != nil && c.smsc.running() && c.smsc.welcoming && c.get("started", "yes") == "yes" && c.get("outbind", "") == "" {
 			want[c.smsc] += number(c.get("binds", "1"))
 		}
@@ -197,28 +180,28 @@ type outbind struct {
 }
 
 // waitForOutbind has the connector abc listen.
-func (w *World) waitForOutbind() error {
-	c, err := w.addConnector("abc", "")
+func (cs *connectors) waitForOutbind() error {
+	c, err := cs.add("abc", "")
 	if err != nil {
 		return err
 	}
-	if w.outbind.address, err = freeAddress(); err == nil {
-		c.set("outbind", w.outbind.address)
+	if cs.outbind.address, err = freeAddress(); err == nil {
+		c.set("outbind", cs.outbind.address)
 	}
 	return err
 }
 
 // sendOutbind has the SMSC connect, again as long as the connector does not listen.
-func (w *World) sendOutbind(systemID, password string) error {
-	sim, err := w.simulator("")
+func (cs *connectors) sendOutbind(systemID, password string) error {
+	sim, err := cs.smscs.simulator("")
 	if err != nil {
 		return err
 	}
 	ctx, cancel := deadline()
 	defer cancel()
 	return until("a connector that listens", func() bool {
-		w.outbind.session, w.outbind.err = sim.Outbind(ctx, smscsim.Outbind{Address: w.outbind.address, SystemID: systemID, Password: password,
+		cs.outbind.session, cs.outbind.err = sim.Outbind(ctx, smscsim.Outbind{Address: cs.outbind.address, SystemID: systemID, Password: password,
 			Timeout: smscsim.Duration(patience)})
-		return !errors.Is(w.outbind.err, syscall.ECONNREFUSED)
+		return !errors.Is(cs.outbind.err, syscall.ECONNREFUSED)
 	})
 }

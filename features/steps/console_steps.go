@@ -2,7 +2,6 @@ package steps
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,10 +11,14 @@ import (
 	"time"
 
 	"github.com/cucumber/godog"
-
-	"jasmind/internal/smpp"
-	"jasmind/internal/smpp/pdu"
 )
+
+// console is the management console and who is at it.
+type console struct {
+	gateway  *underTest
+	smscs    *smscs
+	operator *operator // nil: nobody
+}
 
 // operator is somebody at the console, by a plain TCP connection as of telnet or nc.
 type operator struct {
@@ -31,70 +34,70 @@ const (
 	interactivePrompt = "\r\n> "
 )
 
-func (w *World) consoleSteps(sc *godog.ScenarioContext) {
+func (c *console) steps(sc *godog.ScenarioContext) {
 	sc.Step(`^a gateway that nobody has configured$`, func() error {
-		w.bare = true
-		return w.startGateway()
+		c.gateway.bare = true
+		return c.gateway.start()
 	})
-	sc.Step(`^the operator logs in$`, func() error { return w.logIn("jcliadmin", "jclipwd") })
+	sc.Step(`^the operator logs in$`, func() error { return c.logIn("jcliadmin", "jclipwd") })
 	sc.Step(`^the operator cannot log in as "(\w+)" with password "(\w+)"$`, func(name, password string) error {
-		if err := w.logIn(name, password); err == nil {
+		if err := c.logIn(name, password); err == nil {
 			return errors.New("he could")
 		}
-		if last := w.operator.answer; len(last) == 0 || last[0] != "Incorrect Username/Password." {
+		if last := c.operator.answer; len(last) == 0 || last[0] != "Incorrect Username/Password." {
 			return fmt.Errorf("the console said %q", last)
 		}
 		return nil
 	})
 	sc.Step(`^he types:$`, func(text *godog.DocString) error {
 		for line := range strings.SplitSeq(text.Content, "\n") {
-			if err := w.types(line); err != nil {
+			if err := c.types(line); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	sc.Step(`^he types "(.*)"$`, w.types)
-	sc.Step(`^he is told:$`, func(text *godog.DocString) error { return w.told(strings.Split(text.Content, "\n")) })
-	sc.Step(`^he is told "(.*)"$`, func(line string) error { return w.told([]string{line}) })
+	sc.Step(`^he types "(.*)"$`, c.types)
+	sc.Step(`^he is told:$`, func(text *godog.DocString) error { return c.told(strings.Split(text.Content, "\n")) })
+	sc.Step(`^he is told "(.*)"$`, func(line string) error { return c.told([]string{line}) })
 	sc.Step(`^he is told, among other things, "(.*)"$`, func(want string) error {
-		o, err := w.atConsole()
+		o, err := c.atConsole()
 		if err != nil {
 			return err
 		}
 		for _, line := range o.answer {
-			if same(w.filledIn(want), line) {
+			if same(c.filledIn(want), line) {
 				return nil
 			}
 		}
 		return fmt.Errorf("the console showed\n%s", strings.Join(o.answer, "\n"))
 	})
 	sc.Step(`^"(.*)" shows at last:$`, func(line string, text *godog.DocString) error {
-		return w.showsAtLast(line, strings.Split(text.Content, "\n"))
+		return c.showsAtLast(line, strings.Split(text.Content, "\n"))
 	})
 	sc.Step(`^"(.*)" shows at last the line "(.*)"$`, func(command, want string) error {
 		var last error
 		err := until(fmt.Sprintf("%q", want), func() bool {
-			if last = w.types(command); last != nil {
+			if last = c.types(command); last != nil {
 				return true
 			}
-			for _, line := range w.operator.answer {
+			for _, line := range c.operator.answer {
 				if same(want, line) {
 					return true
 				}
 			}
 			return false
 		})
-		if err != nil && w.operator != nil {
-			err = fmt.Errorf("%w; the console showed\n%s", err, strings.Join(w.operator.answer, "\n"))
+		if err != nil && c.operator != nil {
+			err = fmt.Errorf("%w; the console showed\n%s", err, strings.Join(c.operator.answer, "\n"))
 		}
 		return errors.Join(last, err)
 	})
 	sc.Step(`^the script "([\w.]+)":$`, func(name string, text *godog.DocString) error {
-		return os.WriteFile(filepath.Join(w.dir, name), []byte(text.Content+"\n"), 0o600)
+		return os.WriteFile(filepath.Join(c.gateway.dir, name), []byte(text.Content+"\n"), 0o600)
 	})
 	sc.Step(`^no log has "(.*)" in it$`, func(secret string) error {
-		logs, err := filepath.Glob(filepath.Join(w.dir, "log", "*"))
+		logs, err := filepath.Glob(filepath.Join(c.gateway.dir, "log", "*"))
 		if err != nil || len(logs) == 0 {
 			return fmt.Errorf("no logs: %w", err)
 		}
@@ -113,129 +116,64 @@ func (w *World) consoleSteps(sc *godog.ScenarioContext) {
 	})
 	sc.Step(`^the log "([\w.-]+)" has a line with "(.*)"$`, func(name, want string) error {
 		return until(fmt.Sprintf("%q in %s", want, name), func() bool {
-			text, err := os.ReadFile(filepath.Join(w.dir, "log", name))
-			return err == nil && strings.Contains(string(text), w.filledIn(want))
+			text, err := os.ReadFile(filepath.Join(c.gateway.dir, "log", name))
+			return err == nil && strings.Contains(string(text), c.filledIn(want))
 		})
 	})
 }
 
-func (w *World) customerSteps(sc *godog.ScenarioContext) {
-	sc.Step(`^the customer "(\w+)" is bound$`, func(name string) error { return w.bind(name, "bar") })
-	sc.Step(`^the customer "(\w+)" is bound with password "(\w+)"$`, w.bind)
-	sc.Step(`^the customer's session has ended$`, func() error {
-		if w.customer == nil {
-			return errors.New("he was not bound")
-		}
-		select {
-		case <-w.customer.Done():
-			return nil
-		case <-time.After(patience):
-			return errors.New("it goes on")
-		}
-	})
-	sc.Step(`^the customer "(\w+)" cannot bind any more$`, func(name string) error { return w.cannotBind(name, "bar") })
-	sc.Step(`^the customer "(\w+)" cannot bind with password "(\w+)"$`, w.cannotBind)
-	sc.Step(`^every log says all it can$`, func() {
-		for _, section := range []string{"SMPP_SERVER", "CLIENT_MANAGEMENT", "SERVICE_SMPPCLIENT", "SM_LISTENER", "DLR", "AMQP_BROKER", "HTTP_API", "ROUTER",
-			"DLR_THROWER", "REDIS_CLIENT", "JCLI", "INTERCEPTOR"} {
-			w.settings[section+"_LOG_LEVEL"] = "TRACE"
-		}
-	})
-}
-
-// bind binds an ESME, in place of the one before.
-func (w *World) bind(name, password string) error {
-	if w.gateway == nil {
-		return errors.New("the gateway is not running")
-	}
-	w.dismissCustomer()
-	ctx, cancel := deadline()
-	defer cancel()
-	s, _, err := smpp.Dial(ctx, "tcp", w.gateway.address("smpp-server"), smpp.DialConfig{
-		Bind: pdu.Bind{Type: pdu.Transceiver, SystemID: name, Password: password, InterfaceVersion: 0x34}})
-	if err != nil {
-		return err
-	}
-	w.customer, w.customerGone = s, make(chan struct{})
-	go func() {
-		defer close(w.customerGone)
-		_ = s.Run(context.Background()) // how it ended is not the customer's concern
-	}()
-	return nil
-}
-
-func (w *World) dismissCustomer() {
-	if w.customer != nil {
-		w.customer.Close(errors.New("the scenario has ended"))
-		<-w.customerGone
-		w.customer = nil
-	}
-}
-
-func (w *World) cannotBind(name, password string) error {
-	err := w.bind(name, password)
-	var refusal *smpp.StatusError
-	if errors.As(err, &refusal) {
-		return nil
-	}
-	if err == nil {
-		return errors.New("the bind was accepted")
-	}
-	return err
-}
-
 // filledIn puts what only the scenario knows into a text.
-func (w *World) filledIn(text string) string {
-	if s := w.smscs[""]; s != nil {
+func (c *console) filledIn(text string) string {
+	if s := c.smscs.byName[""]; s != nil {
 		if host, port, err := net.SplitHostPort(s.address); err == nil {
 			text = strings.NewReplacer("<SMSC host>", host, "<SMSC port>", port).Replace(text)
 		}
 	}
-	if w.operator != nil && w.operator.letter != "" {
-		text = strings.ReplaceAll(text, "<letter>", w.operator.letter)
+	if c.operator != nil && c.operator.letter != "" {
+		text = strings.ReplaceAll(text, "<letter>", c.operator.letter)
 	}
-	return strings.ReplaceAll(text, "<dir>", w.dir)
+	return strings.ReplaceAll(text, "<dir>", c.gateway.dir)
 }
 
 // logIn begins a session, in place of another. When it fails the answer is what was said.
-func (w *World) logIn(name, password string) error {
-	w.leaveConsole()
-	if w.gateway == nil {
-		return errors.New("the gateway is not running")
+func (c *console) logIn(name, password string) error {
+	c.leave()
+	if err := c.gateway.running(); err != nil {
+		return err
 	}
-	conn, err := net.Dial("tcp", w.gateway.address("jcli"))
+	conn, err := net.Dial("tcp", c.gateway.run.address("jcli"))
 	if err != nil {
 		return err
 	}
-	w.operator = &operator{conn: conn, r: bufio.NewReader(conn)}
-	if _, err := w.operator.until("Username: "); err != nil {
+	c.operator = &operator{conn: conn, r: bufio.NewReader(conn)}
+	if _, err := c.operator.until("Username: "); err != nil {
 		return err
 	}
 	fmt.Fprintf(conn, "%s\r\n", name) //nolint:errcheck // the answer will not come
-	if _, err := w.operator.until("Password: "); err != nil {
+	if _, err := c.operator.until("Password: "); err != nil {
 		return err
 	}
 	fmt.Fprintf(conn, "%s\r\n", password) //nolint:errcheck // likewise
-	got, err := w.operator.until(consolePrompt, "\r\nUsername: ")
+	got, err := c.operator.until(consolePrompt, "\r\nUsername: ")
 	if err == nil && strings.HasSuffix(got, "Username: ") {
-		w.operator.answer = strings.Split(strings.TrimLeft(got, "\r\n"), "\r\n")
+		c.operator.answer = strings.Split(strings.TrimLeft(got, "\r\n"), "\r\n")
 		err = errors.New("the login was refused")
 	}
 	return err
 }
 
-func (w *World) leaveConsole() {
-	if w.operator != nil {
-		w.operator.conn.Close() //nolint:errcheck // the session ends in any case
-		w.operator = nil
+func (c *console) leave() {
+	if c.operator != nil {
+		c.operator.conn.Close() //nolint:errcheck // the session ends in any case
+		c.operator = nil
 	}
 }
 
-func (w *World) atConsole() (*operator, error) {
-	if w.operator == nil {
+func (c *console) atConsole() (*operator, error) {
+	if c.operator == nil {
 		return nil, errors.New("nobody is at the console")
 	}
-	return w.operator, nil
+	return c.operator, nil
 }
 
 // until reads up to one of the texts.
@@ -245,11 +183,11 @@ func (o *operator) until(texts ...string) (string, error) {
 	}
 	var got strings.Builder
 	for {
-		c, err := o.r.ReadByte()
+		b, err := o.r.ReadByte()
 		if err != nil {
 			return got.String(), fmt.Errorf("waiting for %q: %w, after %q", texts, err, got.String())
 		}
-		got.WriteByte(c)
+		got.WriteByte(b)
 		for _, t := range texts {
 			if strings.HasSuffix(got.String(), t) {
 				return got.String(), nil
@@ -259,12 +197,12 @@ func (o *operator) until(texts ...string) (string, error) {
 }
 
 // types types a line and reads what is shown up to the next prompt.
-func (w *World) types(line string) error {
-	o, err := w.atConsole()
+func (c *console) types(line string) error {
+	o, err := c.atConsole()
 	if err != nil {
 		return err
 	}
-	line = w.filledIn(line)
+	line = c.filledIn(line)
 	if _, err := o.conn.Write([]byte(line + "\r\n")); err != nil {
 		return err
 	}
@@ -283,19 +221,19 @@ func (w *World) types(line string) error {
 	return nil
 }
 
-func (w *World) told(want []string) error {
-	o, err := w.atConsole()
+func (c *console) told(want []string) error {
+	o, err := c.atConsole()
 	if err != nil {
 		return err
 	}
-	return w.compare(want, o.answer)
+	return c.compare(want, o.answer)
 }
 
 // compare compares lines; spaces at the end of a line of the feature do not count.
-func (w *World) compare(want, got []string) error {
+func (c *console) compare(want, got []string) error {
 	ok := len(want) == len(got)
 	for i := 0; ok && i < len(want); i++ {
-		ok = same(w.filledIn(want[i]), strings.TrimRight(got[i], " "))
+		ok = same(c.filledIn(want[i]), strings.TrimRight(got[i], " "))
 	}
 	if !ok {
 		return fmt.Errorf("the console showed\n%s", strings.Join(got, "\n"))
@@ -304,13 +242,13 @@ func (w *World) compare(want, got []string) error {
 }
 
 // showsAtLast repeats a command until it shows what is wanted: sessions come and go by themselves.
-func (w *World) showsAtLast(line string, want []string) error {
+func (c *console) showsAtLast(line string, want []string) error {
 	var shown, failed error
 	err := until(fmt.Sprintf("%q", want), func() bool {
-		if failed = w.types(line); failed != nil {
+		if failed = c.types(line); failed != nil {
 			return true
 		}
-		shown = w.told(want)
+		shown = c.told(want)
 		return shown == nil
 	})
 	if failed != nil {

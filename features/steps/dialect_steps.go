@@ -49,15 +49,15 @@ func (s *Suite) Slowest() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d DLRs, slowest from when answer and receipt were both sent:", l.count)
 	for _, prefix := range []string{"31", "32", "33"} {
-		m := moments[prefix]
-		fmt.Fprintf(&b, "\n  receipt %+d ms from the answer: %d ms (%s)", m.Milliseconds(), l.slowest[m].Milliseconds(), l.where[m])
+		moment := moments[prefix]
+		fmt.Fprintf(&b, "\n  receipt %+d ms from the answer: %d ms (%s)", moment.Milliseconds(), l.slowest[moment].Milliseconds(), l.where[moment])
 	}
 	return b.String()
 }
 
-func (w *World) dialectSteps(sc *godog.ScenarioContext) {
+func (m *messages) dialectSteps(sc *godog.ScenarioContext) {
 	sc.Step(`^the SMSC describes its receipts by (\{.*\})$`, func(text string) error {
-		s, err := w.smsc("")
+		s, err := m.smscs.named("")
 		if err != nil {
 			return err
 		}
@@ -70,14 +70,14 @@ func (w *World) dialectSteps(sc *godog.ScenarioContext) {
 		return s.change(func(b *smscsim.Behaviour) { b.Receipt = r })
 	})
 	sc.Step(`^the SMSC numbers messages in (decimal|hex|HEX|decimal64|hex64|uuid)$`, func(format string) error {
-		s, err := w.smsc("")
+		s, err := m.smscs.named("")
 		if err == nil {
 			s.config.IDFormat = format
 		}
 		return err
 	})
 	sc.Step(`^the SMSC sends receipts half a second before, with and half a second after its answers$`, func() error {
-		s, err := w.smsc("")
+		s, err := m.smscs.named("")
 		for prefix, moment := range moments {
 			if err != nil {
 				return err
@@ -87,39 +87,39 @@ func (w *World) dialectSteps(sc *godog.ScenarioContext) {
 		}
 		return err
 	})
-	sc.Step(`^(\d+) messages are sent for each moment of a receipt$`, w.sendForEachMoment)
-	sc.Step(`^the page is told of each of them by its id at the SMSC, with the status (\w+) and err (\w+)$`, w.toldByID)
+	sc.Step(`^(\d+) messages are sent for each moment of a receipt$`, m.sendForEachMoment)
+	sc.Step(`^the page is told of each of them by its id at the SMSC, with the status (\w+) and err (\w+)$`, m.toldByID)
 }
 
-func (w *World) sendForEachMoment(n int) error {
+func (m *messages) sendForEachMoment(n int) error {
 	for i := range n {
 		for prefix := range moments {
 			v := url.Values{"username": {"foo"}, "password": {"bar"}, "to": {fmt.Sprintf("%s%06d", prefix, i)}, "content": {"hello"},
-				"dlr-url": {w.dlrPage().url()}, "dlr-level": {"2"}, "dlr-method": {"GET"}}
-			a := w.http.send(w.gateway.http(), "GET", v)
+				"dlr-url": {m.pages.url(dlrPath)}, "dlr-level": {"2"}, "dlr-method": {"GET"}}
+			a := m.http.send(m.gateway.run.http(), "GET", v)
 			if a.id == "" {
 				return fmt.Errorf("a message was answered %s", a)
 			}
 			a.to = v.Get("to")
-			w.sent = append(w.sent, a)
+			m.sent = append(m.sent, a)
 		}
 	}
 	return nil
 }
 
 // toldByID waits for the final DLR of each message that was sent, and compares its id at the SMSC.
-func (w *World) toldByID(status, code string) error {
-	s, err := w.which("")
+func (m *messages) toldByID(status, code string) error {
+	s, err := m.smscs.which("")
 	if err != nil {
 		return err
 	}
-	list, err := s.next(len(w.sent))
+	list, err := s.next(len(m.sent))
 	if err != nil {
 		return err
 	}
 	at := make(map[string]smscsim.Message)
-	for _, m := range list {
-		at[m.To] = m
+	for _, sm := range list {
+		at[sm.To] = sm
 	}
 	// final gives the first DLR of a message with a status that is not intermediate.
 	final := func(calls []call, id string) *call {
@@ -130,8 +130,8 @@ func (w *World) toldByID(status, code string) error {
 		}
 		return nil
 	}
-	err = w.dlrPage().calls.wait(fmt.Sprintf("%d final DLRs", len(w.sent)), func(calls []call) bool {
-		for _, a := range w.sent {
+	err = m.pages.at(dlrPath).calls.wait(fmt.Sprintf("%d final DLRs", len(m.sent)), func(calls []call) bool {
+		for _, a := range m.sent {
 			if final(calls, a.id) == nil {
 				return false
 			}
@@ -141,10 +141,10 @@ func (w *World) toldByID(status, code string) error {
 	if err != nil {
 		return err
 	}
-	calls := w.dlrPage().calls.all()
-	for _, a := range w.sent {
-		c, m := final(calls, a.id), at[a.to]
-		want := strings.TrimLeft(strings.ToUpper(m.ID), "0")
+	calls := m.pages.at(dlrPath).calls.all()
+	for _, a := range m.sent {
+		c, sm := final(calls, a.id), at[a.to]
+		want := strings.TrimLeft(strings.ToUpper(sm.ID), "0")
 		if got := c.params.Get("id_smsc"); got != want {
 			return fmt.Errorf("the DLR of %s to %s names %q, want %q", a.id, a.to, got, want)
 		}
@@ -155,8 +155,8 @@ func (w *World) toldByID(status, code string) error {
 			return fmt.Errorf("the DLR of %s to %s has err %q", a.id, a.to, got)
 		}
 		moment := moments[a.to[:2]]
-		both := m.At.Add(moment.Abs()) // the answer waits for an early receipt, a late one for the answer
-		w.suite.latencies.note(moment, c.at.Sub(both), w.scenario)
+		both := sm.At.Add(moment.Abs()) // the answer waits for an early receipt, a late one for the answer
+		m.gateway.suite.latencies.note(moment, c.at.Sub(both), m.gateway.name)
 	}
 	return nil
 }

@@ -25,19 +25,47 @@ type gatewayRun interface {
 	stop() error
 }
 
-func (w *World) gatewaySteps(sc *godog.ScenarioContext) {
+// underTest is the gateway that a scenario is about.
+type underTest struct {
+	*scenario
+	plan       *plan
+	connectors *connectors
+	services   *services
+
+	binary   bool              // it is the built program, not in this process
+	bare     bool              // it has no provisioning file
+	settings map[string]string // its environment
+	run      gatewayRun        // nil: it does not run
+	exit     *exited           // how the last program ended
+}
+
+// running is an error if it does not run.
+func (g *underTest) running() error {
+	if g.run == nil {
+		return errors.New("the gateway is not running")
+	}
+	return nil
+}
+
+func (g *underTest) steps(sc *godog.ScenarioContext) {
 	sc.Step(`^the setting \[([\w-]+)\] (\w+) is "(.*)"$`, func(section, key, value string) {
-		w.settings[strings.ToUpper(strings.ReplaceAll(section+"_"+key, "-", "_"))] = value
+		g.settings[strings.ToUpper(strings.ReplaceAll(section+"_"+key, "-", "_"))] = value
 	})
-	sc.Step(`^a running gateway$`, w.defaultsAndStart)
-	sc.Step(`^the gateway (?:starts|starts again|is running)$`, w.startGateway)
-	sc.Step(`^the gateway stops$`, w.stopGateway)
+	sc.Step(`^every log says all it can$`, func() {
+		for _, section := range []string{"SMPP_SERVER", "CLIENT_MANAGEMENT", "SERVICE_SMPPCLIENT", "SM_LISTENER", "DLR", "AMQP_BROKER", "HTTP_API", "ROUTER",
+			"DLR_THROWER", "REDIS_CLIENT", "JCLI", "INTERCEPTOR"} {
+			g.settings[section+"_LOG_LEVEL"] = "TRACE"
+		}
+	})
+	sc.Step(`^a running gateway$`, g.defaultsAndStart)
+	sc.Step(`^the gateway (?:starts|starts again|is running)$`, g.start)
+	sc.Step(`^the gateway stops$`, g.stop)
 }
 
 // environment is what the gateway is told beside the provisioning file.
-func (w *World) environment() (map[string]string, error) {
+func (g *underTest) environment() (map[string]string, error) {
 	env := map[string]string{
-		"ROOT_PATH": w.dir, "LOG_PATH": filepath.Join(w.dir, "log"), "GATEWAY_MODE": string(w.suite.mode),
+		"ROOT_PATH": g.dir, "LOG_PATH": filepath.Join(g.dir, "log"), "GATEWAY_MODE": string(g.suite.mode),
 		"HTTP_API_BIND": "127.0.0.1", "HTTP_API_PORT": "0", "SMPP_SERVER_BIND": "127.0.0.1", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0",
 		// A busy machine may be slow; nothing is to be given up for that.
 		"GATEWAY_SHUTDOWN_TIMEOUT": "60", "HTTP_API_SUBMIT_TIMEOUT": "60", "AMQP_BROKER_TIMEOUT": "60", "REDIS_CLIENT_TIMEOUT": "60",
@@ -46,9 +74,9 @@ func (w *World) environment() (map[string]string, error) {
 		// What the original does after half a minute is wanted at once here.
 		"DLR_THROWER_RETRY_DELAY": "0.05", "DELIVERSM_THROWER_RETRY_DELAY": "0.05", "SM_LISTENER_SUBMIT_RETRIAL_DELAY_SMPPC_NOT_READY": "0.05",
 	}
-	if w.suite.mode == Services {
-		b, err := w.backing()
-		if err != nil {
+	if g.suite.mode == Services {
+		b := g.services
+		if err := b.have(); err != nil {
 			return nil, err
 		}
 		maps.Copy(env, map[string]string{
@@ -57,71 +85,71 @@ func (w *World) environment() (map[string]string, error) {
 			"REDIS_CLIENT_HOST": b.redis.Host, "REDIS_CLIENT_PORT": strconv.Itoa(b.redis.Port), "REDIS_CLIENT_DBID": strconv.Itoa(b.redis.DB),
 		})
 	}
-	maps.Copy(env, w.settings)
+	maps.Copy(env, g.settings)
 	return env, nil
 }
 
 // defaultsAndStart gives the scenario what it did not mention: an SMSC, a connector to it,
 // the user foo with password bar and a default route.
-func (w *World) defaultsAndStart() error {
-	if len(w.plan.users) == 0 {
-		w.plan.user("foo", "bar")
+func (g *underTest) defaultsAndStart() error {
+	if len(g.plan.users) == 0 {
+		g.plan.user("foo", "bar")
 	}
-	if len(w.plan.connectors) == 0 {
-		if _, err := w.addConnector("abc", ""); err != nil {
+	if len(g.plan.connectors) == 0 {
+		if _, err := g.connectors.add("abc", ""); err != nil {
 			return err
 		}
 	}
-	if !w.plan.noRoute && w.plan.defaultRoute == "" {
-		w.plan.defaultRoute = w.plan.connectors[0].cid
+	if !g.plan.noRoute && g.plan.defaultRoute == "" {
+		g.plan.defaultRoute = g.plan.connectors[0].cid
 	}
-	for _, s := range w.smscs {
+	for _, s := range g.connectors.smscs.byName {
 		if err := s.start(); err != nil {
 			return err
 		}
 	}
-	return w.startGateway()
+	return g.start()
 }
 
-// startGateway starts it and waits until connectors whose SMSC is up are bound.
-func (w *World) startGateway() error {
-	if w.gateway != nil {
+// start starts it and waits until connectors whose SMSC is up are bound.
+func (g *underTest) start() error {
+	if g.run != nil {
 		return errors.New("the gateway is running already")
 	}
 	provision := ""
-	if !w.bare {
-		provision = w.provisionFile()
-		if err := w.plan.write(provision); err != nil {
+	if !g.bare {
+		provision = g.plan.path()
+		if err := g.plan.write(); err != nil {
 			return err
 		}
 	}
-	env, err := w.environment()
+	env, err := g.environment()
 	if err != nil {
 		return err
 	}
-	if w.binary {
-		p, err := w.startProcess(env, provision)
+	if g.binary {
+		p, err := g.startProcess(env, provision)
 		if err != nil {
 			return err
 		}
-		w.gateway = p
-		return w.awaitBinds()
+		g.run = p
+		return g.connectors.awaitBinds()
 	}
 	p, err := startInProcess(env, provision)
 	if err != nil {
 		return err
 	}
-	w.gateway = p
-	return w.awaitBinds()
+	g.run = p
+	return g.connectors.awaitBinds()
 }
 
-func (w *World) stopGateway() error {
-	g := w.gateway
-	if g == nil {
+func (g *underTest) stop() error {
+	run := g.run
+	if run == nil {
 		return nil
 	}
-	w.gateway = nil
-	return g.stop()
+	g.run = nil
+	return run.stop()
 }
 
 // inProcess is a gateway in this process.

@@ -21,17 +21,24 @@ import (
 
 // load is clients that send at the same time, each over a connection that it keeps.
 type load struct {
+	gateway  *underTest
+	smscs    *smscs
+	pages    *pages
+	messages *messages
+
 	clients int
 	answers record[answer]
-	dials   atomic.Int64 // connections opened
-	quit    chan struct{}
+	dials   atomic.Int64  // connections opened
+	quit    chan struct{} // nil: they have not begun
 	once    sync.Once
 	wg      sync.WaitGroup
 }
 
 // stop has the clients end and waits for their last answers.
 func (l *load) stop() {
-	l.once.Do(func() { close(l.quit) })
+	if l.quit != nil {
+		l.once.Do(func() { close(l.quit) })
+	}
 	l.wg.Wait()
 }
 
@@ -74,65 +81,66 @@ func (l *load) run(address string, each int, params url.Values) {
 	}
 }
 
-// beginLoad makes a load of clients.
-func (w *World) beginLoad(clients, each int, params url.Values) error {
-	if w.load != nil {
+// begin has clients send.
+func (l *load) begin(clients, each int, params url.Values) error {
+	if l.quit != nil {
 		return errors.New("there is a load already")
 	}
-	if w.gateway == nil {
-		return errors.New("the gateway is not running")
+	if err := l.gateway.running(); err != nil {
+		return err
 	}
 	for k, v := range map[string]string{"username": "foo", "password": "bar", "to": "06222172"} {
 		if !params.Has(k) {
 			params.Set(k, v)
 		}
 	}
-	w.load = &load{clients: clients, quit: make(chan struct{})}
-	w.load.run(w.gateway.http(), each, params)
+	l.clients, l.quit = clients, make(chan struct{})
+	l.run(l.gateway.run.http(), each, params)
 	return nil
 }
 
-func (w *World) loadSteps(sc *godog.ScenarioContext) {
+func (l *load) steps(sc *godog.ScenarioContext) {
 	sc.Step(`^(\d+) clients send (\d+) messages each$`, func(clients, each int) error {
-		if err := w.beginLoad(clients, each, url.Values{}); err != nil {
+		if err := l.begin(clients, each, url.Values{}); err != nil {
 			return err
 		}
-		w.load.wg.Wait()
+		l.wg.Wait()
 		return nil
 	})
 	sc.Step(`^(\d+) clients begin to send (\d+) messages each$`, func(clients, each int) error {
-		return w.beginLoad(clients, each, url.Values{})
+		return l.begin(clients, each, url.Values{})
 	})
-	sc.Step(`^(\d+) clients keep sending$`, func(clients int) error { return w.beginLoad(clients, 0, url.Values{}) })
+	sc.Step(`^(\d+) clients keep sending$`, func(clients int) error { return l.begin(clients, 0, url.Values{}) })
 	sc.Step(`^(\d+) clients keep sending and ask for DLRs of level 3$`, func(clients int) error {
-		return w.beginLoad(clients, 0, url.Values{"dlr-url": {w.dlrPage().url()}, "dlr-level": {"3"}})
+		return l.begin(clients, 0, url.Values{"dlr-url": {l.pages.url(dlrPath)}, "dlr-level": {"3"}})
 	})
 	sc.Step(`^the clients have sent all$`, func() error {
-		w.load.wg.Wait()
+		l.wg.Wait()
 		return nil
 	})
 	sc.Step(`^the clients stop$`, func() error {
-		w.load.stop()
+		l.stop()
 		return nil
 	})
-	sc.Step(`^(\d+) messages are accepted$`, func(n int) error { return w.load.awaitAccepted(n) })
-	sc.Step(`^(\d+) more messages are accepted$`, func(n int) error { return w.load.awaitAccepted(len(w.load.accepted()) + n) })
+	sc.Step(`^(\d+) messages are accepted$`, func(n int) error { return l.awaitAccepted(n) })
+	sc.Step(`^(\d+) more messages are accepted$`, func(n int) error { return l.awaitAccepted(len(l.accepted()) + n) })
 	sc.Step(`^a client is answered (\d+)$`, func(status int) error {
-		return w.load.answers.wait(fmt.Sprintf("an answer %d", status), func(list []answer) bool {
+		return l.answers.wait(fmt.Sprintf("an answer %d", status), func(list []answer) bool {
 			return slices.ContainsFunc(list, func(a answer) bool { return a.status == status })
 		})
 	})
 	sc.Step(`^every answer was a Success$`, func() error {
-		return w.load.all(func(a answer) bool { return a.id != "" })
+		return l.all(func(a answer) bool { return a.id != "" })
 	})
 	sc.Step(`^every answer was a Success or 503$`, func() error {
-		return w.load.all(func(a answer) bool {
+		return l.all(func(a answer) bool {
 			return a.id != "" || a.status == http.StatusServiceUnavailable && strings.HasPrefix(a.body, `Error "`)
 		})
 	})
+	sc.Step(`^the page is told of both levels for every accepted message$`, func() error { return l.toldOfAll("1", "2") })
 	sc.Step(`^every id was given once$`, func() error {
 		seen := make(map[string]bool)
-		for _, a := range w.load.accepted() {
+		for _, a := range l.accepted() {
 			if seen[a.id] {
 				return fmt.Errorf("%s was given twice", a.id)
 			}
@@ -141,13 +149,13 @@ func (w *World) loadSteps(sc *godog.ScenarioContext) {
 		return nil
 	})
 	sc.Step(`^every client used one connection$`, func() error {
-		if n := w.load.dials.Load(); n != int64(w.load.clients) {
-			return fmt.Errorf("%d clients opened %d connections", w.load.clients, n)
+		if n := l.dials.Load(); n != int64(l.clients) {
+			return fmt.Errorf("%d clients opened %d connections", l.clients, n)
 		}
 		return nil
 	})
 	sc.Step(theSMSC+`gets every accepted message(?: (once)|, at most (\d+) of them twice)?$`, func(name, once, twice string) error {
-		s, err := w.which(name)
+		s, err := l.smscs.which(name)
 		if err != nil {
 			return err
 		}
@@ -158,10 +166,10 @@ func (w *World) loadSteps(sc *godog.ScenarioContext) {
 		case twice != "":
 			most = number(twice)
 		}
-		return w.arrived(s, most)
+		return l.arrived(s, most)
 	})
 	sc.Step(theSMSC+`has (\d+) messages of the load$`, func(name string, n int) error {
-		sim, err := w.simulator(name)
+		sim, err := l.smscs.simulator(name)
 		if err != nil {
 			return err
 		}
@@ -195,16 +203,16 @@ func (l *load) all(right func(answer) bool) error {
 
 // arrived waits until the SMSC has accepted every message that the gateway has. most
 // bounds how many came once more than that, unless it is negative.
-func (w *World) arrived(s *smsc, most int) error {
+func (l *load) arrived(s *smsc, most int) error {
 	want := make(map[string]bool)
-	for _, a := range w.load.accepted() {
+	for _, a := range l.accepted() {
 		want[a.content] = true
 	}
 	if len(want) == 0 {
 		return errors.New("no message was accepted, so that nothing is shown")
 	}
 	if most >= 0 { // what comes again comes before a message that is sent now
-		a, err := w.mark("0999")
+		a, err := l.messages.mark("0999")
 		if err != nil {
 			return err
 		}
@@ -247,6 +255,64 @@ func (w *World) arrived(s *smsc, most int) error {
 	}
 	if extra > most {
 		return fmt.Errorf("%d messages came more often than once, at most %d may", extra, most)
+	}
+	return nil
+}
+
+// inOrder waits for the messages of a load, and compares the order in which the SMSC took them.
+func (l *load) inOrder() error {
+	s, err := l.smscs.which("")
+	if err != nil {
+		return err
+	}
+	if err := l.arrived(s, 0); err != nil {
+		return err
+	}
+	var want, got []string
+	for _, a := range l.accepted() {
+		want = append(want, a.content)
+	}
+	for _, m := range s.all() {
+		if m.Status == "ESME_ROK" && slices.Contains(want, m.Text) {
+			got = append(got, m.Text)
+		}
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("it took %q, accepted were %q", got, want)
+	}
+	return nil
+}
+
+// toldOfAll waits until the page was told of every accepted message of the load, at each level.
+func (l *load) toldOfAll(levels ...string) error {
+	ids := make(map[string]bool)
+	for _, a := range l.accepted() {
+		ids[a.id] = true
+	}
+	if len(ids) == 0 {
+		return fmt.Errorf("no message was accepted")
+	}
+	var missing []string
+	err := l.pages.at(dlrPath).calls.wait("DLRs of all accepted messages", func(calls []call) bool {
+		told := make(map[string]bool)
+		for _, c := range calls {
+			if c.acked && ids[c.params.Get("id")] {
+				told[c.params.Get("id")+" "+c.params.Get("level")] = true
+			}
+		}
+		missing = missing[:0]
+		for id := range ids {
+			for _, level := range levels {
+				if !told[id+" "+level] {
+					missing = append(missing, "level "+level+" of "+id)
+				}
+			}
+		}
+		return len(missing) == 0
+	})
+	if err != nil {
+		slices.Sort(missing)
+		return fmt.Errorf("%w; %d DLRs of %d messages are missing: %v", err, len(missing), len(ids), missing[:min(len(missing), 10)])
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/cucumber/godog"
 
@@ -48,74 +46,6 @@ func corpus(name string) ([]byte, error) {
 		}
 	}
 	return out, nil
-}
-
-// rawESME is a session that sends what it likes.
-type rawESME struct {
-	conn net.Conn
-	r    *bufio.Reader
-}
-
-func newRawESME(addr, system string) (*rawESME, error) {
-	conn, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		return nil, err
-	}
-	e := &rawESME{conn, bufio.NewReader(conn)}
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
-	}
-	if err := e.send(1, &pdu.Bind{Type: pdu.Transceiver, SystemID: system, Password: "bar", InterfaceVersion: 0x34}); err != nil {
-		return nil, err
-	}
-	if h, err := e.next(); err != nil || h.Status != pdu.StatusOK {
-		return nil, fmt.Errorf("bind: %v: %w", h.Status, err)
-	}
-	return e, nil
-}
-
-func (e *rawESME) send(seq uint32, p pdu.PDU) error {
-	frame, err := pdu.Append(nil, pdu.StatusOK, seq, p)
-	if err == nil {
-		_, err = e.conn.Write(frame)
-	}
-	return err
-}
-
-// next reads one PDU.
-func (e *rawESME) next() (pdu.Header, error) {
-	frame, err := pdu.ReadFrame(e.r, nil, pdu.DefaultMaxLength)
-	if err != nil {
-		return pdu.Header{}, err
-	}
-	return pdu.DecodeHeader(frame)
-}
-
-// marker is the sequence_number of the enquire_link that follows the odd octets.
-const marker = 0x00ABCDEF
-
-// provoke sends odd octets and an enquire_link, and gives what else is answered: so many answers, or all that
-// came before the answer to enquire_link, if that are more.
-func (e *rawESME) provoke(octets []byte, want int) (answers []string, ended bool, err error) {
-	if _, err := e.conn.Write(octets); err != nil {
-		return nil, false, err
-	}
-	asked := e.send(marker, &pdu.EnquireLink{}) // fails when the session has ended already
-	marked := false
-	for !marked || len(answers) < want {
-		h, err := e.next()
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return answers, false, fmt.Errorf("neither an answer nor an end; so far %q: %w", answers, err)
-		case err != nil:
-			return answers, true, nil
-		case h.ID == pdu.CmdEnquireLinkResp && h.Sequence == marker:
-			marked = true
-			continue
-		}
-		answers = append(answers, h.ID.String()+" "+h.Status.String())
-	}
-	return answers, false, asked
 }
 
 // rawSMSC is an SMSC that sends odd octets once, before its first answer to a submit_sm or in place of its first
@@ -229,13 +159,13 @@ func (s *rawSMSC) close() {
 	s.wg.Wait()
 }
 
-func (w *World) malformedSteps(sc *godog.ScenarioContext) {
+func (f *foreign) malformedSteps(sc *godog.ScenarioContext, esmes *esmes) {
 	sc.Step(`^another session of "(\w+)" sends the octets of "(\w+)" and is answered "(.*)", and (goes on|ends)$`, func(name, file, want, fate string) error {
 		octets, err := corpus(file)
 		if err != nil {
 			return err
 		}
-		e, err := newRawESME(w.smppAddress(), name)
+		e, err := esmes.named(name).raw(esmes.address())
 		if err != nil {
 			return err
 		}
@@ -259,18 +189,18 @@ func (w *World) malformedSteps(sc *godog.ScenarioContext) {
 		if err != nil {
 			return err
 		}
-		w.raw = s
-		w.connectorTo(cid, s.l.Addr().String(), smscUser, smscPassword)
+		f.raw = s
+		f.connectors.addTo(cid, s.l.Addr().String(), smscUser, smscPassword)
 		return nil
 	})
 	sc.Step(`^that SMSC has got (\d+) messages on (\d+) connections?$`, func(messages, connections int) error {
-		if err := w.raw.texts.wait(fmt.Sprint(messages, " messages"), func(l []string) bool { return len(l) >= messages }); err != nil {
+		if err := f.raw.texts.wait(fmt.Sprint(messages, " messages"), func(l []string) bool { return len(l) >= messages }); err != nil {
 			return err
 		}
-		if err := w.raw.connections.wait(fmt.Sprint(connections, " connections"), func(l []string) bool { return len(l) >= connections }); err != nil {
+		if err := f.raw.connections.wait(fmt.Sprint(connections, " connections"), func(l []string) bool { return len(l) >= connections }); err != nil {
 			return err
 		}
-		if n, c := len(w.raw.texts.all()), len(w.raw.connections.all()); n != messages || c != connections {
+		if n, c := len(f.raw.texts.all()), len(f.raw.connections.all()); n != messages || c != connections {
 			return fmt.Errorf("it has got %d messages on %d connections", n, c)
 		}
 		return nil

@@ -58,8 +58,8 @@ func (c *client) do(req *http.Request, err error) answer {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	a := answer{status: resp.StatusCode, body: string(body), err: err}
-	if m := success.FindStringSubmatch(a.body); m != nil && a.status == http.StatusOK {
-		a.id = m[1]
+	if id := success.FindStringSubmatch(a.body); id != nil && a.status == http.StatusOK {
+		a.id = id[1]
 	}
 	return a
 }
@@ -100,27 +100,40 @@ func (c *client) send(addr, how string, params url.Values) answer {
 	return a
 }
 
-func (w *World) messageSteps(sc *godog.ScenarioContext) {
-	sc.Step(`^a message is sent$`, func() error { return w.send("GET", nil) })
-	sc.Step(`^a message is sent with:$`, func(t *godog.Table) error { return w.send("GET", t) })
-	sc.Step(`^a message is sent by (GET|POST|JSON)$`, func(how string) error { return w.send(how, nil) })
-	sc.Step(`^a message is sent by (GET|POST|JSON) with:$`, w.send)
+// messages are those that customers send over HTTP, one at a time.
+type messages struct {
+	gateway *underTest
+	pages   *pages
+	smscs   *smscs
+	foreign *foreign
+	http    *client
+	answer  answer   // to the last request
+	sent    []answer // all Successes
+	want    string   // content of the last one
+	marks   int      // barriers that were sent
+}
+
+func (m *messages) steps(sc *godog.ScenarioContext) {
+	sc.Step(`^a message is sent$`, func() error { return m.send("GET", nil) })
+	sc.Step(`^a message is sent with:$`, func(t *godog.Table) error { return m.send("GET", t) })
+	sc.Step(`^a message is sent by (GET|POST|JSON)$`, func(how string) error { return m.send(how, nil) })
+	sc.Step(`^a message is sent by (GET|POST|JSON) with:$`, m.send)
 	sc.Step(`^the request "(.*)" is made$`, func(path string) error {
-		if w.gateway == nil {
-			return errors.New("the gateway is not running")
+		if err := m.gateway.running(); err != nil {
+			return err
 		}
-		w.answer = w.http.get("http://" + w.gateway.http() + path)
-		return w.answer.err
+		m.answer = m.http.get("http://" + m.gateway.run.http() + path)
+		return m.answer.err
 	})
 	sc.Step(`^the answer is (\d+) (.*)$`, func(status int, body string) error {
-		if w.answer.status != status || w.answer.body != body {
-			return fmt.Errorf("the answer was %s", w.answer)
+		if m.answer.status != status || m.answer.body != body {
+			return fmt.Errorf("the answer was %s", m.answer)
 		}
 		return nil
 	})
 	sc.Step(`^the answer is (\d+)$`, func(status int) error {
-		if w.answer.status != status {
-			return fmt.Errorf("the answer was %s", w.answer)
+		if m.answer.status != status {
+			return fmt.Errorf("the answer was %s", m.answer)
 		}
 		return nil
 	})
@@ -128,38 +141,49 @@ func (w *World) messageSteps(sc *godog.ScenarioContext) {
 		var errs []error
 		for _, row := range t.Rows {
 			name := row.Cells[0].Value
-			declared := strings.Contains("\n"+w.answer.body, "\n# TYPE "+name+" counter\n")
-			if w.answer.status != http.StatusOK || !declared || !regexp.MustCompile(`(?m)^`+name+`(\{.*\})? \d+$`).MatchString(w.answer.body) {
-				errs = append(errs, fmt.Errorf("%s is not in the answer of status %d", name, w.answer.status))
+			declared := strings.Contains("\n"+m.answer.body, "\n# TYPE "+name+" counter\n")
+			if m.answer.status != http.StatusOK || !declared || !regexp.MustCompile(`(?m)^`+name+`(\{.*\})? \d+$`).MatchString(m.answer.body) {
+				errs = append(errs, fmt.Errorf("%s is not in the answer of status %d", name, m.answer.status))
 			}
 		}
 		return errors.Join(errs...)
 	})
+	sc.Step(`^(\d+) messages are sent one after the other with:$`, func(n int, t *godog.Table) error {
+		for range n {
+			if err := m.send("GET", t); err != nil {
+				return err
+			}
+			if m.answer.id == "" {
+				return fmt.Errorf("the answer was %s", m.answer)
+			}
+		}
+		return nil
+	})
 	sc.Step(`^it is accepted$`, func() error {
-		if w.answer.id == "" {
-			return fmt.Errorf("the answer was %s", w.answer)
+		if m.answer.id == "" {
+			return fmt.Errorf("the answer was %s", m.answer)
 		}
 		return nil
 	})
 	sc.Step(`^a message of "(\w+)" with password "(\w+)" is accepted, at last$`, func(username, password string) error {
-		return w.eventually("an acceptance", username, password, func(a answer) bool { return a.id != "" })
+		return m.eventually("an acceptance", username, password, func(a answer) bool { return a.id != "" })
 	})
 	sc.Step(`^a message of "(\w+)" with password "(\w+)" is refused, at last$`, func(username, password string) error {
-		return w.eventually("a refusal", username, password, func(a answer) bool { return a.status == http.StatusForbidden })
+		return m.eventually("a refusal", username, password, func(a answer) bool { return a.status == http.StatusForbidden })
 	})
 }
 
 // eventually sends until the answer is right, for changes that no event tells of.
-func (w *World) eventually(what, username, password string, right func(answer) bool) error {
+func (m *messages) eventually(what, username, password string, right func(answer) bool) error {
 	err := until(what, func() bool {
-		w.want = "at last"
-		w.answer = w.http.send(w.gateway.http(), "GET", url.Values{"username": {username}, "password": {password}, "to": {"06222172"}, "content": {w.want}})
-		return right(w.answer)
+		m.want = "at last"
+		m.answer = m.http.send(m.gateway.run.http(), "GET", url.Values{"username": {username}, "password": {password}, "to": {"06222172"}, "content": {m.want}})
+		return right(m.answer)
 	})
 	if err != nil {
-		return fmt.Errorf("%w; the last answer was %s", err, w.answer)
+		return fmt.Errorf("%w; the last answer was %s", err, m.answer)
 	}
-	w.sent = append(w.sent, w.answer)
+	m.sent = append(m.sent, m.answer)
 	return nil
 }
 
@@ -170,27 +194,24 @@ const absent = "(none)"
 const asUTF16 = " (UTF-16BE)"
 
 // send sends one message: what the table leaves open is foo, bar, 06222172 and hello.
-func (w *World) send(how string, t *godog.Table) error {
-	if w.gateway == nil {
-		return errors.New("the gateway is not running")
+func (m *messages) send(how string, t *godog.Table) error {
+	if err := m.gateway.running(); err != nil {
+		return err
 	}
 	params := url.Values{"username": {"foo"}, "password": {"bar"}, "to": {"06222172"}, "content": {"hello"}}
-	w.want = "hello"
+	m.want = "hello"
 	if t != nil {
 		values, err := pairs(t)
 		if err != nil {
 			return err
 		}
 		for _, kv := range values {
-			name, value := kv[0], w.mo.filledIn(expand(kv[1]))
-			if strings.Contains(value, "<page>") {
-				value = strings.ReplaceAll(value, "<page>", w.dlrPage().url())
-			}
+			name, value := kv[0], m.pages.filledIn(expand(kv[1]))
 			if plain, ok := strings.CutSuffix(name, asUTF16); ok {
 				name = plain
-				w.want, value = value, utf16be(value)
+				m.want, value = value, utf16be(value)
 			} else if name == "content" {
-				w.want = value
+				m.want = value
 			}
 			if name == "hex-content" {
 				params.Del("content")
@@ -201,29 +222,29 @@ func (w *World) send(how string, t *godog.Table) error {
 			}
 		}
 	}
-	w.answer = w.http.send(w.gateway.http(), how, params)
-	if w.answer.id != "" {
-		w.sent = append(w.sent, w.answer)
+	m.answer = m.http.send(m.gateway.run.http(), how, params)
+	if m.answer.id != "" {
+		m.sent = append(m.sent, m.answer)
 	}
-	return w.answer.err
+	return m.answer.err
 }
 
 // lastID is the id of the last accepted message.
-func (w *World) lastID() string {
-	if len(w.sent) == 0 {
+func (m *messages) lastID() string {
+	if len(m.sent) == 0 {
 		return ""
 	}
-	return w.sent[len(w.sent)-1].id
+	return m.sent[len(m.sent)-1].id
 }
 
 // mark sends one more message, with a content of its own.
-func (w *World) mark(to string) (answer, error) {
-	if w.gateway == nil {
-		return answer{}, errors.New("the gateway is not running")
+func (m *messages) mark(to string) (answer, error) {
+	if err := m.gateway.running(); err != nil {
+		return answer{}, err
 	}
-	w.marks++
-	params := url.Values{"username": {"foo"}, "password": {"bar"}, "to": {to}, "content": {fmt.Sprintf("mark %d", w.marks)}}
-	a := w.http.send(w.gateway.http(), "GET", params)
+	m.marks++
+	params := url.Values{"username": {"foo"}, "password": {"bar"}, "to": {to}, "content": {fmt.Sprintf("mark %d", m.marks)}}
+	a := m.http.send(m.gateway.run.http(), "GET", params)
 	if a.id == "" {
 		return a, fmt.Errorf("the message behind was answered %s", a)
 	}
@@ -232,8 +253,8 @@ func (w *World) mark(to string) (answer, error) {
 
 // nothingElse sends one more message and sees that it is the next that the SMSC gets. What
 // was sent before it would have come before it.
-func (w *World) nothingElse(s *smsc) error {
-	a, err := w.mark("0999")
+func (m *messages) nothingElse(s *smsc) error {
+	a, err := m.mark("0999")
 	if err != nil {
 		return err
 	}
@@ -242,4 +263,25 @@ func (w *World) nothingElse(s *smsc) error {
 		err = fmt.Errorf("it got %q to %s as well", list[0].Text, list[0].To)
 	}
 	return err
+}
+
+// dlrValue puts in what a feature cannot know.
+func (m *messages) dlrValue(s string) string {
+	switch s {
+	case "<id>":
+		return m.lastID()
+	case "<date>": // YYMMDDhhmm
+		return `/\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d/`
+	case "<id at the SMSC>":
+		if m.foreign.alien != nil {
+			return strings.ToUpper(m.foreign.alien.lastID())
+		}
+		for _, s := range m.smscs.byName {
+			if len(s.taken) > 0 {
+				return strings.TrimLeft(strings.ToUpper(s.taken[0].ID), "0")
+			}
+		}
+		return "(the SMSC got nothing)"
+	}
+	return s
 }

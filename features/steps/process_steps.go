@@ -54,81 +54,81 @@ func (t *text) String() string {
 	return string(t.b)
 }
 
-func (w *World) processSteps(sc *godog.ScenarioContext) {
-	sc.Step(`^the gateway is killed$`, w.kill)
+func (g *underTest) processSteps(sc *godog.ScenarioContext, m *messages, l *load) {
+	sc.Step(`^the gateway is killed$`, g.kill)
 	sc.Step(`^the HTTP API keeps its port$`, func() error {
 		address, err := freeAddress()
 		if err != nil {
 			return err
 		}
 		_, port, err := net.SplitHostPort(address)
-		w.settings["HTTP_API_PORT"] = port
+		g.settings["HTTP_API_PORT"] = port
 		return err
 	})
 	sc.Step(`^the gateway is killed (\d+) times at random moments, and started again$`, func(times int) error {
 		for range times {
 			// A moment is a number of messages, so that a slow machine has as many as a fast one.
-			if err := w.load.awaitAccepted(len(w.load.accepted()) + 1 + rand.IntN(150)); err != nil {
+			if err := l.awaitAccepted(len(l.accepted()) + 1 + rand.IntN(150)); err != nil {
 				return err
 			}
-			if err := w.kill(); err != nil {
+			if err := g.kill(); err != nil {
 				return err
 			}
-			if err := w.startGateway(); err != nil {
+			if err := g.start(); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	sc.Step(`^the gateway gets the signal (TERM|INT|HUP)$`, func(name string) error {
-		p, err := w.process()
+		p, err := g.process()
 		if err != nil {
 			return err
 		}
 		return p.cmd.Process.Signal(map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[name])
 	})
 	sc.Step(`^the gateway exits with code (\d+)$`, func(code int) error {
-		p, err := w.process()
+		p, err := g.process()
 		if err != nil {
 			return err
 		}
 		if err := p.await(patience); err != nil {
 			return err
 		}
-		w.gateway, w.exit = nil, p.exited()
-		return w.exit.check(code)
+		g.run, g.exit = nil, p.exited()
+		return g.exit.check(code)
 	})
 	sc.Step(`^the gateway is started in vain$`, func() error {
-		if err := w.plan.write(w.provisionFile()); err != nil {
+		if err := g.plan.write(); err != nil {
 			return err
 		}
-		env, err := w.environment()
+		env, err := g.environment()
 		if err != nil {
 			return err
 		}
-		return w.runToTheEnd(env, "--provision", w.provisionFile())
+		return g.runToTheEnd(env, "--provision", g.plan.path())
 	})
 	sc.Step(`^the command "jasmind (.*)" is run$`, func(line string) error {
-		return w.runToTheEnd(map[string]string{"ROOT_PATH": w.dir}, strings.Fields(strings.ReplaceAll(line, "<dir>", w.dir))...)
+		return g.runToTheEnd(map[string]string{"ROOT_PATH": g.dir}, strings.Fields(strings.ReplaceAll(line, "<dir>", g.dir))...)
 	})
 	sc.Step(`^the file "([\w.]+)" has:$`, func(name string, content *godog.DocString) error {
-		return os.WriteFile(filepath.Join(w.dir, name), []byte(content.Content+"\n"), 0o600)
+		return os.WriteFile(filepath.Join(g.dir, name), []byte(content.Content+"\n"), 0o600)
 	})
 	sc.Step(`^it had exited with code (\d+)$`, func(code int) error {
-		if w.exit == nil {
+		if g.exit == nil {
 			return errors.New("no program was run to its end")
 		}
-		return w.exit.check(code)
+		return g.exit.check(code)
 	})
 	sc.Step(`^it complains of "(.*)"$`, func(want string) error {
-		want = strings.ReplaceAll(want, "<dir>", w.dir)
-		if w.exit != nil {
-			if !strings.Contains(w.exit.stderr, want) {
-				return fmt.Errorf("standard error is\n%s", w.exit.stderr)
+		want = strings.ReplaceAll(want, "<dir>", g.dir)
+		if g.exit != nil {
+			if !strings.Contains(g.exit.stderr, want) {
+				return fmt.Errorf("standard error is\n%s", g.exit.stderr)
 			}
 			return nil
 		}
-		p, err := w.process()
+		p, err := g.process()
 		if err != nil {
 			return err
 		}
@@ -138,30 +138,30 @@ func (w *World) processSteps(sc *godog.ScenarioContext) {
 		return nil
 	})
 	sc.Step(`^the ready file names the HTTP API, which answers$`, func() error {
-		if _, err := w.process(); err != nil {
+		if _, err := g.process(); err != nil {
 			return err
 		}
-		a := w.http.get("http://" + w.gateway.http() + "/ping")
+		a := m.http.get("http://" + g.run.http() + "/ping")
 		if a.err != nil || a.status != 200 || a.body != "Jasmin/PONG" {
 			return fmt.Errorf("the ping was answered by %s", a)
 		}
 		return nil
 	})
 	sc.Step(`^the ready file is gone$`, func() error {
-		if _, err := os.Stat(w.readyFile()); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("stat %s: %w", w.readyFile(), err)
+		if _, err := os.Stat(g.readyFile()); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("stat %s: %w", g.readyFile(), err)
 		}
 		return nil
 	})
 }
 
 // kill ends the program as kill -9 does.
-func (w *World) kill() error {
-	p, err := w.process()
+func (g *underTest) kill() error {
+	p, err := g.process()
 	if err != nil {
 		return err
 	}
-	w.gateway = nil
+	g.run = nil
 	if err := p.cmd.Process.Kill(); err != nil {
 		return err
 	}
@@ -169,25 +169,25 @@ func (w *World) kill() error {
 	return nil
 }
 
-func (w *World) readyFile() string { return filepath.Join(w.dir, "ready.json") }
+func (g *underTest) readyFile() string { return filepath.Join(g.dir, "ready.json") }
 
 // process is the running program.
-func (w *World) process() (*process, error) {
-	p, ok := w.gateway.(*process)
+func (g *underTest) process() (*process, error) {
+	p, ok := g.run.(*process)
 	if !ok {
 		return nil, errors.New("no program is running; scenarios that need one are tagged @process")
 	}
 	return p, nil
 }
 
-func (w *World) command(env map[string]string, args ...string) (*exec.Cmd, *text, error) {
-	binary, err := w.suite.binary()
+func (g *underTest) command(env map[string]string, args ...string) (*exec.Cmd, *text, error) {
+	binary, err := g.suite.binary()
 	if err != nil {
 		return nil, nil, err
 	}
 	cmd := exec.Command(binary, args...)
-	cmd.Dir = w.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir}
+	cmd.Dir = g.dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir}
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
@@ -197,8 +197,8 @@ func (w *World) command(env map[string]string, args ...string) (*exec.Cmd, *text
 }
 
 // runToTheEnd runs the program until it ends by itself.
-func (w *World) runToTheEnd(env map[string]string, args ...string) error {
-	cmd, stderr, err := w.command(env, args...)
+func (g *underTest) runToTheEnd(env map[string]string, args ...string) error {
+	cmd, stderr, err := g.command(env, args...)
 	if err != nil {
 		return err
 	}
@@ -210,22 +210,22 @@ func (w *World) runToTheEnd(env map[string]string, args ...string) error {
 	if err := p.await(patience); err != nil {
 		return err
 	}
-	w.exit = p.exited()
+	g.exit = p.exited()
 	return nil
 }
 
 // startProcess starts the program and returns when its ready file is there.
-func (w *World) startProcess(env map[string]string, provision string) (*process, error) {
-	os.Remove(w.readyFile()) //nolint:errcheck // one of a program that was killed
-	args := []string{"--ready-file", w.readyFile()}
+func (g *underTest) startProcess(env map[string]string, provision string) (*process, error) {
+	os.Remove(g.readyFile()) //nolint:errcheck // one of a program that was killed
+	args := []string{"--ready-file", g.readyFile()}
 	if provision != "" {
 		args = append(args, "--provision", provision)
 	}
-	cmd, stderr, err := w.command(env, args...)
+	cmd, stderr, err := g.command(env, args...)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, ready: w.readyFile(), stderr: stderr, done: make(chan struct{})}
+	p := &process{cmd: cmd, ready: g.readyFile(), stderr: stderr, done: make(chan struct{})}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

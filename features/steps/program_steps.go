@@ -3,7 +3,6 @@ package steps
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -53,15 +52,18 @@ func (s *Suite) Programs() string {
 
 // programRun is what the last program of a customer's did.
 type programRun struct {
+	suite    *Suite
+	messages *messages
+
 	itself  bool     // it was run, not just its requests made
 	printed string   // by it
 	answers []answer // to its requests
 }
 
-func (w *World) programSteps(sc *godog.ScenarioContext) {
-	sc.Step(`^the program "([\w.]+)" asks for:$`, w.program)
+func (c *programRun) steps(sc *godog.ScenarioContext) {
+	sc.Step(`^the program "([\w.]+)" asks for:$`, c.program)
 	sc.Step(`^all its requests are accepted$`, func() error {
-		for i, a := range w.ran.answers {
+		for i, a := range c.answers {
 			if a.id == "" {
 				return fmt.Errorf("the answer to request %d was %s", i+1, a)
 			}
@@ -69,22 +71,22 @@ func (w *World) programSteps(sc *godog.ScenarioContext) {
 		return nil
 	})
 	sc.Step(`^request (\d+) is answered (\d+) (.*)$`, func(n, status int, body string) error {
-		if n < 1 || n > len(w.ran.answers) {
-			return fmt.Errorf("there were %d requests", len(w.ran.answers))
+		if n < 1 || n > len(c.answers) {
+			return fmt.Errorf("there were %d requests", len(c.answers))
 		}
-		if a := w.ran.answers[n-1]; a.status != status || a.body != body {
+		if a := c.answers[n-1]; a.status != status || a.body != body {
 			return fmt.Errorf("the answer was %s", a)
 		}
 		return nil
 	})
 	sc.Step(`^it prints what it was answered$`, func() error {
 		var want strings.Builder
-		for _, a := range w.ran.answers {
+		for _, a := range c.answers {
 			want.WriteString(a.body + "\n")
 		}
-		return w.ran.printedIs(want.String())
+		return c.printedIs(want.String())
 	})
-	sc.Step(`^it prints:$`, func(want *godog.DocString) error { return w.ran.printedIs(want.Content + "\n") })
+	sc.Step(`^it prints:$`, func(want *godog.DocString) error { return c.printedIs(want.Content + "\n") })
 }
 
 // printedIs compares what the program printed, if it was run.
@@ -97,30 +99,30 @@ func (c *programRun) printedIs(want string) error {
 
 // program runs a program of testdata/documentation with the addresses of the API and of the DLR page.
 // The table has the requests that it makes; where its interpreter is not installed, they are made in its place.
-func (w *World) program(name string, t *godog.Table) error {
-	if w.gateway == nil {
-		return errors.New("the gateway is not running")
+func (c *programRun) program(name string, t *godog.Table) error {
+	if err := c.messages.gateway.running(); err != nil {
+		return err
 	}
 	var want []string
 	for _, row := range t.Rows {
-		want = append(want, strings.ReplaceAll(expand(row.Cells[0].Value), "<page>", url.QueryEscape(w.dlrPage().url())))
+		want = append(want, strings.ReplaceAll(expand(row.Cells[0].Value), "<page>", url.QueryEscape(c.messages.pages.url(dlrPath))))
 	}
 	interpreter, ok := interpreters[filepath.Ext(name)]
 	if !ok {
 		return fmt.Errorf("no interpreter is known for %q", name)
 	}
-	w.ran = programRun{}
-	between := &relay{w: w}
+	c.itself, c.printed, c.answers = false, "", nil
+	between := &relay{messages: c.messages}
 	server := httptest.NewServer(between)
 	defer server.Close()
 	var err error
 	if path, missing := exec.LookPath(interpreter); missing == nil {
-		w.suite.programs.count(interpreter + " itself")
-		err = w.run(path, name, server.URL)
+		c.suite.programs.count(interpreter + " itself")
+		err = c.run(path, name, server.URL)
 	} else {
-		w.suite.programs.count(interpreter + "'s requests")
+		c.suite.programs.count(interpreter + "'s requests")
 		for _, r := range want {
-			w.http.do(http.NewRequest(http.MethodGet, server.URL+r, nil))
+			c.messages.http.do(http.NewRequest(http.MethodGet, server.URL+r, nil))
 		}
 	}
 	if err != nil {
@@ -130,25 +132,25 @@ func (w *World) program(name string, t *godog.Table) error {
 	if !slices.Equal(requests, want) {
 		return fmt.Errorf("it asked for\n%s", strings.Join(requests, "\n"))
 	}
-	w.ran.answers = answers
+	c.answers = answers
 	for _, a := range answers {
-		w.answer = a
+		c.messages.answer = a
 		if a.id != "" {
-			w.sent = append(w.sent, a)
+			c.messages.sent = append(c.messages.sent, a)
 		}
 	}
 	return nil
 }
 
-func (w *World) run(interpreter, name, api string) error {
+func (c *programRun) run(interpreter, name, api string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var out, complaint bytes.Buffer
-	cmd := exec.CommandContext(ctx, interpreter, filepath.Join("..", "testdata", "documentation", name), api, w.dlrPage().url())
+	cmd := exec.CommandContext(ctx, interpreter, filepath.Join("..", "testdata", "documentation", name), api, c.messages.pages.url(dlrPath))
 	cmd.Env = append(cmd.Environ(), "no_proxy=127.0.0.1", "NO_PROXY=127.0.0.1")
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	err := cmd.Run()
-	w.ran.itself, w.ran.printed = true, out.String()
+	c.itself, c.printed = true, out.String()
 	if err != nil {
 		return fmt.Errorf("%s %s: %w\n%s", interpreter, name, err, complaint.String())
 	}
@@ -157,7 +159,7 @@ func (w *World) run(interpreter, name, api string) error {
 
 // relay stands between a program and the gateway, and notes what is asked and answered.
 type relay struct {
-	w *World
+	messages *messages
 
 	mu       sync.Mutex
 	requests []string
@@ -170,7 +172,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "GET alone is relayed", http.StatusNotImplemented)
 		return
 	}
-	a := r.w.http.get("http://" + r.w.gateway.http() + req.RequestURI)
+	a := r.messages.http.get("http://" + r.messages.gateway.run.http() + req.RequestURI)
 	r.mu.Lock()
 	r.requests, r.answers = append(r.requests, req.RequestURI), append(r.answers, a)
 	r.mu.Unlock()

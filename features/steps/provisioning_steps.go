@@ -13,6 +13,7 @@ import (
 
 // plan is what the provisioning file is to declare.
 type plan struct {
+	*scenario
 	users        []user
 	disabled     bool // their group
 	connectors   []*connector
@@ -87,65 +88,77 @@ func (p *plan) connector(cid string) *connector {
 	return nil
 }
 
-func (w *World) provisionSteps(sc *godog.ScenarioContext) {
-	sc.Step(`^the user "(\w+)" with password "(\w+)"$`, func(name, password string) { w.plan.user(name, password) })
+func (p *plan) steps(sc *godog.ScenarioContext, pages *pages) {
+	sc.Step(`^the provisioning file also declares:$`, func(text *godog.DocString) error { return p.declare(pages.filledIn(text.Content)) })
+	sc.Step(`^MO go to "(.+)"$`, func(connector string) {
+		if strings.HasPrefix(connector, "http(") {
+			cid := strings.TrimSuffix(strings.TrimPrefix(connector, "http("), ")")
+			p.add("http_connectors", map[string]any{"cid": cid, "url": pages.url("/" + cid), "method": "GET"})
+		}
+		p.add("mo_routes", map[string]any{"type": "DefaultRoute", "connector": connector})
+	})
+	sc.Step(`^the user "(\w+)" with password "(\w+)"$`, func(name, password string) { p.user(name, password) })
 	sc.Step(`^no user "(\w+)"$`, func(name string) {
-		for i := range w.plan.users {
-			if w.plan.users[i].name == name {
-				w.plan.users = append(w.plan.users[:i:i], w.plan.users[i+1:]...)
+		for i := range p.users {
+			if p.users[i].name == name {
+				p.users = append(p.users[:i:i], p.users[i+1:]...)
 				return
 			}
 		}
 	})
-	sc.Step(`^no route$`, func() { w.plan.noRoute, w.plan.defaultRoute = true, "" })
-	sc.Step(`^everything is routed to "([\w-]+)"$`, func(cid string) { w.plan.defaultRoute = cid })
+	sc.Step(`^no route$`, func() { p.noRoute, p.defaultRoute = true, "" })
+	sc.Step(`^everything is routed to "([\w-]+)"$`, func(cid string) { p.defaultRoute = cid })
 	sc.Step(`^numbers that begin with "(\d+)" are routed to "([\w-]+)"$`, func(prefix, cid string) {
-		w.plan.routes = append(w.plan.routes, route{prefix, cid})
+		p.routes = append(p.routes, route{prefix, cid})
 	})
 	sc.Step(`^messages are intercepted by the script:$`, func(script *godog.DocString) error {
-		path := filepath.Join(w.dir, "mt.py")
-		w.plan.script = "python3(" + path + ")"
+		path := filepath.Join(p.dir, "mt.py")
+		p.script = "python3(" + path + ")"
 		return os.WriteFile(path, []byte(script.Content+"\n"), 0o600)
 	})
-	sc.Step(`^messages are intercepted by the rule:$`, func(rule *godog.DocString) { w.plan.script = "expr(" + rule.Content + ")" })
+	sc.Step(`^messages are intercepted by the rule:$`, func(rule *godog.DocString) { p.script = "expr(" + rule.Content + ")" })
 	sc.Step(`^messages go to "([\w-]+)" and, on (ESME_\w+), to "([\w-]+)"$`, func(first, status, second string) {
-		w.plan.choosing = append(w.plan.choosing, map[string]any{"type": "FailoverMTRoute", "order": 5, "filters": "all",
+		p.choosing = append(p.choosing, map[string]any{"type": "FailoverMTRoute", "order": 5, "filters": "all",
 			"connectors": "smppc(" + first + ");smppc(" + second + ")", "failover_on": status})
 	})
 	sc.Step(`^messages go to the cheapest of "([\w-]+)" at ([\d.]+) and "([\w-]+)" at ([\d.]+)$`, func(first, rate, second, rate2 string) {
-		w.plan.choosing = append(w.plan.choosing, map[string]any{"type": "LeastCostMTRoute", "order": 5, "filters": "all",
+		p.choosing = append(p.choosing, map[string]any{"type": "LeastCostMTRoute", "order": 5, "filters": "all",
 			"connectors": "smppc(" + first + ");smppc(" + second + ")", "rates": rate + ";" + rate2})
 	})
-	sc.Step(`^a faulty line "(.*)"$`, func(line string) { w.plan.fault = line })
-	sc.Step(`^the fault is mended$`, func() { w.plan.fault = "" })
+	sc.Step(`^a faulty line "(.*)"$`, func(line string) { p.fault = line })
+	sc.Step(`^the fault is mended$`, func() { p.fault = "" })
+}
+
+// provisionSteps are about loading the file.
+func (g *underTest) provisionSteps(sc *godog.ScenarioContext) {
 	sc.Step(`^the provisioning file is loaded again$`, func() error {
-		if err := w.plan.write(w.provisionFile()); err != nil {
+		if err := g.plan.write(); err != nil {
 			return err
 		}
-		return w.gateway.reload()
+		return g.run.reload()
 	})
 	sc.Step(`^loading the provisioning file again fails, naming the line of "(.*)"$`, func(line string) error {
-		if err := w.plan.write(w.provisionFile()); err != nil {
+		if err := g.plan.write(); err != nil {
 			return err
 		}
-		err := w.gateway.reload()
-		if want := fmt.Sprintf("%s:%d: ", w.provisionFile(), w.lineOf(line)); err == nil || !strings.Contains(err.Error(), want) {
+		err := g.run.reload()
+		if want := fmt.Sprintf("%s:%d: ", g.plan.path(), g.plan.lineOf(line)); err == nil || !strings.Contains(err.Error(), want) {
 			return fmt.Errorf("got %w, want %q in it", err, want)
 		}
 		return nil
 	})
 	sc.Step(`^loading the provisioning file again fails, saying "(.*)"$`, func(want string) error {
-		if err := w.plan.write(w.provisionFile()); err != nil {
+		if err := g.plan.write(); err != nil {
 			return err
 		}
-		if err := w.gateway.reload(); err == nil || !strings.Contains(err.Error(), want) {
+		if err := g.run.reload(); err == nil || !strings.Contains(err.Error(), want) {
 			return fmt.Errorf("got %w, want %q in it", err, want)
 		}
 		return nil
 	})
 	sc.Step(`^it complains of the line "(.*)" of the provisioning file$`, func(line string) error {
-		want := fmt.Sprintf("%s:%d: ", w.provisionFile(), w.lineOf(line))
-		p, err := w.process()
+		want := fmt.Sprintf("%s:%d: ", g.plan.path(), g.plan.lineOf(line))
+		p, err := g.process()
 		if err != nil {
 			return err
 		}
@@ -153,11 +166,26 @@ func (w *World) provisionSteps(sc *godog.ScenarioContext) {
 	})
 }
 
-func (w *World) provisionFile() string { return filepath.Join(w.dir, "provision.yaml") }
+// declare adds to the file what is written.
+func (p *plan) declare(text string) error {
+	var extra map[string][]any
+	if err := yaml.Unmarshal([]byte(text), &extra); err != nil {
+		return err
+	}
+	for section, list := range extra {
+		for _, e := range list {
+			p.add(section, e)
+		}
+	}
+	return nil
+}
+
+// path is where the file is.
+func (p *plan) path() string { return filepath.Join(p.dir, "provision.yaml") }
 
 // lineOf is the number of a line of the provisioning file, 0 if it is not there.
-func (w *World) lineOf(line string) int {
-	text, err := os.ReadFile(w.provisionFile())
+func (p *plan) lineOf(line string) int {
+	text, err := os.ReadFile(p.path())
 	if err != nil {
 		return 0
 	}
@@ -170,7 +198,8 @@ func (w *World) lineOf(line string) int {
 }
 
 // write writes the file, in one step, since a gateway may be about to read it.
-func (p *plan) write(path string) error {
+func (p *plan) write() error {
+	path := p.path()
 	type entry = map[string]any
 	var users, connectors, routes, filters []entry
 	for _, u := range p.users {

@@ -11,13 +11,13 @@ import (
 	"jasmind/internal/smscsim"
 )
 
-func (w *World) routeSteps(sc *godog.ScenarioContext) {
-	sc.Step(`^(\d+) messages are shared by the SMSCs:$`, w.shared)
-	sc.Step(`^messages to these numbers go where the table says:$`, w.goesWhere)
+func (m *messages) routeSteps(sc *godog.ScenarioContext) {
+	sc.Step(`^(\d+) messages are shared by the SMSCs:$`, m.shared)
+	sc.Step(`^messages to these numbers go where the table says:$`, m.goesWhere)
 }
 
 // goesWhere sends a message for each row, with its columns as parameters but for the last, SMSC: the one that gets it.
-func (w *World) goesWhere(t *godog.Table) error {
+func (m *messages) goesWhere(t *godog.Table) error {
 	want, err := rows(t)
 	if err != nil {
 		return err
@@ -29,10 +29,10 @@ func (w *World) goesWhere(t *godog.Table) error {
 				params.Set(name, value)
 			}
 		}
-		if w.answer = w.http.send(w.gateway.http(), "GET", params); w.answer.id == "" {
-			return fmt.Errorf("the answer for %v was %s", row, w.answer)
+		if m.answer = m.http.send(m.gateway.run.http(), "GET", params); m.answer.id == "" {
+			return fmt.Errorf("the answer for %v was %s", row, m.answer)
 		}
-		s, err := w.smsc(row["SMSC"])
+		s, err := m.smscs.named(row["SMSC"])
 		if err != nil {
 			return err
 		}
@@ -48,14 +48,14 @@ func (w *World) goesWhere(t *godog.Table) error {
 }
 
 // shared sends messages and has each SMSC get between least and most of them, all together all.
-func (w *World) shared(n int, t *godog.Table) error {
+func (m *messages) shared(n int, t *godog.Table) error {
 	want, err := rows(t)
 	if err != nil {
 		return err
 	}
 	for range n {
-		if w.answer = w.http.send(w.gateway.http(), "GET", url.Values{"username": {"foo"}, "password": {"bar"}, "to": {"06222172"}, "content": {"hello"}}); w.answer.id == "" {
-			return fmt.Errorf("the answer was %s", w.answer)
+		if m.answer = m.http.send(m.gateway.run.http(), "GET", url.Values{"username": {"foo"}, "password": {"bar"}, "to": {"06222172"}, "content": {"hello"}}); m.answer.id == "" {
+			return fmt.Errorf("the answer was %s", m.answer)
 		}
 	}
 	var fault error
@@ -63,7 +63,7 @@ func (w *World) shared(n int, t *godog.Table) error {
 	err = until(fmt.Sprintf("%d messages at the SMSCs", n), func() bool {
 		all := 0
 		for i, row := range want {
-			s, err := w.smsc(row["SMSC"])
+			s, err := m.smscs.named(row["SMSC"])
 			if err == nil {
 				var sim *smscsim.Simulator
 				if sim, err = s.simulator(); err == nil {

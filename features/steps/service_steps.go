@@ -17,8 +17,9 @@ import (
 	"jasmind/internal/testenv"
 )
 
-// backing is the RabbitMQ and the Redis of one scenario.
-type backing struct {
+// services are the RabbitMQ and the Redis of one scenario.
+type services struct {
+	*scenario
 	rabbit *testenv.Rabbit
 	redis  *testenv.RedisDB
 
@@ -26,25 +27,26 @@ type backing struct {
 	ownRedis  *testenv.DedicatedRedisDB
 }
 
-// backing gives the scenario a virtual host and a database, those that it has for itself
-// already aside.
-func (w *World) backing() (*backing, error) {
-	if w.services == nil {
-		w.services = &backing{}
-	}
-	b := w.services
+// have gives the scenario a virtual host and a database, unless it has them.
+func (b *services) have() error {
 	if b.rabbit == nil {
 		var err error
-		if b.rabbit, err = w.suite.hosts.take(); err != nil {
-			return nil, err
+		if b.rabbit, err = b.suite.hosts.take(); err != nil {
+			return err
 		}
 	}
-	err := w.tb.with(func(tb testing.TB) {
+	return b.tb.with(func(tb testing.TB) {
 		if b.redis == nil {
 			b.redis = testenv.Redis(tb)
 		}
 	})
-	return b, err
+}
+
+// giveBack lets another scenario have the virtual host.
+func (b *services) giveBack() {
+	if b.rabbit != nil && b.ownRabbit == nil {
+		b.suite.hosts.giveBack(b.rabbit)
+	}
 }
 
 // hosts are virtual hosts that serve one scenario after the other, since RabbitMQ takes long
@@ -120,31 +122,24 @@ func allEmpty(r *testenv.Rabbit) (bool, error) {
 	return true, nil
 }
 
-func (w *World) serviceSteps(sc *godog.ScenarioContext) {
-	own := func(f func(*backing, testing.TB)) func() error {
+func (b *services) steps(sc *godog.ScenarioContext) {
+	own := func(f func(testing.TB)) func() error {
 		return func() error {
-			if w.suite.mode != Services {
+			if b.suite.mode != Services {
 				return errors.New("only the services mode has services; tag the scenario @rabbit or @redis")
 			}
-			if w.services == nil {
-				w.services = &backing{}
-			}
-			return w.tb.with(func(tb testing.TB) { f(w.services, tb) })
+			return b.tb.with(f)
 		}
 	}
-	sc.Step(`^a RabbitMQ for this scenario alone$`, own(func(b *backing, tb testing.TB) {
+	sc.Step(`^a RabbitMQ for this scenario alone$`, own(func(tb testing.TB) {
 		b.ownRabbit = testenv.DedicatedRabbitMQ(tb)
 		b.rabbit = &b.ownRabbit.Rabbit
 	}))
-	sc.Step(`^a Redis for this scenario alone$`, own(func(b *backing, tb testing.TB) {
+	sc.Step(`^a Redis for this scenario alone$`, own(func(tb testing.TB) {
 		b.ownRedis = testenv.DedicatedRedis(tb)
 		b.redis = &b.ownRedis.RedisDB
 	}))
 	sc.Step(`^(RabbitMQ|Redis) (stops|is killed|starts again)$`, func(which, what string) error {
-		b := w.services
-		if b == nil {
-			return errors.New("the scenario has no services")
-		}
 		var service *testenv.Service
 		switch {
 		case which == "RabbitMQ" && b.ownRabbit != nil:

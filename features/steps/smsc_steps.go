@@ -40,8 +40,12 @@ type smsc struct {
 	taken   []smscsim.Message  // the last ones that a step looked at
 }
 
-func (w *World) smsc(name string) (*smsc, error) {
-	if s := w.smscs[name]; s != nil {
+// smscs are the simulated SMSCs of a scenario.
+type smscs struct{ byName map[string]*smsc }
+
+// named gives an SMSC, which is made if there is none of that name.
+func (c *smscs) named(name string) (*smsc, error) {
+	if s := c.byName[name]; s != nil {
 		return s, nil
 	}
 	address, err := freeAddress()
@@ -52,7 +56,7 @@ func (w *World) smsc(name string) (*smsc, error) {
 	s.config = smscsim.Config{SMPP: address, HTTP: "none", Accounts: []smscsim.Account{{SystemID: smscUser, Password: smscPassword}},
 		// It insists on its receipts for longer than any outage lasts.
 		ReceiptRetry: smscsim.Duration(200 * time.Millisecond), ReceiptTries: 10_000}
-	w.smscs[name] = s
+	c.byName[name] = s
 	return s, nil
 }
 
@@ -244,30 +248,30 @@ func (s *smsc) next(n int) ([]smscsim.Message, error) {
 }
 
 // which is the SMSC that a sentence speaks of: the one with a name, or else the only one.
-func (w *World) which(name string) (*smsc, error) {
-	if name == "" && w.smscs[""] == nil && len(w.smscs) > 0 {
+func (c *smscs) which(name string) (*smsc, error) {
+	if name == "" && c.byName[""] == nil && len(c.byName) > 0 {
 		return nil, errors.New("there are several SMSCs, the sentence must name one")
 	}
-	return w.smsc(name)
+	return c.named(name)
 }
 
 // theSMSC begins sentences about an SMSC.
 const theSMSC = `^the SMSC(?: "(\w+)")? `
 
 // simulator is the simulator of that SMSC, which is up.
-func (w *World) simulator(name string) (*smscsim.Simulator, error) {
-	s, err := w.which(name)
+func (c *smscs) simulator(name string) (*smscsim.Simulator, error) {
+	s, err := c.which(name)
 	if err != nil {
 		return nil, err
 	}
 	return s.simulator()
 }
 
-func (w *World) smscSteps(sc *godog.ScenarioContext) {
+func (c *smscs) steps(sc *godog.ScenarioContext, m *messages) {
 	// say declares a sentence of SMSCs whose further arguments are words.
 	say := func(expr string, f func(s *smsc, arg []string) error) {
 		handler := func(args ...string) error {
-			s, err := w.which(args[0])
+			s, err := c.which(args[0])
 			if err != nil {
 				return err
 			}
@@ -373,8 +377,8 @@ func (w *World) smscSteps(sc *godog.ScenarioContext) {
 	})
 	say(`gets the message$`, func(s *smsc, _ []string) error {
 		list, err := s.next(1)
-		if err == nil && list[0].Text != w.want {
-			err = fmt.Errorf("it got %q, want %q", list[0].Text, w.want)
+		if err == nil && list[0].Text != m.want {
+			err = fmt.Errorf("it got %q, want %q", list[0].Text, m.want)
 		}
 		return err
 	})
@@ -386,7 +390,7 @@ func (w *World) smscSteps(sc *godog.ScenarioContext) {
 		}
 		return err
 	})
-	say(`gets nothing else$`, func(s *smsc, _ []string) error { return w.nothingElse(s) })
+	say(`gets nothing else$`, func(s *smsc, _ []string) error { return m.nothingElse(s) })
 	say(`refused (nothing|\d+ messages?)$`, func(s *smsc, a []string) error {
 		sim, err := s.simulator()
 		if err != nil {
@@ -423,7 +427,7 @@ func (w *World) smscSteps(sc *godog.ScenarioContext) {
 		if err != nil {
 			return err
 		}
-		s, err := w.which(name)
+		s, err := c.which(name)
 		if err != nil {
 			return err
 		}
@@ -441,7 +445,7 @@ func (w *World) smscSteps(sc *godog.ScenarioContext) {
 		if err != nil {
 			return err
 		}
-		s, err := w.which(name)
+		s, err := c.which(name)
 		if err != nil {
 			return err
 		}
@@ -460,19 +464,20 @@ func (w *World) smscSteps(sc *godog.ScenarioContext) {
 		}
 		return err
 	})
+	c.tlvSteps(sc)
 	sc.Step(`^the parts read "(.*)" together$`, func(want string) error {
-		s, err := w.which("")
+		s, err := c.which("")
 		if err != nil {
 			return err
 		}
-		return w.checkJoined(s, expand(want))
+		return s.checkJoined(expand(want))
 	})
 	sc.Step(`^the parts are the content together$`, func() error {
-		s, err := w.which("")
+		s, err := c.which("")
 		if err != nil {
 			return err
 		}
-		return w.checkJoined(s, w.want)
+		return s.checkJoined(m.want)
 	})
 }
 
@@ -484,7 +489,7 @@ func partSeq(m *smscsim.Message) uint8 {
 }
 
 // checkJoined compares the parts that were last looked at, put together by their references.
-func (w *World) checkJoined(s *smsc, want string) error {
+func (s *smsc) checkJoined(want string) error {
 	sim, err := s.simulator()
 	if err != nil {
 		return err
@@ -564,4 +569,35 @@ func fieldOf(m *smscsim.Message, field string) (string, error) {
 		return strings.Join(m.Warnings, "; "), nil
 	}
 	return "", fmt.Errorf("%q is no field of a message", field)
+}
+
+func (c *smscs) tlvSteps(sc *godog.ScenarioContext) {
+	sc.Step(theSMSC+`gets (\d+) parts? with the TLVs:$`, func(name string, n int, t *godog.Table) error {
+		s, err := c.which(name)
+		if err != nil {
+			return err
+		}
+		list, err := s.next(n)
+		if err != nil {
+			return err
+		}
+		want, err := pairs(t)
+		for i := range list {
+			err = errors.Join(err, checkTLVs(&list[i], want))
+		}
+		return err
+	})
+}
+
+// checkTLVs wants exactly these TLVs, in this order; those that say which part it is do not count.
+func checkTLVs(m *smscsim.Message, want [][2]string) error {
+	got := slices.DeleteFunc(slices.Clone(m.TLVs), func(t smscsim.TLV) bool { return t.Tag == "more_messages_to_send" || strings.HasPrefix(t.Tag, "sar_") })
+	same := len(got) == len(want)
+	for i := range min(len(got), len(want)) {
+		same = same && got[i].Tag == want[i][0] && got[i].Value == want[i][1]
+	}
+	if !same {
+		return fmt.Errorf("message %d has the TLVs %v, want %v", m.N, got, want)
+	}
+	return nil
 }

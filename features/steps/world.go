@@ -1,6 +1,6 @@
 // Package steps is what the sentences of the features mean: one file per noun, one World
-// per scenario. A World holds a gateway, the SMSCs around it, the page that DLRs go to and
-// the clients that send; it makes each of them when a sentence first needs it.
+// per scenario. A World is composed of a gateway, the SMSCs around it, the pages that DLRs go to,
+// the clients that send and so on; each makes what it is about when a sentence first needs it.
 //
 // Steps wait for events, up to a deadline, and never for a time.
 //
@@ -23,8 +23,6 @@ import (
 	"time"
 
 	"github.com/cucumber/godog"
-
-	"jasmind/internal/smpp"
 )
 
 // Mode is what holds the gateway's queues and records.
@@ -62,53 +60,63 @@ func NewSuite(mode Mode, tb testing.TB, binary func() (string, error)) *Suite {
 // Ran is the number of scenarios that were begun.
 func (s *Suite) Ran() int64 { return s.ran.Load() }
 
-// World is one scenario. Its steps run one after the other.
+// scenario is what the parts of a World know of it.
+type scenario struct {
+	suite *Suite
+	name  string
+	dir   string // of this scenario alone
+	tb    *scenarioTB
+}
+
+// World is one scenario: a part for each noun, with its state and its sentences. The steps of a scenario run one
+// after the other.
 type World struct {
-	suite    *Suite
-	scenario string
-	dir      string // of this scenario alone
-	tb       *scenarioTB
+	*scenario
+	plan       *plan
+	services   *services
+	smscs      *smscs
+	connectors *connectors
+	foreign    *foreign
+	gateway    *underTest
+	pages      *pages
+	messages   *messages
+	load       *load
+	esmes      *esmes
+	mobiles    *mobiles
+	console    *console
+	tls        *certificates
+	program    *programRun
+}
 
-	binary   bool              // run the built program, not a gateway in this process
-	settings map[string]string // environment of the gateway
-	plan     plan              // what the provisioning file declares
-	services *backing          // nil: embedded, or not needed yet
-	gateway  gatewayRun        // nil: not running
-	exit     *exited           // how the program ended
-
-	smscs  map[string]*smsc
-	alien  alien // an SMSC made of another SMPP stack
-	esmes  map[string]*esme
-	crowd  []*esme  // those that submit at once
-	raw    *rawSMSC // an SMSC that sends odd octets
-	page   *page
-	tls    certificates
-	http   *client
-	answer answer   // to the last request
-	sent   []answer // all Successes of single sends
-	want   string   // content of the last one
-	load   *load
-	marks  int // barriers that were sent
-
-	outbind      outbind
-	mo           mobiles
-	ran          programRun    // the last program of a customer's
-	bare         bool          // there is no provisioning file
-	operator     *operator     // at the console; nil: nobody
-	customer     *smpp.Session // an ESME; nil: none is bound
-	customerGone chan struct{} // closed when its session has ended
+func newWorld(s *Suite) *World {
+	w := &World{scenario: &scenario{suite: s}, smscs: &smscs{byName: map[string]*smsc{}}, pages: &pages{}}
+	w.plan = &plan{scenario: w.scenario}
+	w.services = &services{scenario: w.scenario}
+	w.connectors = &connectors{plan: w.plan, smscs: w.smscs}
+	w.foreign = &foreign{connectors: w.connectors}
+	w.gateway = &underTest{scenario: w.scenario, plan: w.plan, connectors: w.connectors, services: w.services, settings: map[string]string{}}
+	w.messages = &messages{gateway: w.gateway, pages: w.pages, smscs: w.smscs, foreign: w.foreign, http: newClient()}
+	w.load = &load{gateway: w.gateway, smscs: w.smscs, pages: w.pages, messages: w.messages}
+	w.esmes = &esmes{gateway: w.gateway, smscs: w.smscs, messages: w.messages}
+	w.mobiles = &mobiles{smscs: w.smscs, pages: w.pages, esmes: w.esmes}
+	w.console = &console{gateway: w.gateway, smscs: w.smscs}
+	w.tls = &certificates{gateway: w.gateway}
+	w.program = &programRun{suite: s, messages: w.messages}
+	return w
 }
 
 // Scenario prepares one scenario.
 func (s *Suite) Scenario(sc *godog.ScenarioContext) {
-	w := &World{suite: s, settings: map[string]string{}, smscs: map[string]*smsc{}}
+	w := newWorld(s)
 	sc.Before(func(ctx context.Context, p *godog.Scenario) (context.Context, error) {
 		s.ran.Add(1)
-		w.scenario = p.Name
+		w.name = p.Name
 		for _, t := range p.Tags {
-			w.binary = w.binary || t.Name == "@process"
+			w.gateway.binary = w.gateway.binary || t.Name == "@process"
 		}
-		return ctx, w.begin()
+		dir, err := os.MkdirTemp("", "jasmind-feature-")
+		w.dir, w.tb = dir, &scenarioTB{TB: s.tb, name: w.name}
+		return ctx, err
 	})
 	sc.After(func(ctx context.Context, _ *godog.Scenario, err error) (context.Context, error) {
 		endErr := w.end()
@@ -121,80 +129,55 @@ func (s *Suite) Scenario(sc *godog.ScenarioContext) {
 		}
 		return ctx, errors.Join(endErr, w.tb.failure())
 	})
-	w.gatewaySteps(sc)
-	w.processSteps(sc)
-	w.connectorSteps(sc)
-	w.smscSteps(sc)
-	w.alienSteps(sc)
-	w.messageSteps(sc)
-	w.loadSteps(sc)
-	w.dlrSteps(sc)
-	w.dialectSteps(sc)
-	w.serviceSteps(sc)
-	w.provisionSteps(sc)
-	w.routeSteps(sc)
-	w.accountSteps(sc)
-	w.esmeSteps(sc)
-	w.malformedSteps(sc)
-	w.httpSteps(sc)
-	w.programSteps(sc)
-	w.tlsSteps(sc)
-	w.moSteps(sc)
-	w.throwerSteps(sc)
-	w.consoleSteps(sc)
-	w.customerSteps(sc)
-}
-
-func (w *World) begin() error {
-	dir, err := os.MkdirTemp("", "jasmind-feature-")
-	w.dir = dir
-	w.tb = &scenarioTB{TB: w.suite.tb, name: w.scenario}
-	w.http = newClient()
-	return err
+	w.plan.steps(sc, w.pages)
+	w.plan.accountSteps(sc, w.messages, w.load)
+	w.services.steps(sc)
+	w.smscs.steps(sc, w.messages)
+	w.connectors.steps(sc, w.load)
+	w.foreign.steps(sc)
+	w.foreign.malformedSteps(sc, w.esmes)
+	w.gateway.steps(sc)
+	w.gateway.processSteps(sc, w.messages, w.load)
+	w.gateway.provisionSteps(sc)
+	w.pages.steps(sc, w.messages)
+	w.messages.steps(sc)
+	w.messages.routeSteps(sc)
+	w.messages.dialectSteps(sc)
+	w.load.steps(sc)
+	w.esmes.steps(sc)
+	w.esmes.customerSteps(sc)
+	w.mobiles.steps(sc)
+	w.console.steps(sc)
+	w.tls.steps(sc, w.messages)
+	w.program.steps(sc)
 }
 
 // end stops everything, those who ask first.
 func (w *World) end() error {
 	var errs []error
-	if w.load != nil {
-		w.load.stop()
-	}
-	if w.mo.writing != nil {
-		w.mo.writing.stop()
-	}
-	for _, s := range w.smscs {
+	w.load.stop()
+	w.mobiles.close()
+	for _, s := range w.smscs.byName {
 		errs = append(errs, s.relent())
 	}
-	for _, e := range w.esmes {
-		e.close()
-	}
-	w.leaveConsole()
-	w.dismissCustomer()
-	errs = append(errs, w.stopGateway(), w.mo.close())
-	if w.alien != nil {
-		w.alien.close()
-	}
-	if w.raw != nil {
-		w.raw.close()
-	}
-	for _, s := range w.smscs {
+	w.esmes.close()
+	w.console.leave()
+	errs = append(errs, w.gateway.stop())
+	w.foreign.close()
+	for _, s := range w.smscs.byName {
 		errs = append(errs, s.stop())
 	}
-	if w.page != nil {
-		w.page.close()
-	}
-	w.http.close()
-	if b := w.services; b != nil && b.rabbit != nil && b.ownRabbit == nil {
-		w.suite.hosts.giveBack(b.rabbit)
-	}
+	w.pages.close()
+	w.messages.http.close()
+	w.services.giveBack()
 	return errors.Join(errs...)
 }
 
 // story is what helps to understand a failure: the SMSCs' messages and the ends of the logs.
 func (w *World) story() string {
 	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(w.smscs)) {
-		for i, m := range w.smscs[name].all() {
+	for _, name := range slices.Sorted(maps.Keys(w.smscs.byName)) {
+		for i, m := range w.smscs.byName[name].all() {
 			if i == 20 {
 				fmt.Fprintf(&b, "... and more\n")
 				break
@@ -202,13 +185,13 @@ func (w *World) story() string {
 			fmt.Fprintf(&b, "SMSC %s: #%d id=%s %s answered=%t to=%s %q\n", name, m.N, m.ID, m.Status, m.Answered, m.To, m.Text)
 		}
 	}
-	if w.page != nil {
-		for i, c := range w.page.calls.all() {
+	for _, path := range slices.Sorted(maps.Keys(w.pages.byPath)) {
+		for i, c := range w.pages.byPath[path].calls.all() {
 			if i == 20 {
 				fmt.Fprintf(&b, "... and more\n")
 				break
 			}
-			fmt.Fprintf(&b, "page: %s %v\n", c.method, c.params)
+			fmt.Fprintf(&b, "page %s: %s %v\n", path, c.method, c.params)
 		}
 	}
 	logs, _ := filepath.Glob(filepath.Join(w.dir, "log", "*.log"))
