@@ -38,7 +38,7 @@ var layers = []layer{
 	// ring 0: octets in, structs out
 	{"protocol", "smpp/pdu smpp/receipt smpp smstext", "protocol", ""},
 	// leaves
-	{"leaf", "logging metrics", "", "leaf"},
+	{"leaf", "certs logging metrics", "", "leaf"},
 	{"database", "localdb", "leaf", ""},
 	// ring 1: the values that travel
 	{"domain", "sms account routing intercept billing queue journal smppc provision", "domain leaf protocol", real},
@@ -62,7 +62,7 @@ var layers = []layer{
 	{"simulator-program", "cmd/smsc-sim", "simulator protocol", ""},
 	{"load-program", "cmd/loadgen", "load protocol", "simulator"},
 	// test code
-	{"kit", "smpp/smpptest queue/queuetest store/storetest journal/journaltest", "kit domain protocol", ""},
+	{"kit", "certs/certstest smpp/smpptest queue/queuetest store/storetest journal/journaltest", "kit domain protocol", ""},
 	{"testenv", "testenv", "", ""},
 	{"anything", "features benchmarks internal", "*", "*"},
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"jasmind/internal/certs"
 	"jasmind/internal/smppserver"
 )
 
@@ -13,7 +14,7 @@ func TestSMPPServerKeys(t *testing.T) {
 	c := load(t, Options{Environment: env("CONFIG_PATH", t.TempDir())})
 	want := smppserver.Config{
 		ID: "smpps_01", Bind: "0.0.0.0", Port: 2775, SessionInit: 30 * time.Second, EnquireLink: 30 * time.Second, Inactivity: 300 * time.Second,
-		Response: time.Minute, PDURead: 30 * time.Second, TLS: smppserver.TLS{ClientCert: "none"}, MaxConnections: 10000, MaxPerAddress: 1000,
+		Response: time.Minute, PDURead: 30 * time.Second, TLS: certs.Server{ClientCert: "none"}, MaxConnections: 10000, MaxPerAddress: 1000,
 		MaxWindow: 1000, MaxPending: 20000, MaxWriteBuffer: 4 << 20, Window: 50, SubmitWait: 15 * time.Second,
 	}
 	if !reflect.DeepEqual(c.SMPPServer, want) {
@@ -44,7 +45,7 @@ smpps_hold = 3600
 `), Environment: env()})
 	s := &c.SMPPServer
 	if s.ID != "edge" || s.EnquireLink != -1 || s.Inactivity != -1 || s.PDURead != 2500*time.Millisecond || !s.SSL || !s.Accepted || !c.DLR.Accepted ||
-		s.TLS != (smppserver.TLS{Certificate: "/c.pem", Key: "/k.pem", ClientCA: "/ca.pem", ClientCert: smppserver.ClientCertRequire}) ||
+		s.TLS != (certs.Server{Certificate: "/c.pem", Key: "/k.pem", ClientCA: "/ca.pem", ClientCert: certs.ClientCertRequire}) ||
 		!reflect.DeepEqual(s.Listeners, []smppserver.Listener{{Address: "[::1]:2776"}, {Address: "0.0.0.0:3550", TLS: true}}) {
 		t.Errorf("got %+v", s)
 	}

@@ -3,10 +3,9 @@ package config
 import (
 	"slices"
 
-	"jasmind/internal/httpapi"
+	"jasmind/internal/certs"
 	"jasmind/internal/logging"
 	"jasmind/internal/queue/rabbit"
-	"jasmind/internal/smppserver"
 	"jasmind/internal/smstext"
 )
 
@@ -48,11 +47,11 @@ func table(c *Config) []Key {
 
 			key("ssl", "False", "Whether bind and port speak TLS.", into(boolean, &c.SMPPServer.SSL)),
 			key("listeners", "", "Further places to listen on, separated by commas: host:port, or tls://host:port with TLS.", into(parseListeners, &c.SMPPServer.Listeners)),
-			key("ssl_certificate", "", "PEM file with the certificate of TLS listeners and those that vouch for it.", into(text, &c.SMPPServer.TLS.Certificate)),
-			key("ssl_key", "", "PEM file with the key of the certificate.", into(text, &c.SMPPServer.TLS.Key)),
+			key("ssl_certificate", "", "PEM file with the certificate of TLS listeners and those that vouch for it; read again on HUP and when it changes.", into(text, &c.SMPPServer.TLS.Certificate)),
+			key("ssl_key", "", "PEM file with the key of the certificate; read again likewise.", into(text, &c.SMPPServer.TLS.Key)),
 			key("ssl_client_cert", "none", "Whether ESMEs show a certificate: none (it is not asked for), optional (it is verified if there is one) or require.",
-				into(oneOf(smppserver.ClientCertNone, smppserver.ClientCertOptional, smppserver.ClientCertRequire), &c.SMPPServer.TLS.ClientCert)),
-			key("ssl_client_ca", "", "PEM file with the certificates that vouch for those of ESMEs.", into(text, &c.SMPPServer.TLS.ClientCA)),
+				into(oneOf(certs.ClientCertNone, certs.ClientCertOptional, certs.ClientCertRequire), &c.SMPPServer.TLS.ClientCert)),
+			key("ssl_client_ca", "", "PEM file with the certificates that vouch for those of ESMEs; read again likewise.", into(text, &c.SMPPServer.TLS.ClientCA)),
 			key("max_connections", "10000", "Connections open at a time.", into(number(1, 1000000), &c.SMPPServer.MaxConnections)),
 			key("max_connections_per_address", "1000", "Of them, from one IP address.", into(number(1, 1000000), &c.SMPPServer.MaxPerAddress)),
 			key("max_window", "1000", "Requests of one session that are in work at a time; more are answered ESME_RTHROTTLED.", into(number(1, 100000), &c.SMPPServer.MaxWindow)),
@@ -125,11 +124,11 @@ func table(c *Config) []Key {
 				into(choice(option[bool]{"8", false}, option[bool]{"16", true}), &c.MT.WideRef)),
 			key("auto_codings", "0,8", "What coding=auto chooses from: the coding that carries a text in the fewest parts, of equal ones the first.", into(parseCodings, &c.MT.Codings)),
 			key("ssl", "False", "Whether bind and port speak TLS, 1.2 and later.", into(boolean, &c.HTTP.SSL)),
-			key("ssl_certificate", "", "PEM file with the certificate and those that vouch for it; read again on HUP.", into(text, &c.HTTP.TLS.Certificate)),
-			key("ssl_key", "", "PEM file with the key of the certificate; read again on HUP.", into(text, &c.HTTP.TLS.Key)),
+			key("ssl_certificate", "", "PEM file with the certificate and those that vouch for it; read again on HUP and when it changes.", into(text, &c.HTTP.TLS.Certificate)),
+			key("ssl_key", "", "PEM file with the key of the certificate; read again likewise.", into(text, &c.HTTP.TLS.Key)),
 			key("ssl_client_cert", "none", "Whether clients show a certificate: none (it is not asked for), optional (it is verified if there is one) or require.",
-				into(oneOf(httpapi.ClientCertNone, httpapi.ClientCertOptional, httpapi.ClientCertRequire), &c.HTTP.TLS.ClientCert)),
-			key("ssl_client_ca", "", "PEM file with the certificates that vouch for those of clients; read again on HUP.", into(text, &c.HTTP.TLS.ClientCA)),
+				into(oneOf(certs.ClientCertNone, certs.ClientCertOptional, certs.ClientCertRequire), &c.HTTP.TLS.ClientCert)),
+			key("ssl_client_ca", "", "PEM file with the certificates that vouch for those of clients; read again likewise.", into(text, &c.HTTP.TLS.ClientCA)),
 			key("allow", "", "IPv4 and IPv6 addresses and networks that may ask, separated by commas; empty: everybody.", into(parseNetworks, &c.HTTP.Allow)),
 			key("max_body", "1048576", "Octets that the body of a request may have.", into(number(1024, 64<<20), &c.HTTP.MaxBody)),
 			key("max_header", "65536", "Octets that request line and header may have, about.", into(number(4096, 1<<20), &c.HTTP.MaxHeader)),

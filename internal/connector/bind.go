@@ -295,8 +295,8 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duratio
 }
 
 // dialSession is how sessions are made: TLS when the connector has ssl.
-func dialSession(ctx context.Context, cfg *smppc.Config, d smpp.DialConfig) (*smpp.Session, error) {
-	tc, err := tlsFor(cfg)
+func (sec *secured) dialSession(ctx context.Context, cfg *smppc.Config, d smpp.DialConfig) (*smpp.Session, error) {
+	tc, err := sec.config(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -194,10 +194,11 @@ func New(cfg Config, d Deps) (*Connector, error) {
 	c.inbound = newInbound(inboundDeps{settings: set, mo: d.MO, lines: lines, stats: d.Stats, log: d.Log}, d.Journal)
 	c.intake = &intake{settings: set, source: d.Source, journal: d.Journal, store: d.Store, stats: d.Stats, log: d.Log,
 		presence: c.presence, settler: c.settler, jobs: jobs, drain: c.drain}
+	secured := &secured{log: d.Log}
 	c.binds = &binds{
-		bindDeps: bindDeps{settings: set, stats: d.Stats, log: d.Log, dial: dialSession, inbound: c.inbound, pace: c.pace, jobs: jobs,
+		bindDeps: bindDeps{settings: set, stats: d.Stats, log: d.Log, dial: secured.dialSession, inbound: c.inbound, pace: c.pace, jobs: jobs,
 			offer: c.intake.offer, settler: c.settler, presence: c.presence},
-		listener: &listener{settings: set, log: d.Log, changed: c.presence.notice, conns: make(chan net.Conn)},
+		listener: &listener{settings: set, secured: secured, log: d.Log, changed: c.presence.notice, conns: make(chan net.Conn)},
 	}
 	return c, nil
 }

@@ -29,6 +29,7 @@ const (
 type listener struct {
 	*settings
 	log     *slog.Logger
+	secured *secured
 	changed func() // is told when the listener comes or goes
 	conns   chan net.Conn
 
@@ -138,7 +139,7 @@ func (l *listener) answerOutbind(ctx context.Context, cfg *smppc.Config, dial sm
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	tc, err := tlsForOutbind(cfg)
+	tc, err := l.secured.config(cfg)
 	if err != nil {
 		conn.Close() //nolint:errcheck // nothing was said yet
 		return nil, err

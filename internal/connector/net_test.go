@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"jasmind/internal/certs/certstest"
 	"jasmind/internal/journal"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
@@ -51,13 +51,11 @@ func listen(tb testing.TB, tlsConfig *tls.Config) (port int, binds chan *pdu.Bin
 
 func TestOverTCPAndTLS(t *testing.T) {
 	dir := t.TempDir()
-	server := makeCertificate(t, dir, "server")
-	client := makeCertificate(t, dir, "client")
-	named := makeCertificate(t, dir, "named", "smsc.example")
-	plainTLS := &tls.Config{Certificates: []tls.Certificate{server.pair}}
-	pool := x509.NewCertPool()
-	pool.AddCert(client.pair.Leaf)
-	mutual := &tls.Config{Certificates: []tls.Certificate{server.pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+	server := certstest.Self(t, dir, "server")
+	client := certstest.Self(t, dir, "client")
+	named := certstest.Self(t, dir, "named", "smsc.example")
+	plainTLS := &tls.Config{Certificates: []tls.Certificate{server.Pair}}
+	mutual := &tls.Config{Certificates: []tls.Certificate{server.Pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: client.Pool()}
 	for _, tt := range []struct {
 		name   string
 		server *tls.Config
@@ -65,22 +63,22 @@ func TestOverTCPAndTLS(t *testing.T) {
 		fails  string // what the log says, "" if it binds
 	}{
 		{"plain", nil, nil, ""},
-		{"TLS with ssl_ca", plainTLS, func(c *smppc.Config) { c.SSLCA = server.certFile }, ""},
+		{"TLS with ssl_ca", plainTLS, func(c *smppc.Config) { c.SSLCA = server.Cert }, ""},
 		{"TLS with an unknown certificate", plainTLS, nil, "certificate"},
 		{"TLS with an unknown certificate and ssl_verify no", plainTLS, func(c *smppc.Config) { c.SSLVerify = false }, ""},
-		{"TLS under another name with ssl_server_name", &tls.Config{Certificates: []tls.Certificate{named.pair}},
-			func(c *smppc.Config) { c.SSLCA, c.SSLServerName = named.certFile, "smsc.example" }, ""},
-		{"TLS under another name", &tls.Config{Certificates: []tls.Certificate{named.pair}},
-			func(c *smppc.Config) { c.SSLCA = named.certFile }, "127.0.0.1"},
+		{"TLS under another name with ssl_server_name", &tls.Config{Certificates: []tls.Certificate{named.Pair}},
+			func(c *smppc.Config) { c.SSLCA, c.SSLServerName = named.Cert, "smsc.example" }, ""},
+		{"TLS under another name", &tls.Config{Certificates: []tls.Certificate{named.Pair}},
+			func(c *smppc.Config) { c.SSLCA = named.Cert }, "127.0.0.1"},
 		{"TLS with our certificate", mutual, func(c *smppc.Config) {
-			c.SSLCA, c.SSLCert, c.SSLKey = server.certFile, client.certFile, client.keyFile
+			c.SSLCA, c.SSLCert, c.SSLKey = server.Cert, client.Cert, client.Key
 		}, ""},
-		{"TLS without our certificate", mutual, func(c *smppc.Config) { c.SSLCA = server.certFile }, "certificate required"},
+		{"TLS without our certificate", mutual, func(c *smppc.Config) { c.SSLCA = server.Cert }, "certificate required"},
 		{"ssl_ca that is not there", plainTLS, func(c *smppc.Config) { c.SSLCA = dir + "/nope.pem" }, "ssl_ca"},
-		{"ssl_ca that holds no certificate", plainTLS, func(c *smppc.Config) { c.SSLCA = client.keyFile }, "holds no certificate"},
-		{"ssl_cert without ssl_key", plainTLS, func(c *smppc.Config) { c.SSLCert = client.certFile }, "ssl_key: missing"},
-		{"ssl_key without ssl_cert", plainTLS, func(c *smppc.Config) { c.SSLKey = client.keyFile }, "ssl_cert: missing"},
-		{"ssl_key of another certificate", plainTLS, func(c *smppc.Config) { c.SSLCert, c.SSLKey = client.certFile, server.keyFile }, "ssl_key"},
+		{"ssl_ca that holds no certificate", plainTLS, func(c *smppc.Config) { c.SSLCA = client.Key }, "holds no certificate"},
+		{"ssl_cert without ssl_key", plainTLS, func(c *smppc.Config) { c.SSLCert = client.Cert }, "ssl_key: missing"},
+		{"ssl_key without ssl_cert", plainTLS, func(c *smppc.Config) { c.SSLKey = client.Key }, "ssl_cert: missing"},
+		{"ssl_key of another certificate", plainTLS, func(c *smppc.Config) { c.SSLCert, c.SSLKey = client.Cert, server.Key }, "ssl_key"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			port, binds := listen(t, tt.server)

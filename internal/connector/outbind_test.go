@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"jasmind/internal/certs/certstest"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
@@ -162,11 +162,9 @@ func TestOutbindThatMayNotBeIsRefusedBeforeOurPasswordIsTold(t *testing.T) {
 }
 
 func TestOutbindOverTLS(t *testing.T) {
-	cert := makeCertificate(t, t.TempDir(), "gateway")
-	o := startOutbind(t, func(c *smppc.Config) { c.SSL, c.SSLCert, c.SSLKey = true, cert.certFile, cert.keyFile })
-	pool := x509.NewCertPool()
-	pool.AddCert(cert.pair.Leaf)
-	_, binds, _ := o.outbind(t, goodOutbind, &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"})
+	cert := certstest.Self(t, t.TempDir(), "gateway")
+	o := startOutbind(t, func(c *smppc.Config) { c.SSL, c.SSLCert, c.SSLKey = true, cert.Cert, cert.Key })
+	_, binds, _ := o.outbind(t, goodOutbind, &tls.Config{RootCAs: cert.Pool(), ServerName: "127.0.0.1"})
 	wantEqual(t, "bind", (<-binds).Type, pdu.Transceiver)
 }
 

@@ -1,94 +1,39 @@
 package connector
 
 import (
+	"cmp"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
-	"fmt"
-	"os"
+	"log/slog"
+	"sync"
 
+	"jasmind/internal/certs"
 	"jasmind/internal/smppc"
 )
 
-// tlsFor reads a connector's ssl keys; nil when it has no ssl. Files are read at each
-// connection, so that a renewed certificate needs no restart. Each error names the key.
-func tlsFor(cfg *smppc.Config) (*tls.Config, error) {
+// secured keeps what a connector's ssl keys name for its next connections.
+type secured struct {
+	log *slog.Logger
+
+	mu     sync.Mutex // guards source
+	source *certs.Source
+}
+
+// config is for the next connection, ours or the SMSC's; nil when the connector has no ssl. Files that have
+// changed are read again, so that a renewed certificate needs no restart.
+func (sec *secured) config(cfg *smppc.Config) (*tls.Config, error) {
 	if !cfg.SSL {
 		return nil, nil
 	}
-	out := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         cfg.SSLServerName,
-		InsecureSkipVerify: !cfg.SSLVerify, //nolint:gosec // ssl_verify no: the operator's wish, and there is a warning at each bind
+	client := certs.Client{CA: cfg.SSLCA, Cert: cfg.SSLCert, Key: cfg.SSLKey, ServerName: cmp.Or(cfg.SSLServerName, cfg.Host), Unverified: !cfg.SSLVerify}
+	var settings certs.Settings = client
+	if cfg.Outbind != "" {
+		settings = certs.Outbind(client)
 	}
-	if out.ServerName == "" {
-		out.ServerName = cfg.Host
+	sec.mu.Lock()
+	if sec.source == nil || !sec.source.Has(settings) {
+		sec.source = certs.New("connector "+string(cfg.CID), settings, sec.log)
 	}
-	if cfg.SSLCA != "" {
-		pool, err := readPool(cfg.SSLCA)
-		if err != nil {
-			return nil, fmt.Errorf("ssl_ca: %w", err)
-		}
-		out.RootCAs = pool
-	}
-	cert, err := ownCertificate(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if cert != nil {
-		out.Certificates = []tls.Certificate{*cert}
-	}
-	return out, nil
-}
-
-// tlsForOutbind is tlsFor for the listener that the SMSC connects to: ssl_cert is what we show there, and
-// with ssl_ca the SMSC has to show a certificate, too.
-func tlsForOutbind(cfg *smppc.Config) (*tls.Config, error) {
-	if !cfg.SSL {
-		return nil, nil
-	}
-	cert, err := ownCertificate(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if cert == nil {
-		return nil, errors.New("ssl_cert, ssl_key: outbind with ssl needs both")
-	}
-	out := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*cert}}
-	if cfg.SSLCA != "" && cfg.SSLVerify {
-		if out.ClientCAs, err = readPool(cfg.SSLCA); err != nil {
-			return nil, fmt.Errorf("ssl_ca: %w", err)
-		}
-		out.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return out, nil
-}
-
-// ownCertificate is what ssl_cert and ssl_key name, nil for none.
-func ownCertificate(cfg *smppc.Config) (*tls.Certificate, error) {
-	switch {
-	case cfg.SSLCert == "" && cfg.SSLKey == "":
-		return nil, nil
-	case cfg.SSLKey == "":
-		return nil, fmt.Errorf("ssl_key: missing, ssl_cert is %s", cfg.SSLCert)
-	case cfg.SSLCert == "":
-		return nil, fmt.Errorf("ssl_cert: missing, ssl_key is %s", cfg.SSLKey)
-	}
-	cert, err := tls.LoadX509KeyPair(cfg.SSLCert, cfg.SSLKey)
-	if err != nil {
-		return nil, fmt.Errorf("ssl_cert %s, ssl_key %s: %w", cfg.SSLCert, cfg.SSLKey, err)
-	}
-	return &cert, nil
-}
-
-func readPool(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", path)
-	}
-	return pool, nil
+	source := sec.source
+	sec.mu.Unlock()
+	return source.Config()
 }

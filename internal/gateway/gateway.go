@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/certs"
 	"jasmind/internal/config"
 	"jasmind/internal/connector"
 	"jasmind/internal/connector/fleet"
@@ -77,6 +78,8 @@ type Gateway struct {
 	unreview  func() // ends the subscription of smpp to changes
 	profiles  *profile.Profiles
 	console   *jcli.Server
+
+	certificates certs.Set // of the doors
 
 	ctx    context.Context // ends when everything is given up
 	cancel context.CancelCauseFunc
@@ -267,23 +270,20 @@ func (g *Gateway) startConnectors(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// Reload reads the certificates of the HTTP API and the provisioning file again and applies
-// the difference. When one of them has faults nothing changes of it and the error names each.
+// Reload reads the certificates of the doors and the provisioning file again and applies the
+// difference. Of what has faults nothing changes, and the error names each.
 func (g *Gateway) Reload(ctx context.Context) error {
-	var err error
-	certificates := g.http != nil && g.cfg.HTTP.SSL
-	if certificates {
-		if err = g.http.Reload(); err != nil {
-			g.logs.manager.Error("certificates were not read again", "err", err)
-		} else {
-			g.logs.manager.Info("certificates read again")
-		}
+	err := g.certificates.Reload()
+	switch {
+	case err != nil:
+		g.logs.manager.Error("certificates were not read again", "err", err)
+	case len(g.certificates) > 0:
+		g.logs.manager.Info("certificates read again")
+	case g.opts.Provision == "":
+		return errors.New("there is neither a provisioning file nor a certificate to read again")
 	}
 	if g.opts.Provision != "" {
-		return errors.Join(err, g.reprovision(ctx))
-	}
-	if !certificates {
-		return errors.New("there is no provisioning file to reload")
+		err = errors.Join(err, g.reprovision(ctx))
 	}
 	return err
 }
@@ -314,6 +314,7 @@ func (g *Gateway) startHTTP() error {
 	if err := g.http.Listen(); err != nil {
 		return err
 	}
+	g.certificates.Add(g.http.Certificates())
 	g.wg.Go(func() {
 		if err := g.http.Serve(); err != nil {
 			g.fail(err)

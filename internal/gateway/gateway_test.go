@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +23,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"jasmind/internal/certs/certstest"
 	"jasmind/internal/config"
 	"jasmind/internal/gateway"
 	"jasmind/internal/smpp"
@@ -128,13 +131,17 @@ func env(vars map[string]string) config.Environment {
 	return func(name string) (string, bool) { v, ok := vars[name]; return v, ok }
 }
 
-// start runs an embedded gateway over the data in root.
-func start(t testing.TB, root, provision string) *gateway.Gateway {
+// start runs an embedded gateway over the data in root. settings come as pairs of variable and value.
+func start(t testing.TB, root, provision string, settings ...string) *gateway.Gateway {
 	t.Helper()
-	cfg, err := config.Load(config.Options{Environment: env(map[string]string{
+	vars := map[string]string{
 		"ROOT_PATH": root, "GATEWAY_MODE": "embedded", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0", "HTTP_API_BIND": "127.0.0.1",
 		"DLR_THROWER_RETRY_DELAY": "0.05", "DLR_THROWER_MAX_RETRIES": "100", "SMPP_SERVER_SESSIONINITTIMERSECS": "120",
-	})})
+	}
+	for pair := range slices.Chunk(settings, 2) {
+		vars[pair[0]] = pair[1]
+	}
+	cfg, err := config.Load(config.Options{Environment: env(vars)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,6 +256,46 @@ func TestAcceptedMessagesOutliveARestart(t *testing.T) {
 	until(t, "20 messages at the SMSC", func() bool { return len(s.messages()) >= 20 })
 	if n := len(s.messages()); n != 20 {
 		t.Errorf("%d messages", n)
+	}
+}
+
+func TestReloadReadsTheCertificatesOfEveryDoorAgain(t *testing.T) {
+	dir := t.TempDir()
+	ca := certstest.Self(t, dir, "ca")
+	own := ca.Issue(t, dir, "server")
+	g := start(t, t.TempDir(), "", "HTTP_API_SSL", "True", "HTTP_API_SSL_CERTIFICATE", own.Cert, "HTTP_API_SSL_KEY", own.Key,
+		"SMPP_SERVER_SSL", "True", "SMPP_SERVER_SSL_CERTIFICATE", own.Cert, "SMPP_SERVER_SSL_KEY", own.Key)
+	defer stop(t, g)
+	shown := func(door string) string {
+		t.Helper()
+		conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1"}}).DialContext(t.Context(), "tcp", g.Addresses()[door])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.SerialNumber
+	}
+	for _, door := range []string{"http-api", "smpp-server"} {
+		was := shown(door)
+		now := ca.Issue(t, dir, "server")
+		if err := g.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := shown(door); got == was || got != now.Pair.Leaf.Subject.SerialNumber {
+			t.Errorf("%s shows %s after %s", door, got, was)
+		}
+		if err := os.WriteFile(own.Key, []byte("no key"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := g.Reload(t.Context())
+		for _, name := range []string{"http-api", "smpp-server"} {
+			if err == nil || !strings.Contains(err.Error(), name+": ssl_certificate "+own.Cert) {
+				t.Errorf("the fault of %s is not named: %v", name, err)
+			}
+		}
+		if got := shown(door); got != now.Pair.Leaf.Subject.SerialNumber {
+			t.Errorf("%s shows %s after a fault", door, got)
+		}
 	}
 }
 

@@ -31,6 +31,7 @@ func (g *Gateway) startSMPP(ctx context.Context) error {
 		return err
 	}
 	g.smpp = srv
+	g.certificates.Add(srv.Certificates())
 	g.unreview = g.state.Subscribe(func(_, _ *provision.Snapshot) { srv.Review() })
 	g.wg.Go(func() {
 		if err := srv.Serve(g.ctx); err != nil && g.ctx.Err() == nil {

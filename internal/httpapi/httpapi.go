@@ -5,7 +5,6 @@ package httpapi
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/certs"
 	"jasmind/internal/mt"
 )
 
@@ -27,7 +27,7 @@ type Config struct {
 	Bind          string         // bind, default 0.0.0.0
 	Port          int            // port, 0: any free port
 	SSL           bool           // ssl: TLS in place of plain HTTP
-	TLS           TLS            // with SSL
+	TLS           certs.Server   // with SSL
 	Allow         []netip.Prefix // allow: who may ask; none: everybody
 	MaxBody       int            // max_body: octets of a request's body, default 1 MiB
 	MaxHeader     int            // max_header: octets of its request line and header, about, default 64 KiB
@@ -111,8 +111,8 @@ type Server struct {
 	guard  guard
 	Stats  Stats
 
-	tls     atomic.Pointer[tls.Config] // with ssl: of the next connection
-	closing chan struct{}              // closed by Shutdown
+	tls     *certs.Source // nil without ssl
+	closing chan struct{} // closed by Shutdown
 	closed  sync.Once
 }
 
@@ -158,15 +158,18 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, metrics htt
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	if cfg.SSL {
-		s.http.TLSConfig = s.tlsConfig()
+		s.tls = certs.New("http-api", certs.HTTP{Server: cfg.TLS}, log)
+		s.http.TLSConfig = s.tls.Server()
 	}
 	return s
 }
 
 // Listen opens the listener, so that Addr is known before Serve.
 func (s *Server) Listen() error {
-	if err := s.Reload(); err != nil {
-		return err
+	if s.tls != nil {
+		if err := s.tls.Reload(); err != nil {
+			return err
+		}
 	}
 	addr := net.JoinHostPort(s.cfg.Bind, fmt.Sprint(s.cfg.Port))
 	network := "tcp"
@@ -180,6 +183,9 @@ func (s *Server) Listen() error {
 	s.ln = newBoundedListener(ln, s.cfg.MaxConns, s.cfg.MaxPerAddress)
 	return nil
 }
+
+// Certificates are those that the door shows; nil without ssl.
+func (s *Server) Certificates() *certs.Source { return s.tls }
 
 // Addr is where the door listens, after Listen.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }

@@ -2,26 +2,21 @@ package httpapi
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"jasmind/internal/certs"
+	"jasmind/internal/certs/certstest"
 )
 
 // serve starts a door on a free port of the loopback interface, and stops it with the test.
@@ -129,60 +124,14 @@ func TestConnectionsOfOneAddressAreBounded(t *testing.T) {
 	}
 }
 
-// authority issues certificates for tests.
-type authority struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func (a *authority) issue(t *testing.T, name string) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: a.cert == nil, BasicConstraintsValid: true}
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = tmpl, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a.cert == nil {
-		if a.cert, err = x509.ParseCertificate(der); err != nil {
-			t.Fatal(err)
-		}
-		a.key = key
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile = filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
-}
-
 func TestTLS(t *testing.T) {
-	ca := &authority{dir: t.TempDir()}
-	caFile, _ := ca.issue(t, "ca")
-	cert, key := ca.issue(t, "server")
-	clientCert, clientKey := ca.issue(t, "client")
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
-	d := newDoor(Config{Bind: "127.0.0.1", SSL: true, TLS: TLS{Certificate: cert, Key: key, ClientCert: ClientCertRequire, ClientCA: caFile}})
+	dir := t.TempDir()
+	ca := certstest.Self(t, dir, "ca")
+	own, client := ca.Issue(t, dir, "server"), ca.Issue(t, dir, "client")
+	d := newDoor(Config{Bind: "127.0.0.1", SSL: true, TLS: certs.Server{Certificate: own.Cert, Key: own.Key, ClientCert: certs.ClientCertRequire, ClientCA: ca.Cert}})
 	addr := d.serve(t)
 	get := func(c *tls.Config) (string, *tls.ConnectionState, error) {
-		c.RootCAs = roots
+		c.RootCAs = ca.Pool()
 		tr := &http.Transport{TLSClientConfig: c, ForceAttemptHTTP2: true}
 		defer tr.CloseIdleConnections()
 		resp, err := (&http.Client{Transport: tr, Timeout: patience}).Get("https://" + addr + "/ping")
@@ -193,16 +142,12 @@ func TestTLS(t *testing.T) {
 		body, err := io.ReadAll(resp.Body)
 		return resp.Proto + " " + string(body), resp.TLS, err
 	}
-	pair, err := tls.LoadX509KeyPair(clientCert, clientKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mine := func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{pair}} }
+	mine := func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{client.Pair}} }
 	got, state, err := get(mine())
 	if err != nil || got != "HTTP/2.0 Jasmin/PONG" {
 		t.Fatalf("%q, %v", got, err)
 	}
-	serial := state.PeerCertificates[0].SerialNumber
+	serial := state.PeerCertificates[0].Subject.SerialNumber
 	if _, _, err := get(&tls.Config{}); err == nil {
 		t.Error("a client without a certificate was answered")
 	}
@@ -212,17 +157,17 @@ func TestTLS(t *testing.T) {
 		t.Error("TLS 1.1 was spoken")
 	}
 
-	ca.issue(t, "server")
-	if err := d.Reload(); err != nil {
+	ca.Issue(t, dir, "server")
+	if err := d.Certificates().Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if _, state, err = get(mine()); err != nil || state.PeerCertificates[0].SerialNumber.Cmp(serial) == 0 {
+	if _, state, err = get(mine()); err != nil || state.PeerCertificates[0].Subject.SerialNumber == serial {
 		t.Errorf("the new certificate is not in use: %v", err)
 	}
-	if err := os.WriteFile(key, []byte("no key"), 0o600); err != nil {
+	if err := os.WriteFile(own.Key, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Reload(); err == nil || !strings.Contains(err.Error(), "ssl_key "+key) {
+	if err := d.Certificates().Reload(); err == nil || !strings.Contains(err.Error(), "ssl_key "+own.Key) {
 		t.Errorf("a fault is not named: %v", err)
 	}
 	if _, _, err = get(mine()); err != nil {
@@ -231,13 +176,13 @@ func TestTLS(t *testing.T) {
 }
 
 func TestFaultsOfTLSAreNamed(t *testing.T) {
-	ca := &authority{dir: t.TempDir()}
-	cert, key := ca.issue(t, "server")
-	for want, c := range map[string]TLS{
+	own := certstest.Self(t, t.TempDir(), "server")
+	cert, key := own.Cert, own.Key
+	for want, c := range map[string]certs.Server{
 		"ssl needs ssl_certificate and ssl_key":   {Certificate: cert},
 		"ssl_certificate /nowhere, ssl_key /none": {Certificate: "/nowhere", Key: "/none"},
-		"ssl_client_ca: open":                     {Certificate: cert, Key: key, ClientCert: ClientCertRequire, ClientCA: "/nowhere"},
-		"holds no certificate":                    {Certificate: cert, Key: key, ClientCert: ClientCertOptional, ClientCA: key},
+		"ssl_client_ca: open":                     {Certificate: cert, Key: key, ClientCert: certs.ClientCertRequire, ClientCA: "/nowhere"},
+		"holds no certificate":                    {Certificate: cert, Key: key, ClientCert: certs.ClientCertOptional, ClientCA: key},
 		`ssl_client_cert "maybe" is none of`:      {Certificate: cert, Key: key, ClientCert: "maybe"},
 	} {
 		if err := newDoor(Config{Bind: "127.0.0.1", SSL: true, TLS: c}).Listen(); err == nil || !strings.Contains(err.Error(), want) {

@@ -14,15 +14,18 @@ package smppserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/certs"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp"
 	"jasmind/internal/sms"
@@ -32,13 +35,13 @@ import (
 // Config holds the settings of the door ([smpp-server] in jasmin.cfg). Zero means the
 // default; a negative duration switches its timer off.
 type Config struct {
-	Disabled  bool       // --disable-smpp-server
-	ID        string     // id: names the server in logs; default smpps_01
-	Bind      string     // bind: address to listen on, default 0.0.0.0
-	Port      int        // port; 0: any free port
-	SSL       bool       // ssl: the first listener speaks TLS
-	Listeners []Listener // listeners: further ones
-	TLS       TLS
+	Disabled  bool         // --disable-smpp-server
+	ID        string       // id: names the server in logs; default smpps_01
+	Bind      string       // bind: address to listen on, default 0.0.0.0
+	Port      int          // port; 0: any free port
+	SSL       bool         // ssl: the first listener speaks TLS
+	Listeners []Listener   // listeners: further ones
+	TLS       certs.Server // of the listeners with TLS
 
 	SessionInit time.Duration // sessionInitTimerSecs: from the connection to the end of the bind, default 30 s
 	EnquireLink time.Duration // enquireLinkTimerSecs, default 30 s
@@ -143,6 +146,7 @@ type Server struct {
 	log  *slog.Logger
 	smpp *smpp.Server
 	work *pool
+	tls  *certs.Source // nil if no listener speaks TLS
 
 	ctx   context.Context // of what is in work
 	abort context.CancelCauseFunc
@@ -161,6 +165,9 @@ func New(cfg Config, deps Deps) *Server {
 	srv := &Server{cfg: cfg, deps: deps, log: deps.Log.With("server", cfg.ID), users: make(map[sms.UserID]*user)}
 	srv.ctx, srv.abort = context.WithCancelCause(context.Background())
 	srv.Stats.CreatedAt = time.Now()
+	if cfg.SSL || slices.ContainsFunc(cfg.Listeners, func(l Listener) bool { return l.TLS }) {
+		srv.tls = certs.New("smpp-server", cfg.TLS, srv.log)
+	}
 	srv.work = newPool(cfg.MaxPending, srv.submitBatch)
 	srv.smpp = smpp.NewServer(smpp.ServerConfig{
 		Config: smpp.Config{
@@ -177,15 +184,16 @@ func New(cfg Config, deps Deps) *Server {
 // Listen opens the listeners, so that Addrs are known before Serve. When one of them cannot be
 // opened, none stays open.
 func (srv *Server) Listen(ctx context.Context) error {
-	tlsConfig, err := srv.cfg.tlsConfig()
-	if err != nil {
-		return fmt.Errorf("smpp-server: %w", err)
+	if srv.tls != nil {
+		if err := srv.tls.Reload(); err != nil {
+			return err
+		}
 	}
 	all := append([]Listener{{net.JoinHostPort(srv.cfg.Bind, strconv.Itoa(srv.cfg.Port)), srv.cfg.SSL}}, srv.cfg.Listeners...)
 	for _, l := range all {
-		tc := tlsConfig
-		if !l.TLS {
-			tc = nil
+		var tc *tls.Config
+		if l.TLS {
+			tc = srv.tls.Server()
 		}
 		network := "tcp"
 		if host, _, err := net.SplitHostPort(l.Address); err == nil {
@@ -204,6 +212,9 @@ func (srv *Server) Listen(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Certificates are those that the door shows; nil if no listener speaks TLS.
+func (srv *Server) Certificates() *certs.Source { return srv.tls }
 
 // Addrs are where the door listens, after Listen: first bind and port, then the further listeners.
 func (srv *Server) Addrs() []net.Addr { return srv.smpp.Addrs() }
