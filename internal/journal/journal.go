@@ -64,6 +64,11 @@ func (e *Entry) Empty() bool {
 		len(e.Unexpire)+len(e.DropLetters)+len(e.Ack)+len(e.Retry) == 0
 }
 
+// BringsWork tells whether the entry only makes new work: it publishes and settles nothing. Such an entry is refused
+// early when there is no room for it, so that what is under way can be settled; its caller tells whoever
+// brought it, and does not repeat it under the same ids.
+func (e *Entry) BringsWork() bool { return len(e.Publish) > 0 && len(e.Ack)+len(e.Retry) == 0 }
+
 // Why an Override is refused.
 var (
 	// ErrTooLate: the message has no Record of the user (any more), has left its queue, or is in a

@@ -76,6 +76,8 @@ var (
 	ErrUnavailable = errors.New("queue service unavailable")
 	// ErrBlocked is an ErrUnavailable: the broker has an alarm (memory, disk) and takes nothing, but gives.
 	ErrBlocked = fmt.Errorf("%w: the broker has an alarm", ErrUnavailable)
+	// ErrNotSent, beside ErrUnavailable or ErrClosed: of what was to be published nothing was sent.
+	ErrNotSent = errors.New("nothing was sent")
 	// ErrStale: the delivery belongs to a connection or consumer that is gone; the
 	// message will be delivered again.
 	ErrStale = errors.New("delivery is stale")

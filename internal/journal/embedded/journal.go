@@ -39,7 +39,7 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if len(e.Publish) > 0 && len(e.Ack)+len(e.Retry) == 0 {
+	if e.BringsWork() {
 		if err := j.queue.Admit(); err != nil {
 			return err
 		}

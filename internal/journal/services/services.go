@@ -27,6 +27,8 @@ import (
 
 // broker is the part of queue/rabbit that a journal needs.
 type broker interface {
+	// Healthy is nil while publications are taken, else an error that wraps queue.ErrUnavailable or queue.ErrClosed.
+	Healthy() error
 	// Publish gives up when a confirm does not come in the time that a door waits.
 	Publish(ctx context.Context, pubs ...queue.Publication) error
 	// Send publishes pubs and the copies of retries: nil when all are confirmed, however long that takes.
@@ -41,7 +43,7 @@ type store interface {
 	Write(ctx context.Context, e *journal.Entry, phase journal.Phase) error // Record or Conclude
 	Apply(ctx context.Context, e *journal.Entry) error                      // both, as one change
 	Finalize(ctx context.Context, cs []billing.Charge) error                // makes what Admit has reserved final
-	Release(ctx context.Context, cs []billing.Charge) error                 // or gives it back
+	TakeBack(ctx context.Context, e *journal.Entry) error                   // undoes Admit and Record, when nothing was published
 	Settled(ctx context.Context, ds []*queue.Delivery) ([]bool, error)
 }
 
@@ -61,6 +63,12 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: commit: %w", queue.ErrUnavailable, context.Cause(ctx))
 	}
+	if e.BringsWork() {
+		// Before anything is written for it, and before anybody's credit is touched.
+		if err := j.broker.Healthy(); err != nil {
+			return err
+		}
+	}
 	if err := j.store.Admit(ctx, e); err != nil {
 		return err
 	}
@@ -72,12 +80,14 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 		return j.acknowledge(ctx, e)
 	}
 	if err := j.store.Write(ctx, e, journal.Record); err != nil {
+		if !journal.Passes(err) {
+			j.takeBack(ctx, e)
+		}
 		return err
 	}
 	if err := j.publish(ctx, e); err != nil {
-		if errors.Is(err, queue.ErrNoQueue) {
-			// Certainly refused. Should this fail, the reservations lapse by themselves.
-			_ = j.store.Release(context.WithoutCancel(ctx), e.Charges)
+		if !journal.Passes(err) || errors.Is(err, queue.ErrNotSent) {
+			j.takeBack(ctx, e)
 		}
 		return err
 	}
@@ -88,13 +98,19 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 	return j.acknowledge(ctx, e)
 }
 
-// publish is step 2. An entry that settles deliveries waits for its confirms: without them what was attempted would be
+// publish is the phase Publish. An entry that settles deliveries waits for its confirms: without them what was attempted would be
 // attempted again.
 func (j *Journal) publish(ctx context.Context, e *journal.Entry) error {
 	if len(e.Ack)+len(e.Retry) == 0 {
 		return j.broker.Publish(ctx, e.Publish...)
 	}
 	return j.broker.Send(ctx, e.Publish, e.Retry)
+}
+
+// takeBack undoes what was written for an entry of which surely nothing was published. Should that fail, reservations
+// lapse, and what was recorded expires, by itself.
+func (j *Journal) takeBack(ctx context.Context, e *journal.Entry) {
+	_ = j.store.TakeBack(context.WithoutCancel(ctx), e)
 }
 
 // finalize makes the reservations of an entry final. What was published cannot be taken

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"jasmind/internal/billing"
 	"jasmind/internal/journal"
 	"jasmind/internal/journal/services"
@@ -26,7 +28,10 @@ type trace struct {
 	steps []string
 	fail  string // this step fails
 	err   error
+	away  error // what Healthy gives
 }
+
+func (t *trace) Healthy() error { return t.away }
 
 func (t *trace) step(name string) error {
 	t.steps = append(t.steps, name)
@@ -62,12 +67,7 @@ func (t *trace) Finalize(_ context.Context, cs []billing.Charge) error {
 	}
 	return t.step("finalize")
 }
-func (t *trace) Release(_ context.Context, cs []billing.Charge) error {
-	if len(cs) == 0 {
-		return nil
-	}
-	return t.step("release")
-}
+func (t *trace) TakeBack(context.Context, *journal.Entry) error { return t.step("take back") }
 func (t *trace) Write(_ context.Context, _ *journal.Entry, phase journal.Phase) error {
 	return t.step(map[journal.Phase]string{journal.Record: "before", journal.Conclude: "after"}[phase])
 }
@@ -86,6 +86,8 @@ func TestOrder(t *testing.T) {
 	changed.Overrides = []sms.Override{{MsgID: "m"}}
 	down := fmt.Errorf("%w: test", queue.ErrUnavailable)
 	gone := fmt.Errorf("%w: test", queue.ErrNoQueue)
+	strange := errors.New("strange")
+	unsent := fmt.Errorf("%w: %w", queue.ErrNotSent, down)
 	poor := &sms.Error{Reason: sms.ReasonNoCredit}
 	for _, c := range []struct {
 		name  string
@@ -102,7 +104,10 @@ func TestOrder(t *testing.T) {
 		{"charges come first and are made final after the publications", charged, "", nil, "reserve, before, send 2+1, finalize, after, ack 2", nil},
 		{"charges without publications", journal.Entry{Charges: charged.Charges, Ack: full.Ack}, "", nil, "reserve, apply, finalize, ack 1", nil},
 		{"no credit", charged, "reserve", poor, "reserve", poor},
-		{"a missing queue gives the charges back", charged, "send 2+1", gone, "reserve, before, send 2+1, release", queue.ErrNoQueue},
+		{"a missing queue gives the charges back", charged, "send 2+1", gone, "reserve, before, send 2+1, take back", queue.ErrNoQueue},
+		{"so does a message that AMQP cannot carry", charged, "send 2+1", strange, "reserve, before, send 2+1, take back", strange},
+		{"and what was surely not sent", charged, "send 2+1", unsent, "reserve, before, send 2+1, take back", queue.ErrUnavailable},
+		{"and a record that the store does not take", charged, "before", strange, "reserve, before, take back", strange},
 		{"a lost confirm does not: they lapse", charged, "send 2+1", down, "reserve, before, send 2+1", queue.ErrUnavailable},
 		{"a charge that cannot be made final refuses nothing", charged, "finalize", down, "reserve, before, send 2+1, finalize, after, ack 2", nil},
 		{"an override comes first", changed, "", nil, "override, before, send 2+1, after, ack 2", nil},
@@ -122,6 +127,92 @@ func TestOrder(t *testing.T) {
 				t.Errorf("steps %s; want %s", got, c.want)
 			}
 		})
+	}
+}
+
+// While the broker is away nothing is written for new work; what is settled goes on as far as it can.
+func TestNewWorkIsRefusedBeforeAnythingIsWritten(t *testing.T) {
+	down := fmt.Errorf("%w: test", queue.ErrUnavailable)
+	tr := &trace{away: down}
+	err := services.New(tr, tr).Commit(t.Context(), &journal.Entry{Charges: []billing.Charge{{UID: "u", Bill: "m", Amount: 1}}, Publish: make([]queue.Publication, 1)})
+	if !errors.Is(err, queue.ErrUnavailable) || len(tr.steps) > 0 {
+		t.Errorf("got %v after %v, want that it is unavailable, and no step", err, tr.steps)
+	}
+	ack := []journal.Ack{{Delivery: &queue.Delivery{}}}
+	if err := services.New(tr, tr).Commit(t.Context(), &journal.Entry{Ack: ack}); err != nil || strings.Join(tr.steps, ", ") != "apply, ack 1" {
+		t.Errorf("settling: got %v after %v", err, tr.steps)
+	}
+}
+
+// Messages that are refused while RabbitMQ is away cost no credit and leave nothing behind.
+func TestRefusalsLeaveNothing(t *testing.T) {
+	server := testenv.RabbitMQ(t)
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newRelay(t, u.Host)
+	u.Host = p.addr
+	db := testenv.Redis(t)
+	s := open(t, rabbit.Config{URL: u.String(), ReconnectMin: 10 * time.Millisecond}, redis.Config{URL: db.URL()})
+	if err := s.broker.Declare(t.Context(), qMT); err != nil {
+		t.Fatal(err)
+	}
+	credit := billing.Credit{HasBalance: true, Balance: 1_000_000}
+	if err := s.store.Set(t.Context(), "u1", billing.QuotaBalance, credit); err != nil {
+		t.Fatal(err)
+	}
+	entry := func(id sms.MessageID) *journal.Entry {
+		return &journal.Entry{
+			Charges:  []billing.Charge{{UID: "u1", Bill: billing.BillID(id), Amount: 10_000}},
+			Receipts: []sms.ReceiptRequest{{MsgID: id, Origin: sms.OriginHTTP, Parts: 1, Expiry: time.Hour}},
+			Records:  []sms.Record{{MsgID: id, UID: "u1", Until: time.Now().Add(time.Hour)}},
+			Expiries: []sms.Expiry{{At: time.Now().Add(time.Hour), MsgID: id, CID: "smsc"}},
+			Publish:  []queue.Publication{{Queue: qMT, Message: queue.Message{ID: string(id)}}},
+		}
+	}
+	o, err := goredis.ParseURL(db.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := goredis.NewClient(o)
+	defer client.Close()
+	clean := func(after string) {
+		t.Helper()
+		if got, err := s.store.Credit(t.Context(), "u1", billing.Credit{}); err != nil || got != credit {
+			t.Errorf("%s: %+v is left, %v; want %+v", after, got, err, credit)
+		}
+		keys, err := client.Keys(t.Context(), "*").Result()
+		if want := []string{"quota:u1"}; err != nil || !slices.Equal(keys, want) {
+			t.Errorf("%s: Redis holds %v, %v; want %v", after, keys, err, want)
+		}
+	}
+	p.stop()
+	deadline := time.Now().Add(patience)
+	for s.broker.Healthy() == nil && time.Now().Before(deadline) {
+		<-time.After(time.Millisecond)
+	}
+	for i := range 120 {
+		if err := s.Commit(t.Context(), entry(sms.MessageID(fmt.Sprint("away-", i)))); !errors.Is(err, queue.ErrUnavailable) {
+			t.Fatalf("message %d: %v", i, err)
+		}
+	}
+	clean("while RabbitMQ was away")
+	p.start()
+	for s.broker.Healthy() != nil && time.Now().Before(deadline) {
+		<-time.After(time.Millisecond)
+	}
+	e := entry("lost")
+	e.Publish[0].Queue = "submit.sm.nobody"
+	if err := s.Commit(t.Context(), e); !errors.Is(err, queue.ErrNoQueue) {
+		t.Errorf("without a queue: %v", err)
+	}
+	clean("without a queue")
+	if err := s.Commit(t.Context(), entry("sent")); err != nil {
+		t.Error(err)
+	}
+	if err := s.store.TakeBack(t.Context(), entry("never")); err != nil { // there is nothing of it
+		t.Error(err)
 	}
 }
 

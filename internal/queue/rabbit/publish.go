@@ -29,7 +29,8 @@ type call struct {
 //
 // Errors wrap queue.ErrNoQueue (unroutable; a queue that Declare made and somebody deleted
 // is declared again instead), queue.ErrUnavailable (connection down, broker silent; what was sent before that may be
-// stored nevertheless), queue.ErrBlocked (likewise, for an alarm) or queue.ErrClosed. Any
+// stored nevertheless), queue.ErrBlocked (likewise, for an alarm) or queue.ErrClosed; beside one of these
+// queue.ErrNotSent says that nothing was sent. Any
 // other error means that AMQP cannot carry a message, and nothing was sent.
 func (b *Broker) Publish(ctx context.Context, pubs ...queue.Publication) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.cfg.ConfirmTimeout, errConfirm)
@@ -115,6 +116,9 @@ func (b *Broker) newItem(name queue.Name, m *queue.Message, after time.Duration,
 }
 
 func (b *Broker) send(ctx context.Context, items []*item) error {
+	if _, err := b.sending(); err != nil {
+		return fmt.Errorf("%w: %w", queue.ErrNotSent, err)
+	}
 	if err := b.attempt(ctx, items); err != nil {
 		return err
 	}
@@ -148,15 +152,23 @@ func (b *Broker) send(ctx context.Context, items []*item) error {
 	return nil
 }
 
+// sending gives the session that publications go out on, or why there is none.
+func (b *Broker) sending() (*session, error) {
+	if s := b.pub.current(); s != nil && !s.isBlocked() {
+		return s, nil
+	}
+	if err := b.Healthy(); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: the connection to RabbitMQ is down", queue.ErrUnavailable)
+}
+
 // attempt hands items to a lane and waits. With an error the items belong to the lane
 // still and must not be read.
 func (b *Broker) attempt(ctx context.Context, items []*item) error {
-	s := b.pub.current()
-	if s == nil || s.isBlocked() {
-		if err := b.Healthy(); err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: the connection to RabbitMQ is down", queue.ErrUnavailable)
+	s, err := b.sending()
+	if err != nil {
+		return err
 	}
 	blocked := s.blockedC()
 	c := &call{done: make(chan struct{})}

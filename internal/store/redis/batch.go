@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -117,6 +118,10 @@ func (s *Store) exec(batch []*batched) {
 	}
 }
 
+// passing are replies that begin with ERR, or that a script hands on so, and pass by themselves: Redis or a proxy is
+// full, starting or changing roles.
+var passing = regexp.MustCompile(`max number of clients|\b(OOM|READONLY|LOADING|MISCONF|MASTERDOWN|NOREPLICAS|BUSY|CLUSTERDOWN|TRYAGAIN)\b`)
+
 // classify wraps what may be gone when tried again in queue.ErrUnavailable: everything but
 // a reply that says a key or command is wrong.
 func classify(err error) error {
@@ -125,7 +130,7 @@ func classify(err error) error {
 	}
 	var reply goredis.Error
 	if errors.As(err, &reply) {
-		if m := reply.Error(); strings.HasPrefix(m, "WRONGTYPE ") || strings.HasPrefix(m, "ERR ") {
+		if m := reply.Error(); strings.HasPrefix(m, "WRONGTYPE ") || strings.HasPrefix(m, "ERR ") && !passing.MatchString(m) {
 			return fmt.Errorf("redis: %w", err)
 		}
 	}

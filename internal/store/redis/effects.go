@@ -22,6 +22,13 @@ type effect struct {
 	// commands for the change of the phase.
 	admit func(s *Store, ctx context.Context, e *journal.Entry) error
 	stage func(s *Store, p goredis.Pipeliner, e *journal.Entry)
+	// undo queues what takes it back from an entry that brings work and was refused after that; nil: no such entry has it.
+	undo func(s *Store, p goredis.Pipeliner, e *journal.Entry)
+}
+
+func (x effect) undone(undo func(s *Store, p goredis.Pipeliner, e *journal.Entry)) effect {
+	x.undo = undo
+	return x
 }
 
 // list is the effect of a field that is a list.
@@ -39,13 +46,25 @@ var effects = []effect{
 	{field: "Overrides", phase: journal.Admit, has: func(e *journal.Entry) bool { return len(e.Overrides) > 0 },
 		admit: func(s *Store, ctx context.Context, e *journal.Entry) error { return s.Override(ctx, e.Overrides) }},
 	{field: "Charges", phase: journal.Admit, has: func(e *journal.Entry) bool { return len(e.Charges) > 0 },
-		admit: func(s *Store, ctx context.Context, e *journal.Entry) error { return s.Reserve(ctx, e.Charges) }},
+		admit: func(s *Store, ctx context.Context, e *journal.Entry) error { return s.Reserve(ctx, e.Charges) },
+		undo:  func(s *Store, p goredis.Pipeliner, e *journal.Entry) { s.addBills(p, releaseScript, taken(e.Charges)) }},
 	{field: "Charges", phase: journal.Record, has: func(e *journal.Entry) bool { return hasOwed(e.Charges) },
 		stage: func(s *Store, p goredis.Pipeliner, e *journal.Entry) { s.addOwed(p, e.Charges) }},
 	list("Release", journal.Record, func(e *journal.Entry) []sms.MessageID { return e.Release }, (*Store).addUnclaim),
-	list("Receipts", journal.Record, func(e *journal.Entry) []sms.ReceiptRequest { return e.Receipts }, (*Store).addReceipts),
-	list("Records", journal.Record, func(e *journal.Entry) []sms.Record { return e.Records }, (*Store).addMessages),
-	list("Expiries", journal.Record, func(e *journal.Entry) []sms.Expiry { return e.Expiries }, (*Store).addExpiries),
+	list("Receipts", journal.Record, func(e *journal.Entry) []sms.ReceiptRequest { return e.Receipts }, (*Store).addReceipts).
+		undone(func(s *Store, p goredis.Pipeliner, e *journal.Entry) {
+			for i := range e.Receipts {
+				p.Del(noContext, s.keys.receipt(e.Receipts[i].MsgID))
+			}
+		}),
+	list("Records", journal.Record, func(e *journal.Entry) []sms.Record { return e.Records }, (*Store).addMessages).
+		undone(func(s *Store, p goredis.Pipeliner, e *journal.Entry) {
+			for i := range e.Records {
+				p.Del(noContext, s.keys.record(e.Records[i].MsgID))
+			}
+		}),
+	list("Expiries", journal.Record, func(e *journal.Entry) []sms.Expiry { return e.Expiries }, (*Store).addExpiries).
+		undone(func(s *Store, p goredis.Pipeliner, e *journal.Entry) { s.addUnexpire(p, e.Expiries) }),
 	list("Mappings", journal.Record, func(e *journal.Entry) []sms.Mapping { return e.Mappings }, (*Store).addMappings),
 	list("Outcomes", journal.Record, func(e *journal.Entry) []sms.PartOutcome { return e.Outcomes }, (*Store).addOutcomes),
 	list("Letters", journal.Record, func(e *journal.Entry) []queue.Letter { return e.Letters }, (*Store).addLetters),
@@ -87,6 +106,25 @@ func (s *Store) Admit(ctx context.Context, e *journal.Entry) error {
 		}
 	}
 	return nil
+}
+
+// TakeBack undoes Admit and Record of an entry of which nothing was published: reservations are given back, and of one that
+// brings work, what was recorded is dropped. What another entry settles is recorded again when it is tried again.
+func (s *Store) TakeBack(ctx context.Context, e *journal.Entry) error {
+	var due []*effect
+	for i := range effects {
+		if x := &effects[i]; x.undo != nil && x.has(e) && (x.phase == journal.Admit || e.BringsWork()) {
+			due = append(due, x)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	return s.do(ctx, func(p goredis.Pipeliner) {
+		for _, x := range due {
+			x.undo(s, p, e)
+		}
+	})
 }
 
 // Apply writes the phases Record and Conclude of an entry, as one change.

@@ -79,11 +79,6 @@ func (s *Store) Finalize(ctx context.Context, cs []billing.Charge) error {
 	return s.onBills(ctx, finalizeScript, taken(cs))
 }
 
-// Release gives reservations back at once: their messages are certainly not in the queue.
-func (s *Store) Release(ctx context.Context, cs []billing.Charge) error {
-	return s.onBills(ctx, releaseScript, taken(cs))
-}
-
 // Lapse gives back up to limit reservations that were not made final in time, and tells
 // how many it looked at. Any node may call it, also at the same time.
 func (s *Store) Lapse(ctx context.Context, limit int) (int, error) {

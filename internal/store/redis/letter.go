@@ -47,7 +47,8 @@ return 1
 //
 // KEYS: letters, letters:gone, letters:counts. ARGV: the key prefix, microseconds since the
 // epoch, how many are remembered and for how many milliseconds; then ids.
-const dropLettersScript = `
+const dropLettersScript = newest + `
+local now = newest(KEYS[2], ARGV[2])
 for i = 5, #ARGV do
   local id = ARGV[i]
   local key = ARGV[1] .. 'letter:' .. id
@@ -58,7 +59,7 @@ for i = 5, #ARGV do
     redis.call('ZREM', ARGV[1] .. 'letters:of:' .. l[1], id)
     local field = l[1] .. ' ' .. l[2]
     if redis.call('HINCRBY', KEYS[3], field, -1) <= 0 then redis.call('HDEL', KEYS[3], field) end
-    redis.call('ZADD', KEYS[2], ARGV[2], id)
+    redis.call('ZADD', KEYS[2], now, id)
   end
 end
 redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[3] - 1)

@@ -61,7 +61,7 @@ func TestEveryInterleavingKeepsTheBalance(t *testing.T) {
 				case 0: // a crash before the publication: it lapses
 					return
 				case 1: // the queue does not exist
-					must(s.Release(ctx, []billing.Charge{c}))
+					must(s.TakeBack(ctx, &journal.Entry{Charges: []billing.Charge{c}}))
 					return
 				case 2: // a crash after it
 				case 3:

@@ -113,8 +113,8 @@ func TestReservations(t *testing.T) {
 			r.left(6, 2)
 		}},
 		{"released at once", time.Hour, func(r *reservations) {
-			r.must(r.s.Release(r.Context(), r.charge("m1")))
-			r.must(r.s.Release(r.Context(), r.charge("m1")))
+			r.must(r.s.TakeBack(r.Context(), &journal.Entry{Charges: r.charge("m1")}))
+			r.must(r.s.TakeBack(r.Context(), &journal.Entry{Charges: r.charge("m1")}))
 			r.left(10, 3)
 		}},
 		{"a repeat while reserved", time.Hour, func(r *reservations) {

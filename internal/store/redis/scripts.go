@@ -94,9 +94,13 @@ end
 return 0
 `
 
-// releaseScript gives reservations back.
+// releaseScript gives reservations back whose messages are surely in no queue, so that nothing is left to be
+// remembered of them.
 const releaseScript = ofBill + `
-for i = 3, #ARGV do release(ARGV[1], ARGV[i]) end
+for i = 3, #ARGV do
+  release(ARGV[1], ARGV[i])
+  if state(ARGV[1], ARGV[i]) == 'lapsed' then redis.call('DEL', ARGV[1] .. 'bill:' .. ARGV[i]) end
+end
 return 0
 `
 
@@ -118,15 +122,36 @@ for _, id in ipairs(due) do release(ARGV[1], id) end
 return #due
 `
 
+// newest gives the score of what comes into a set of the latest things, in microseconds since the epoch: higher than all
+// that are there, also when a clock was set back, so that what is trimmed is the oldest.
+const newest = `
+local function newest(key, now)
+  local top = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2]
+  return math.max(tonumber(now), (tonumber(top) or 0) + 1)
+end
+`
+
+// settledScript remembers attempts, and forgets the oldest.
+//
+// KEYS: settled:<queue>. ARGV: microseconds since the epoch, how many are remembered and for how many milliseconds;
+// then attempts.
+const settledScript = newest + `
+local now = newest(KEYS[1], ARGV[1])
+for i = 4, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -ARGV[2] - 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 0
+`
+
 // owedScript charges what is owed, each bill once.
 //
 // KEYS: quota:<uid> and bills:owed:<uid> of each charge. ARGV: microseconds since the epoch, how
 // many bills are remembered and for how long in milliseconds; then bill, and what is added
 // to balance and sms_count.
-const owedScript = `
+const owedScript = newest + `
 for i = 1, #KEYS / 2 do
   local acct, bills, a = KEYS[2 * i - 1], KEYS[2 * i], 3 + 3 * (i - 1)
-  if redis.call('ZADD', bills, 'NX', ARGV[1], ARGV[a + 1]) == 1 then
+  if redis.call('ZADD', bills, 'NX', newest(bills, ARGV[1]), ARGV[a + 1]) == 1 then
     redis.call('ZREMRANGEBYRANK', bills, 0, -ARGV[2] - 1)
     redis.call('PEXPIRE', bills, ARGV[3])
     for j, field in ipairs({'balance', 'sms_count'}) do

@@ -98,15 +98,14 @@ func (s *Store) addForget(p goredis.Pipeliner, ids []sms.MessageID) {
 
 // addSettled remembers attempts, and forgets the oldest of their queue.
 func (s *Store) addSettled(p goredis.Pipeliner, ds []*queue.Delivery) {
-	now := float64(time.Now().UnixMicro())
-	byQueue := make(map[queue.Name][]goredis.Z, 1)
+	byQueue := make(map[queue.Name][]any, 1)
 	for _, d := range ds {
-		byQueue[d.Queue] = append(byQueue[d.Queue], goredis.Z{Score: now, Member: settledMember(d)})
+		if byQueue[d.Queue] == nil {
+			byQueue[d.Queue] = []any{time.Now().UnixMicro(), settledKept, settledTTL.Milliseconds()}
+		}
+		byQueue[d.Queue] = append(byQueue[d.Queue], settledMember(d))
 	}
-	for q, zs := range byQueue {
-		key := s.keys.settled(q)
-		p.ZAdd(noContext, key, zs...)
-		p.ZRemRangeByRank(noContext, key, 0, -settledKept-1)
-		p.PExpire(noContext, key, settledTTL)
+	for q, args := range byQueue {
+		p.Eval(noContext, settledScript, []string{s.keys.settled(q)}, args...)
 	}
 }
