@@ -19,7 +19,7 @@ func Passes(err error) bool {
 // nil for what is durable. An error that passes by itself is that of all items which are left.
 func Divide[T any](items []T, commit func([]T) error) []error {
 	errs := make([]error, len(items))
-	divide(items, errs, commit)
+	_ = divide(items, errs, commit) // errs has it
 	return errs
 }
 

@@ -332,7 +332,7 @@ func (b *Broker) tellOlder(s *session) {
 	if s.major >= 4 {
 		harm = "they lose what is given back 20 times"
 	}
-	b.log.Warn("quorum queues of an earlier version have no delivery limit of ours: "+harm+", unless the policy is set", "count", n,
+	b.log.Warn("quorum queues of an earlier version have no delivery limit of ours, unless the policy is set", "count", n, "harm", harm,
 		"policy", fmt.Sprintf(`rabbitmqctl -p %s set_policy --apply-to queues jasmind '%s' '{"delivery-limit":%d,"dead-letter-exchange":"%s","dead-letter-strategy":"at-least-once","overflow":"reject-publish"}'`,
 			b.vhost, workQueues, deliveryLimit, exchangeUndeliverable))
 }
