@@ -101,6 +101,12 @@ func (w *world) happened() string {
 	return out
 }
 
+// logged gives the log, once nobody writes to it.
+func (w *world) logged() string {
+	synctest.Wait()
+	return w.log.String()
+}
+
 // behind names the connectors that are not as wanted.
 func (w *world) behind() []sms.ConnectorID {
 	synctest.Wait()
@@ -241,9 +247,9 @@ func TestAFailureIsRepeatedUntilItHolds(t *testing.T) {
 				expect(t, w.happened(), "stop abc")
 				expect(t, w.behind(), []sms.ConnectorID{"abc", "def"})
 				time.Sleep(time.Hour)
-				lines := strings.Count(w.log.String(), "cid=abc failures=")
+				lines := strings.Count(w.logged(), "cid=abc failures=")
 				if lines < 5 || lines > 20 {
-					t.Errorf("%d lines about abc in an hour:\n%s", lines, w.log.String())
+					t.Errorf("%d lines about abc in an hour:\n%s", lines, w.logged())
 				}
 				tt.set(w, nil)
 				time.Sleep(lastRetry + lastRetry/10)
@@ -251,7 +257,7 @@ func TestAFailureIsRepeatedUntilItHolds(t *testing.T) {
 				slices.Sort(got)
 				expect(t, got, []string{"start abc", "start def"})
 				expect(t, w.behind(), []sms.ConnectorID(nil))
-				expect(t, strings.Count(w.log.String(), "connector is as configured again"), 2)
+				expect(t, strings.Count(w.logged(), "connector is as configured again"), 2)
 				w.Each(func(cid sms.ConnectorID, s State) {
 					if s.Failures < 100 {
 						t.Errorf("%s: %d failures counted", cid, s.Failures)
