@@ -171,11 +171,11 @@ func (o *Office) serve(ctx context.Context, room int, look <-chan time.Time) err
 // recount is how long an Office goes by its own count of what is in the store.
 const recount = time.Minute
 
-// kept is a delivery that moves into the store, or that is no letter yet.
+// kept is a delivery that moves into the store, or that is to be buried first.
 type kept struct {
 	d      *queue.Delivery
 	letter queue.Letter
-	fault  error
+	rebury *queue.Publication // of letter; nil: the delivery is one already
 }
 
 // work tells how a delivery moves: a message that Bury has not made is buried and comes again, and so is
@@ -183,10 +183,10 @@ type kept struct {
 func (o *Office) work() journal.Work[kept] {
 	return journal.Work[kept]{What: "dead letters", Max: batch, Log: o.log,
 		Add: func(e *journal.Entry, k kept) {
-			if k.fault == nil {
+			if k.rebury == nil {
 				e.Letters = append(e.Letters, k.letter)
 			} else {
-				e.Publish = append(e.Publish, rebury(k.d))
+				e.Publish = append(e.Publish, *k.rebury)
 			}
 			e.Ack = append(e.Ack, journal.Ack{Delivery: k.d})
 		},
@@ -198,7 +198,7 @@ func (o *Office) work() journal.Work[kept] {
 			e.Ack = append(e.Ack, journal.Ack{Delivery: k.d})
 		},
 		Done: func(k kept, f journal.Fate, _ error) {
-			if f == journal.Abandoned || k.fault != nil {
+			if f == journal.Abandoned || k.rebury != nil && f == journal.Settled {
 				return
 			}
 			o.Metrics.Kept.Add(1)
@@ -214,10 +214,16 @@ func (o *Office) keep(ctx context.Context, ds []*queue.Delivery) int {
 	ks := make([]kept, len(ds))
 	n := 0
 	for i, d := range ds {
-		ks[i].d = d
-		if ks[i].letter, ks[i].fault = queue.DecodeLetter(&d.Message); ks[i].fault == nil {
+		k := &ks[i]
+		k.d = d
+		var err error
+		if k.letter, err = queue.DecodeLetter(&d.Message); err == nil {
 			n++
+			continue
 		}
+		p := rebury(d)
+		k.letter, _ = queue.DecodeLetter(&p.Message) // what BuryAs has made
+		k.rebury = &p
 	}
 	if o.writer.Write(ctx, ks) > 0 {
 		return 0

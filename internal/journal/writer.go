@@ -27,7 +27,7 @@ type Work[T any] struct {
 	// Bury adds what becomes of an item that can never be written: a dead letter, and its acknowledgement. Nil: it
 	// is tried for ever.
 	Bury func(e *Entry, item T, reason string)
-	// Done is told, by whoever commits, what became of each item, and of one that is not settled, why. It must not block.
+	// Done is told once for each item, by whoever committed it, what became of it, and if that is not Settled, why. It must not block.
 	Done func(item T, f Fate, why error)
 
 	// Once has what is not settled at its first try be Abandoned: whoever it came from hands it over again.
@@ -184,10 +184,15 @@ func (w *Writer[T]) abandon(pending []T, why error) {
 	}
 	w.posted, w.stray, w.stuck = nil, nil, nil
 	w.mu.Unlock()
-	if len(left) > 0 {
-		w.work.Log.Warn(w.work.What+" could not be settled, they will come again", "count", len(left)) //nolint:sloglint // one of a few names of ours
+	w.leave(left, why)
+}
+
+// leave tells of items that are not settled.
+func (w *Writer[T]) leave(items []T, why error) {
+	if len(items) > 0 {
+		w.work.Log.Warn(w.work.What+" could not be settled, they will come again", "count", len(items)) //nolint:sloglint // one of a few names of ours
 	}
-	for _, item := range left {
+	for _, item := range items {
 		w.done(item, Abandoned, why)
 	}
 }
@@ -233,10 +238,11 @@ func (w *Writer[T]) round(ctx context.Context, pending []T) []T {
 	rest := fresh
 	var away error
 	for len(rest) > 0 && away == nil {
-		batch := rest[:min(len(rest), w.work.Max)]
+		n := min(len(rest), w.work.Max)
+		batch := rest[:n:n]
 		var left []T
 		left, away = w.commit(ctx, batch, func(r *refused[T]) { w.stuck = append(w.stuck, r) })
-		if rest = rest[len(batch):]; len(left) > 0 {
+		if rest = rest[n:]; len(left) > 0 {
 			rest = append(left, rest...)
 		}
 	}
@@ -262,7 +268,7 @@ func (w *Writer[T]) told(count int, in time.Duration, err error) {
 }
 
 // Write makes a batch durable, again and again until broker and store took it or ctx ends; it gives how many items
-// were not taken then. What is refused by itself is left to Run, and counts as taken.
+// were abandoned then. What is refused by itself is left to Run, and is none of those.
 func (w *Writer[T]) Write(ctx context.Context, items []T) (left int) {
 	begun, end := Outlive(ctx, w.work.Grace)
 	defer end()
@@ -290,6 +296,7 @@ func (w *Writer[T]) Write(ctx context.Context, items []T) (left int) {
 		select {
 		case <-ctx.Done():
 			t.Stop()
+			w.leave(rest, away)
 			return len(rest)
 		case <-t.C:
 		}
@@ -310,6 +317,8 @@ func (w *Writer[T]) commit(ctx context.Context, items []T, keep func(*refused[T]
 		}
 		return w.write(ctx, &e)
 	})
+	var fault error
+	faulty := 0
 	for i, err := range errs {
 		item := todo[i]
 		switch {
@@ -319,15 +328,24 @@ func (w *Writer[T]) commit(ctx context.Context, items []T, keep func(*refused[T]
 			w.done(item, Abandoned, err)
 		case Passes(err):
 			left, away = append(left, item), err
-		case w.work.Amend != nil && w.work.Amend(item, err):
-			keep(&refused[T]{item: item, since: time.Now(), wait: firstRetry})
 		default:
 			now := time.Now()
-			keep(&refused[T]{item: item, since: now, wait: firstRetry, next: now.Add(firstRetry)})
-			w.told(1, firstRetry, err)
+			r := &refused[T]{item: item, since: now, wait: firstRetry, next: now}
+			if !w.amended(item, err) {
+				r.next = now.Add(firstRetry)
+				faulty, fault = faulty+1, err
+			}
+			keep(r)
 		}
 	}
+	if faulty > 0 {
+		w.told(faulty, firstRetry, fault)
+	}
 	return left, away
+}
+
+func (w *Writer[T]) amended(item T, err error) bool {
+	return w.work.Amend != nil && w.work.Amend(item, err)
 }
 
 // write commits an entry that has effects.
@@ -346,7 +364,12 @@ func (w *Writer[T]) done(item T, f Fate, why error) {
 
 // retryStuck tries what was refused by itself and is due, each by itself, and buries what was refused for too long. The error is one that passes.
 func (w *Writer[T]) retryStuck(ctx context.Context) error {
-	var left []*refused[T]
+	var (
+		left   []*refused[T]
+		fault  error
+		faulty int
+		wait   time.Duration
+	)
 	for i, r := range w.stuck {
 		if time.Now().Before(r.next) {
 			left = append(left, r)
@@ -361,18 +384,21 @@ func (w *Writer[T]) retryStuck(ctx context.Context) error {
 			w.stuck = append(left, w.stuck[i+1:]...)
 			return err
 		}
-		if w.work.Amend != nil && w.work.Amend(r.item, err) {
-			continue // at once, in the next round
+		switch now := time.Now(); {
+		case r.burying == nil && w.amended(r.item, err):
+			r.next = now // at once, in the next round
+		case r.burying == nil && w.work.Bury != nil && !errors.Is(err, queue.ErrNoQueue) && now.Sub(r.since) >= w.work.Patience:
+			r.burying, r.next = err, now
+		default:
+			r.wait = min(2*r.wait, lastRetry)
+			r.next = now.Add(r.wait)
+			faulty, fault, wait = faulty+1, err, max(wait, r.wait)
 		}
-		if r.burying == nil && w.work.Bury != nil && !errors.Is(err, queue.ErrNoQueue) && time.Since(r.since) >= w.work.Patience {
-			r.burying, r.next = err, time.Time{}
-			continue
-		}
-		r.wait = min(2*r.wait, lastRetry)
-		r.next = time.Now().Add(r.wait)
-		w.told(1, r.wait, err)
 	}
 	w.stuck = left
+	if faulty > 0 {
+		w.told(faulty, wait, fault)
+	}
 	return nil
 }
 

@@ -262,6 +262,48 @@ func TestWriterGoesOnWithoutWhatIsRefused(t *testing.T) {
 	})
 }
 
+// What comes to be buried waits for nobody else's next try, and those who are tried again together are one log line.
+func TestABurialIsDueAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(nil)
+		d.journal.set(refusing(errOwn, "a", "b", "c", "d"))
+		d.start(t.Context())
+		d.post("a")
+		time.Sleep(5 * time.Second)
+		d.post("b", "c", "d")
+		time.Sleep(1400 * time.Millisecond) // the first try after its 5 s is at 6.35 s
+		d.want(t, "fates", d.told(), "a buried: it cannot be stored")
+		d.journal.set(nil)
+		d.Close()
+		<-d.ended
+		if n := strings.Count(d.log.String(), "count=3 in=50ms"); n != 1 {
+			t.Errorf("%d log lines for three items, want 1:\n%s", n, d.log.String())
+		}
+	})
+}
+
+// Prepare may hand on the very slice that it was given: what is behind it stays whole.
+func TestWhatPrepareGivesBackOverwritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(func(w *Work[string]) {
+			w.Max = 2
+			w.Prepare = func(_ context.Context, items []string) (now, later []string, err error) {
+				return items[:1], items[1:], nil
+			}
+		})
+		d.journal.set(func(*Entry) error { return queue.ErrUnavailable })
+		d.start(t.Context())
+		d.post("a", "b", "c", "d")
+		synctest.Wait()
+		d.journal.set(nil)
+		d.Close()
+		<-d.ended
+		got := d.journal.written()
+		slices.Sort(got)
+		d.want(t, "written", got, "a", "b", "c", "d")
+	})
+}
+
 func TestWriterKeepsWhatPassesWithinItsPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(nil)
@@ -317,6 +359,23 @@ func TestWriterTriesAgainWhatWasAmended(t *testing.T) {
 		if d.want(t, "written", d.journal.written(), "other a"); time.Since(began) != 0 {
 			t.Errorf("it took %v", time.Since(began))
 		}
+	})
+}
+
+func TestOnceNothingIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(func(w *Work[string]) { w.Once = true })
+		d.journal.set(refusing(errOwn, "b"))
+		d.start(t.Context())
+		d.post("a", "b", "c")
+		synctest.Wait()
+		d.want(t, "one is refused", d.told(), "a", "b abandoned", "c")
+		d.journal.set(refusing(queue.ErrUnavailable, "d"))
+		d.post("d", "e")
+		d.Close()
+		<-d.ended
+		d.want(t, "nothing is reached", d.told(), "a", "b abandoned", "c", "d abandoned", "e abandoned")
+		d.want(t, "written", d.journal.written(), "a", "c")
 	})
 }
 
@@ -401,7 +460,7 @@ func TestWriteOutlivesAStop(t *testing.T) {
 		}
 		d.Close()
 		<-d.ended
-		d.want(t, "fates", d.told(), "a")
+		d.want(t, "fates", d.told(), "a", "b abandoned", "c abandoned")
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -78,12 +79,12 @@ func ParseLetterID(s string) (LetterID, error) {
 	return LetterID(s), nil
 }
 
-// Bounds of a dead letter, so that every driver can take it whatever it was made of.
+// Bounds of a dead letter, so that every driver takes it whatever it was made of, and its replay too.
 const (
-	maxReason = 500      // octets of the reason
-	maxText   = 8 << 10  // octets of each text among the headers
-	maxTexts  = 48 << 10 // octets of all of them
-	maxLetter = 8 << 20  // octets of the body
+	maxReason  = 500     // octets of the reason
+	maxShort   = 255     // octets of an id, a content type and the name of a header (AMQP)
+	maxHeaders = 100_000 // octets of all headers (one frame of AMQP) but those of the burial
+	maxLetter  = 8 << 20 // octets of the body
 )
 
 // ClipReason cuts a reason to what a dead letter has room for, between two characters.
@@ -101,27 +102,51 @@ func clip(s string, most int) string {
 	return s[:n] + "..."
 }
 
-// fit cuts what is too large in a message that was given up, and says so in the reason.
+// fit takes out of a message that was given up what is too large, and says so in the reason. A header goes as a whole: half
+// a URL must not be called when the letter is brought back.
 func fit(m *Message, reason string) string {
-	var cut []string
-	room := maxTexts
-	for i := range m.Headers {
-		h := &m.Headers[i]
-		if n := len(h.Str); n > min(maxText, room) {
-			h.Str = clip(h.Str, max(min(maxText, room), len("...")))
-			cut = append(cut, fmt.Sprintf("header %.40s of %d octets", h.Name, n))
+	var lost []string
+	short := func(what string, s *string) {
+		if n := len(*s); n > maxShort {
+			*s = clip(*s, maxShort)
+			lost = append(lost, fmt.Sprintf("%s of %d octets", what, n))
 		}
-		room -= len(h.Str)
+	}
+	short("id", &m.ID)
+	short("content type", &m.ContentType)
+	size := 0
+	for i := range m.Headers {
+		size += m.Headers[i].size()
+	}
+	for size > maxHeaders {
+		largest := 0
+		for i := range m.Headers {
+			if m.Headers[i].size() > m.Headers[largest].size() {
+				largest = i
+			}
+		}
+		h := m.Headers[largest]
+		lost = append(lost, fmt.Sprintf("header %.40s of %d octets", h.Name, len(h.Str)))
+		m.Headers = slices.Delete(m.Headers, largest, largest+1)
+		size -= h.size()
 	}
 	if n := len(m.Body); n > maxLetter {
 		m.Body = m.Body[:maxLetter:maxLetter]
-		cut = append(cut, fmt.Sprintf("body of %d octets", n))
+		lost = append(lost, fmt.Sprintf("body of %d octets", n))
 	}
-	if cut == nil {
+	if lost == nil {
 		return ClipReason(reason)
 	}
-	note := clip("; cut: "+strings.Join(cut, ", "), maxReason/2)
+	note := clip("; cut: "+strings.Join(lost, ", "), maxReason/2)
 	return clip(reason, maxReason-len(note)) + note
+}
+
+// size is how much room a header takes; more than there is if its name is too long.
+func (h *Header) size() int {
+	if len(h.Name) > maxShort {
+		return maxHeaders + 1
+	}
+	return len(h.Name) + len(h.Str) + 16
 }
 
 // Bury is BuryAs with CauseUndecodable.

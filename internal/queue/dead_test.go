@@ -36,6 +36,52 @@ func TestBuryKeepsTheMessageAndSaysWhy(t *testing.T) {
 	}
 }
 
+func TestALetterIsCutToWhatEveryDriverTakes(t *testing.T) {
+	many := make(Headers, 1000)
+	for i := range many {
+		many[i] = Header{Name: strings.Repeat("n", 100), Int: int64(i), IsInt: true}
+	}
+	for _, tt := range []struct {
+		name string
+		m    Message
+		why  string
+		want string // of the reason
+		left Headers
+		body int
+	}{
+		{"what fits is left alone", Message{Headers: Headers{{Name: HeaderURL, Str: strings.Repeat("u", 62_000)}}, Body: make([]byte, maxLetter)}, "x",
+			"x", Headers{{Name: HeaderURL, Str: strings.Repeat("u", 62_000)}}, maxLetter},
+		{"the largest header goes", Message{Headers: Headers{{Name: "a", Str: strings.Repeat("a", 30_000)}, {Name: HeaderURL, Str: strings.Repeat("u", 90_000)}, {Name: "n", Int: 1, IsInt: true}}}, "x",
+			"x; cut: header url of 90000 octets", Headers{{Name: "a", Str: strings.Repeat("a", 30_000)}, {Name: "n", Int: 1, IsInt: true}}, 0},
+		{"a header with a long name goes", Message{Headers: Headers{{Name: "a"}, {Name: strings.Repeat("x", 256)}}}, "x",
+			"x; cut: header " + strings.Repeat("x", 40) + " of 0 octets", Headers{{Name: "a"}}, 0},
+		{"a body is cut", Message{Body: make([]byte, maxLetter+1)}, "x", "x; cut: body of 8388609 octets", nil, maxLetter},
+		{"a reason is cut between characters", Message{}, strings.Repeat("é", 400), strings.Repeat("é", 248) + "...", nil, 0},
+		{"the note is never cut off", Message{Body: make([]byte, maxLetter+1)}, strings.Repeat("r", 600), strings.Repeat("r", 468) + "...; cut: body of 8388609 octets", nil, maxLetter},
+		{"an id is cut", Message{ID: strings.Repeat("i", 256)}, "x", "x; cut: id of 256 octets", nil, 0},
+		{"many headers", Message{Headers: many}, "x", "", many[138:], 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &Delivery{Queue: "q", Message: tt.m}
+			d.Headers = d.Headers.Clone()
+			p := Bury(d, tt.why)
+			l, err := DecodeLetter(&p.Message)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.want != "" && l.Reason != tt.want || len(l.Reason) > maxReason {
+				t.Errorf("reason %q of %d octets, want %q", l.Reason, len(l.Reason), tt.want)
+			}
+			if !slices.Equal(l.Message.Headers, tt.left) || len(l.Message.Body) != tt.body || len(l.Message.ID) > maxShort {
+				t.Errorf("%d headers, body of %d octets, id %q", len(l.Message.Headers), len(l.Message.Body), l.Message.ID)
+			}
+			if len(d.Headers) != len(tt.m.Headers) || len(d.Body) != len(tt.m.Body) || d.ID != tt.m.ID {
+				t.Error("the delivery was changed")
+			}
+		})
+	}
+}
+
 func TestAMessageThatNobodyBuriedIsNoLetter(t *testing.T) {
 	good := Bury(&Delivery{Queue: "q"}, "x").Message
 	for name, change := range map[string]func(Headers) Headers{
