@@ -339,7 +339,6 @@ func (g *gates) Consume(ctx context.Context, name queue.Name, prefetch int) (que
 			for _, d := range held {
 				out <- d // it has room: nobody settles them, so that the prefetch bounds them
 			}
-			held = held[:0]
 			break
 		}
 		for d := range c.C() {

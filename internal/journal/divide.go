@@ -14,17 +14,18 @@ func Passes(err error) bool {
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// Divide commits items together and, when their entry is refused for a reason of its own, by halves, so
-// that those which are at fault keep none of the others. It keeps the order of the items and gives an error for each,
-// nil for what is durable. An error that passes by itself is that of all items which are left.
-func Divide[T any](items []T, commit func([]T) error) []error {
+// Divide commits items together and, when their entry is refused for a reason that one of them may have, by halves, so
+// that those which are at fault keep none of the others. own tells such reasons apart: after any other error nothing more is
+// tried, and it is the error of all items which are left. Divide keeps the order of the items and gives an error for each,
+// nil for what is durable.
+func Divide[T any](items []T, own func(error) bool, commit func([]T) error) []error {
 	errs := make([]error, len(items))
-	_ = divide(items, errs, commit) // errs has it
+	_ = divide(items, errs, own, commit) // errs has it
 	return errs
 }
 
-// divide gives the error that passes, if there was one.
-func divide[T any](items []T, errs []error, commit func([]T) error) error {
+// divide gives the error after which nothing more is tried, if there was one.
+func divide[T any](items []T, errs []error, own func(error) bool, commit func([]T) error) error {
 	if len(items) == 0 {
 		return nil
 	}
@@ -32,19 +33,19 @@ func divide[T any](items []T, errs []error, commit func([]T) error) error {
 	switch {
 	case err == nil:
 		return nil
-	case len(items) == 1 || Passes(err):
+	case !own(err):
 		fill(errs, err)
-		if Passes(err) {
-			return err
-		}
+		return err
+	case len(items) == 1:
+		errs[0] = err
 		return nil
 	}
 	half := len(items) / 2
-	if err := divide(items[:half], errs[:half], commit); err != nil {
+	if err := divide(items[:half], errs[:half], own, commit); err != nil {
 		fill(errs[half:], err)
 		return err
 	}
-	return divide(items[half:], errs[half:], commit)
+	return divide(items[half:], errs[half:], own, commit)
 }
 
 func fill(errs []error, err error) {

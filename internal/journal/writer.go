@@ -310,7 +310,7 @@ func (w *Writer[T]) commit(ctx context.Context, items []T, keep func(*refused[T]
 	if w.work.Prepare != nil {
 		todo, left, away = w.work.Prepare(ctx, items)
 	}
-	errs := Divide(todo, func(batch []T) error {
+	errs := Divide(todo, itsOwn, func(batch []T) error {
 		var e Entry
 		for _, item := range batch {
 			w.work.Add(&e, item)
@@ -347,6 +347,9 @@ func (w *Writer[T]) commit(ctx context.Context, items []T, keep func(*refused[T]
 func (w *Writer[T]) amended(item T, err error) bool {
 	return w.work.Amend != nil && w.work.Amend(item, err)
 }
+
+// itsOwn tells whether an error is that of an entry.
+func itsOwn(err error) bool { return !Passes(err) }
 
 // write commits an entry that has effects.
 func (w *Writer[T]) write(ctx context.Context, e *Entry) error {

@@ -57,7 +57,7 @@ func TestDivide(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got strings.Builder
 			commits := 0
-			errs := Divide([]byte("abcdefgh"), func(batch []byte) error {
+			errs := Divide([]byte("abcdefgh"), itsOwn, func(batch []byte) error {
 				commits++
 				if tt.awayAt > 0 && commits >= tt.awayAt {
 					return away

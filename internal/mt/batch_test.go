@@ -1,11 +1,13 @@
 package mt
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"jasmind/internal/journal"
 	"jasmind/internal/provision"
 	"jasmind/internal/queue"
 	"jasmind/internal/routing"
@@ -121,5 +123,32 @@ func TestSubmitAllRefusesWhatCouldNotBeCommitted(t *testing.T) {
 		if sms.ReasonOf(r.Err) != sms.ReasonUnavailable || r.ID != "" {
 			t.Errorf("message %d: %+v", i, r)
 		}
+	}
+}
+
+// half is a journal that publishes what it can before it says that a queue is gone.
+type half struct {
+	*fake
+	commits int
+}
+
+func (h *half) Commit(context.Context, *journal.Entry) error {
+	h.commits++
+	return queue.ErrNoQueue
+}
+
+// Only a lack of credit is known to leave nothing behind: after any other refusal some messages may be in their queue,
+// and a second try would send them twice.
+func TestSubmitAllTriesOnce(t *testing.T) {
+	f := newFake()
+	h := &half{fake: f}
+	s := f.over(Config{}, func(d *Deps) { d.Journal = h })
+	for i, r := range s.SubmitAll(t.Context(), []*Message{esme("a"), esme("b"), esme("c")}) {
+		if sms.ReasonOf(r.Err) != sms.ReasonConnector || r.ID != "" {
+			t.Errorf("message %d: %+v", i, r)
+		}
+	}
+	if h.commits != 1 {
+		t.Errorf("%d commits", h.commits)
 	}
 }

@@ -167,7 +167,7 @@ func (s *Service) Submit(ctx context.Context, m *Message) (Accepted, error) {
 	if err != nil {
 		return Accepted{}, err
 	}
-	if err := s.commit(ctx, entryOf([]*prepared{p}), p.env); err != nil {
+	if err := s.commit(ctx, entryOf(p), p.env); err != nil {
 		return Accepted{}, err
 	}
 	return p.accepted(), nil
@@ -191,8 +191,10 @@ func (s *Service) SubmitAll(ctx context.Context, ms []*Message) []Result {
 		if len(batch) == 0 {
 			return
 		}
-		// Some may be paid for, though all together are not.
-		for i, err := range journal.Divide(batch, func(batch []*prepared) error { return s.commit(ctx, entryOf(batch), batch[0].env) }) {
+		// Some may be paid for, though all together are not. After any other refusal some may be in their queue, so that
+		// a second try would send them twice.
+		unpaid := func(err error) bool { return sms.ReasonOf(err) == sms.ReasonNoCredit }
+		for i, err := range journal.Divide(batch, unpaid, func(batch []*prepared) error { return s.commit(ctx, entryOf(batch...), batch[0].env) }) {
 			if results[of[i]].Err = err; err == nil {
 				results[of[i]].Accepted = batch[i].accepted()
 			}
@@ -318,7 +320,7 @@ func (p *prepared) addTo(e *journal.Entry) {
 }
 
 // entryOf is the entry that accepts messages.
-func entryOf(ps []*prepared) *journal.Entry {
+func entryOf(ps ...*prepared) *journal.Entry {
 	e := new(journal.Entry)
 	for _, p := range ps {
 		p.addTo(e)

@@ -203,6 +203,7 @@ type moving struct {
 	d        *queue.Delivery
 	systemID string
 	fault    error
+	cause    queue.Cause // of fault
 }
 
 // move puts what came into a shared queue into the queues of its ESMEs, in order. One whose queue will never take
@@ -212,6 +213,7 @@ func (t *SMPPS) move(ctx context.Context, ds []*queue.Delivery) {
 	batch := make([]moving, len(ds))
 	for i, d := range ds {
 		batch[i].d = d
+		batch[i].cause = queue.CauseUndecodable
 		batch[i].systemID, batch[i].fault = addressee(d)
 	}
 	t.mover.Write(ctx, batch)
@@ -224,20 +226,20 @@ func (t *SMPPS) moves() journal.Work[moving] {
 	}
 	return journal.Work[moving]{What: "messages for ESMEs", Max: moveMax, Grace: t.cfg.Grace, Log: t.log,
 		Prepare: func(ctx context.Context, batch []moving) (ready, later []moving, err error) {
-			names := make(map[string]struct{})
-			for _, m := range batch {
-				if m.fault == nil {
-					names[m.systemID] = struct{}{}
-				}
-			}
-			if err := t.declare(ctx, names); err != nil {
+			never, err := t.declareAll(ctx, batch)
+			if err != nil {
 				return nil, batch, err
+			}
+			for i := range batch {
+				if fault := never[batch[i].systemID]; fault != nil && batch[i].fault == nil {
+					batch[i].fault, batch[i].cause = fault, queue.CauseRefused
+				}
 			}
 			return batch, nil, nil
 		},
 		Add: func(e *journal.Entry, m moving) {
 			if m.fault != nil {
-				bury(e, m, queue.CauseUndecodable, m.fault.Error())
+				bury(e, m, m.cause, m.fault.Error())
 				return
 			}
 			copied := m.d.Message
@@ -267,6 +269,30 @@ func (t *SMPPS) moves() journal.Work[moving] {
 			}
 		},
 	}
+}
+
+// declareAll declares the queues that messages move into. never are those of ESMEs whose queue cannot be made, which keep
+// none of the others; the error is one that passes.
+func (t *SMPPS) declareAll(ctx context.Context, batch []moving) (never map[string]error, err error) {
+	names := make(map[string]struct{})
+	for _, m := range batch {
+		if m.fault == nil {
+			names[m.systemID] = struct{}{}
+		}
+	}
+	if err = t.declare(ctx, names); err == nil || journal.Passes(err) {
+		return nil, err
+	}
+	never = make(map[string]error)
+	for id := range names {
+		if err := t.declare(ctx, map[string]struct{}{id: {}}); err != nil {
+			if journal.Passes(err) {
+				return nil, err
+			}
+			never[id] = err
+		}
+	}
+	return never, nil
 }
 
 // addressee is the ESME that a message is for.

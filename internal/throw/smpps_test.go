@@ -607,6 +607,46 @@ func TestMessageThatIsRefusedForEverIsBuried(t *testing.T) {
 	}
 }
 
+// without is a broker that can never make the queue of one ESME.
+type without struct {
+	queues
+	systemID string
+}
+
+func (w without) Declare(ctx context.Context, names ...queue.Name) error {
+	if slices.Contains(names, queue.ESME(w.systemID)) {
+		return errors.New("exists with other arguments")
+	}
+	return w.queues.Declare(ctx, names...)
+}
+
+// The ESME whose queue cannot be made keeps nothing from the others.
+func TestAQueueThatCannotBeMadeStallsNobodyElse(t *testing.T) {
+	s := &esmeStack{stack: openStack(t, t.TempDir()), t: t}
+	defer s.shut(t)
+	if err := s.Declare(t.Context(), queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS); err != nil {
+		t.Fatal(err)
+	}
+	s.th = NewSMPPS(SMPPSConfig{}, without{s, "odd"}, s, func() []string { return nil }, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	one := newSession("one", 10, well)
+	s.th.Bound("acme", one)
+	s.tell(dlrFor("acme", "m0", "336"), dlrFor("odd", "m1", "336"), dlrFor("acme", "m2", "336"))
+	go func() { ended <- s.th.Run(ctx) }()
+	s.settled(2)
+	if got := one.got(); !slices.Equal(got, []string{"m0", "m2"}) {
+		t.Errorf("got %v", got)
+	}
+	if dead := s.buried(1); dead[0] != "m1: declare smpps.odd: exists with other arguments" {
+		t.Errorf("buried %q", dead)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // halfway is a journal that stops with half of a move done when its time is up in the middle.
 type halfway struct {
 	journal.Journal
