@@ -126,7 +126,7 @@ func (p *plan) steps(sc *godog.ScenarioContext, pages *pages) {
 			"connectors": "smppc(" + first + ");smppc(" + second + ")", "rates": rate + ";" + rate2})
 	})
 	sc.Step(`^a faulty line "(.*)"$`, func(line string) { p.fault = line })
-	sc.Step(`^the fault is mended$`, func() { p.fault = "" })
+	sc.Step(`^the fault is corrected$`, func() { p.fault = "" })
 }
 
 // provisionSteps are about loading the file.

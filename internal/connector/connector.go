@@ -312,7 +312,7 @@ func (c *Connector) Bound() bool {
 // Stats gives the counters.
 func (c *Connector) Stats() *Stats { return c.stats }
 
-// Hold is for how long after its end of validity a message may still be in flight here: as long as
+// InFlight is for how long after its end of validity a message may still be in flight here: as long as
 // any session waits for a response. It is 0 when nothing can be in flight, since no session was
 // bound within that time.
-func (c *Connector) Hold() time.Duration { return c.presence.inFlight() }
+func (c *Connector) InFlight() time.Duration { return c.presence.inFlight() }

@@ -43,7 +43,7 @@ type expiredStore interface {
 }
 
 // NewExpirySweeper makes a sweeper; Run starts it. hold tells for how long a connector may have
-// messages in flight, see Connector.Hold, nil: none has any. log may be nil.
+// messages in flight, see Connector.InFlight, nil: none has any. log may be nil.
 func NewExpirySweeper(cfg ExpiryConfig, j journal.Journal, store expiredStore, hold func(sms.ConnectorID) time.Duration, log *slog.Logger) *ExpirySweeper {
 	if cfg.Interval <= 0 {
 		cfg.Interval = time.Second

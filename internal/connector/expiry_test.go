@@ -14,7 +14,7 @@ import (
 func (w *world) sweeping() (end func()) {
 	ctx, cancel := contextWithCancel(w.t)
 	done := make(chan error, 1)
-	s := NewExpirySweeper(ExpiryConfig{}, w.b, w.b, func(sms.ConnectorID) time.Duration { return w.c.Hold() }, nil)
+	s := NewExpirySweeper(ExpiryConfig{}, w.b, w.b, func(sms.ConnectorID) time.Duration { return w.c.InFlight() }, nil)
 	go func() { done <- s.Run(ctx) }()
 	return func() { cancel(); <-done }
 }
@@ -55,7 +55,7 @@ func TestWhatMayBeInFlightIsReportedAfterTheLongestResponseTimer(t *testing.T) {
 		cfg.Connector.ResponseTimeout = 10 * time.Minute
 	}, func(w *world) {
 		defer w.sweeping()()
-		wantEqual(t, "hold while bound", w.c.Hold(), 10*time.Minute)
+		wantEqual(t, "hold while bound", w.c.InFlight(), 10*time.Minute)
 		w.expires("m1", 10*time.Second)
 		between(t, "report while bound", w.reportedAfter(1), 10*time.Minute+40*time.Second, 10*time.Minute+42*time.Second)
 
@@ -65,20 +65,20 @@ func TestWhatMayBeInFlightIsReportedAfterTheLongestResponseTimer(t *testing.T) {
 		if err := w.c.Update(next); err != nil {
 			t.Fatal(err)
 		}
-		wantEqual(t, "hold after a change", w.c.Hold(), 10*time.Minute)
+		wantEqual(t, "hold after a change", w.c.InFlight(), 10*time.Minute)
 	})
 }
 
-func TestHoldEndsAResponseTimerAfterTheLastSession(t *testing.T) {
+func TestInFlightEndsAResponseTimerAfterTheLastSession(t *testing.T) {
 	start(t, func(cfg *Config, _ *Deps, m *smsc) {
 		cfg.Connector.ConLossRetry = false
 	}, func(w *world) {
 		defer w.sweeping()()
 		w.m.session(0).Close(nil)
 		synctest.Wait()
-		wantEqual(t, "hold just after the loss", w.c.Hold(), time.Minute)
+		wantEqual(t, "hold just after the loss", w.c.InFlight(), time.Minute)
 		w.expires("m1", time.Second)
 		between(t, "report", w.reportedAfter(1), 59*time.Second, 62*time.Second)
-		wantEqual(t, "hold", w.c.Hold(), 0)
+		wantEqual(t, "hold", w.c.InFlight(), 0)
 	})
 }

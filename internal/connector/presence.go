@@ -47,7 +47,7 @@ func (p *presence) count(n int, response time.Duration) {
 	p.mu.Unlock()
 }
 
-// inFlight is for how long something may still be in flight: see Connector.Hold.
+// inFlight is for how long something may still be in flight: see Connector.InFlight.
 func (p *presence) inFlight() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -177,7 +177,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.say("SMPPClientManagerPB Started.")
 	g.run("DLRLookup", g.lookup.Run)
 	g.say("DLRLookup Started.")
-	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.fleet.Hold, g.logs.manager)
+	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.fleet.InFlight, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
 	g.submit = mt.New(g.cfg.MT, mt.Deps{Snapshots: g.state, Scripts: g.scripts, Bound: g.fleet.Bound, Quality: g.counters.Quality, Ledger: g.backend.ledger,

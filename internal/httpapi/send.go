@@ -132,7 +132,7 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	acc, err := s.submit.Submit(ctx, m)
 	s.countScript(m)
 	if err != nil {
-		return mt.Accepted{}, spelled(err)
+		return mt.Accepted{}, byArgument(err)
 	}
 	seen.LastSubmitAt.Store(time.Now().UnixMilli())
 	s.logSent(a, m, acc)
@@ -259,8 +259,8 @@ func message(a *arguments) (*mt.Message, error) {
 	return m, nil
 }
 
-// spelled renames a field of the PDU to the argument it came from.
-func spelled(err error) error {
+// byArgument renames a field of the PDU to the argument it came from.
+func byArgument(err error) error {
 	var fe *pdu.FieldError
 	if !errors.As(err, &fe) {
 		return err

@@ -118,7 +118,7 @@ func TestDocumentationHLRLookup(t *testing.T) {
 }
 
 // As published, the script adds octets to a text when it reads the answer, and Python 3 refuses
-// that: its own except clause answers ESME_RDELIVERYFAILURE. With that line mended it charges.
+// that: its own except clause answers ESME_RDELIVERYFAILURE. With that line corrected it charges.
 func TestDocumentationMOCharging(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -153,7 +153,7 @@ func TestDocumentationMOCharging(t *testing.T) {
 	run(t, p, python(t, "import redirects"), mt()) // in the one worker
 
 	original := published(t, "mo_charging.py")
-	mended := python(t, strings.Replace(original.Source(), "buffer = ''", "buffer = b''", 1))
+	corrected := python(t, strings.Replace(original.Source(), "buffer = ''", "buffer = b''", 1))
 	for _, tt := range []struct {
 		name   string
 		script *Script
@@ -161,9 +161,9 @@ func TestDocumentationMOCharging(t *testing.T) {
 		ok     bool
 	}{
 		{"as published", original, `{"id": 1, "result": 10, "error": null}`, false},
-		{"mended, with credit", mended, `{"id": 1, "result": 10, "error": null}`, true},
-		{"mended, without credit", mended, `{"id": 1, "result": 0, "error": null}`, false},
-		{"mended, with an error", mended, `{"id": 1, "result": null, "error": "no account"}`, false},
+		{"corrected, with credit", corrected, `{"id": 1, "result": 10, "error": null}`, true},
+		{"corrected, without credit", corrected, `{"id": 1, "result": 0, "error": null}`, false},
+		{"corrected, with an error", corrected, `{"id": 1, "result": null, "error": "no account"}`, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			results <- tt.answer

@@ -136,7 +136,7 @@ func cut(text string, n int) string {
 	return text
 }
 
-// printable replaces what a terminal would obey or cannot show.
+// printable replaces what a terminal would interpret or cannot show.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7F && r < 0xA0 {

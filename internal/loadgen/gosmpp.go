@@ -34,9 +34,9 @@ type goClient interface {
 	Submit(*gosmpp.ShortMessage) (*gosmpp.ShortMessage, error)
 }
 
-// goSMPPBind is a session of github.com/fiorix/go-smpp. Each place in the window is a goroutine with a lane of
+// goSMPPBind is a session of github.com/fiorix/go-smpp. Each place in the window is a goroutine with a sender of
 // its own, since Submit waits for its response. Reconnecting is left to the library.
-func goSMPPBind(ctx context.Context, r *run, lanes []*lane) error {
+func goSMPPBind(ctx context.Context, r *run, senders []*sender) error {
 	g := &goSession{run: r}
 	g.client = g.newClient()
 	status := g.client.Bind()
@@ -53,7 +53,7 @@ func goSMPPBind(ctx context.Context, r *run, lanes []*lane) error {
 	follower.Go(func() { g.follow(following, status) })
 
 	var sending sync.WaitGroup
-	for _, l := range lanes {
+	for _, l := range senders {
 		sending.Go(func() {
 			s := newSubmitter(r)
 			for {
@@ -136,7 +136,7 @@ func (g *goSession) follow(ctx context.Context, status <-chan gosmpp.ConnStatus)
 }
 
 // submit sends a unit and waits for its answer.
-func (g *goSession) submit(l *lane, s *submitter, u unit) {
+func (g *goSession) submit(l *sender, s *submitter, u unit) {
 	if err := s.make(u); err != nil {
 		l.refused(u, "not sent: "+describe(err), false)
 		return

@@ -227,7 +227,7 @@ func (c *httpConn) arm() {
 }
 
 // take judges an answer.
-func (c *httpConn) take(l *lane, u unit, a answer) {
+func (c *httpConn) take(l *sender, u unit, a answer) {
 	id, ok := successID(a)
 	switch {
 	case ok:
@@ -268,8 +268,8 @@ func faultReason(err error) string {
 }
 
 // oneByOne is a connection with one request at a time.
-func (t *target) oneByOne(ctx context.Context, r *run, lanes []*lane) error {
-	c, l := newHTTPConn(r, t), lanes[0]
+func (t *target) oneByOne(ctx context.Context, r *run, senders []*sender) error {
+	c, l := newHTTPConn(r, t), senders[0]
 	defer c.drop()
 	for {
 		if err := c.ensure(); err != nil {
@@ -308,8 +308,8 @@ func (t *target) oneByOne(ctx context.Context, r *run, lanes []*lane) error {
 }
 
 // pipelined is a connection with several requests in flight; answers come in order (RFC 9112 §9.3.2).
-func (t *target) pipelined(ctx context.Context, r *run, lanes []*lane) error {
-	c, l := newHTTPConn(r, t), lanes[0]
+func (t *target) pipelined(ctx context.Context, r *run, senders []*sender) error {
+	c, l := newHTTPConn(r, t), senders[0]
 	defer c.drop()
 	for {
 		if err := c.ensure(); err != nil {
@@ -331,7 +331,7 @@ func (t *target) pipelined(ctx context.Context, r *run, lanes []*lane) error {
 
 // pipeline sends, u first, and reads answers until there is nothing left to send or the
 // connection fails. All that it has sent has been answered or given up when it returns.
-func (c *httpConn) pipeline(ctx context.Context, l *lane, u unit) {
+func (c *httpConn) pipeline(ctx context.Context, l *sender, u unit) {
 	slots := make(chan struct{}, c.r.cfg.Pipeline)
 	sent := make(chan unit, c.r.cfg.Pipeline) // never full: each of them has a slot
 	broken, breakUp := context.WithCancel(ctx)
@@ -371,7 +371,7 @@ func (c *httpConn) pipeline(ctx context.Context, l *lane, u unit) {
 }
 
 // enqueue adds the request for a unit, which has a slot, to those that are written next.
-func (c *httpConn) enqueue(l *lane, u unit, sent chan<- unit, slots <-chan struct{}) {
+func (c *httpConn) enqueue(l *sender, u unit, sent chan<- unit, slots <-chan struct{}) {
 	out, err := c.request(c.out, u)
 	if err != nil {
 		<-slots
@@ -385,7 +385,7 @@ func (c *httpConn) enqueue(l *lane, u unit, sent chan<- unit, slots <-chan struc
 
 // answers reads the answers to what was sent. After a fault it ends the writer and gives up all that
 // follows.
-func (c *httpConn) answers(l *lane, sent <-chan unit, slots <-chan struct{}, breakUp func()) {
+func (c *httpConn) answers(l *sender, sent <-chan unit, slots <-chan struct{}, breakUp func()) {
 	for u := range sent {
 		a, err := readAnswer(c.in, c.kept)
 		giveUp := func(u unit) { l.lost(u, "connection closed before the answer") }

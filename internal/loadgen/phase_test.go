@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A server that closes after each answer interrupts lanes that wait for the next phase: none of them may miss it,
+// A server that closes after each answer interrupts senders that wait for the next phase: none of them may miss it,
 // and none be counted twice.
 func TestConnectionsThatCloseMissNoPhase(t *testing.T) {
 	closing := strings.Replace(good, "\r\n", "\r\nConnection: close\r\n", 1)

@@ -15,19 +15,19 @@ import (
 
 // rawBind is a bind without a session: one goroutine that fills the window, writes once, and reads
 // what has come. It knows no timers but the deadline for answers, so it shows what tool, kernel and loopback allow.
-func rawBind(ctx context.Context, r *run, lanes []*lane) error {
-	c := &rawConn{run: r, lane: lanes[0], submit: newSubmitter(r), slots: make([]rawSlot, r.cfg.Window)}
+func rawBind(ctx context.Context, r *run, senders []*sender) error {
+	c := &rawConn{run: r, sender: senders[0], submit: newSubmitter(r), slots: make([]rawSlot, r.cfg.Window)}
 	defer c.drop()
 	for {
 		if err := c.ensure(); err != nil {
 			return err
 		}
-		u, ok := c.lane.next(ctx)
+		u, ok := c.sender.next(ctx)
 		if !ok {
 			break
 		}
 		if err := c.ensure(); err != nil {
-			c.lane.giveBack(u)
+			c.sender.giveBack(u)
 			return err
 		}
 		c.out = c.out[:0]
@@ -36,7 +36,7 @@ func rawBind(ctx context.Context, r *run, lanes []*lane) error {
 			c.fail(faultReason(err))
 		}
 	}
-	c.lane.close("the run was ended")
+	c.sender.close("the run was ended")
 	if r.cfg.Receipts && c.conn != nil {
 		c.linger(ctx)
 	}
@@ -55,7 +55,7 @@ type rawSlot struct {
 // rawConn is the state of rawBind.
 type rawConn struct {
 	run      *run
-	lane     *lane
+	sender   *sender
 	submit   *submitter
 	conn     net.Conn // nil when there is none
 	in       *bufio.Reader
@@ -152,7 +152,7 @@ func (c *rawConn) put(u unit) {
 		c.out, err = pdu.Append(c.out, pdu.StatusOK, s.seq, &c.submit.pdu)
 	}
 	if err != nil {
-		c.lane.refused(u, "not sent: "+describe(err), false)
+		c.sender.refused(u, "not sent: "+describe(err), false)
 		return
 	}
 	s.u, s.busy = u, true
@@ -163,7 +163,7 @@ func (c *rawConn) put(u unit) {
 func (c *rawConn) exchange() error {
 	for {
 		for len(c.free) > 0 {
-			u, ok := c.lane.poll()
+			u, ok := c.sender.poll()
 			if !ok {
 				break
 			}
@@ -219,7 +219,7 @@ func (c *rawConn) read() error {
 		}
 		s.busy = false
 		c.free = append(c.free, int(i))
-		takeStatus(c.lane, s.u, h.Status, id)
+		takeStatus(c.sender, s.u, h.Status, id)
 		return nil
 	case pdu.CmdDeliverSM:
 		if _, p, err := pdu.Decode(c.frame); err == nil {
@@ -253,7 +253,7 @@ func (c *rawConn) fail(reason string) {
 	for i := range c.slots {
 		if c.slots[i].busy {
 			c.slots[i].busy = false
-			c.lane.lost(c.slots[i].u, reason)
+			c.sender.lost(c.slots[i].u, reason)
 		}
 	}
 	c.drop()

@@ -12,7 +12,7 @@ import (
 
 // run is one run under way.
 //
-// mu guards what stands under it; it may be held when a lane's lock is not.
+// mu guards what stands under it; it may be held when a sender's lock is not.
 type run struct {
 	cfg   Config
 	maker *maker
@@ -27,24 +27,24 @@ type run struct {
 	abort context.CancelCauseFunc
 
 	release chan struct{} // closed when connections need not be held any longer
-	senders sync.WaitGroup
+	sending sync.WaitGroup
 
 	misdirected atomic.Int64 // receipts that the wrong ESME got
 
 	mu      sync.Mutex
-	lanes   int // alive
+	senders int // alive
 	waiting int // of them, for the next phase
 	phase   *schedule
 	last    bool          // phase is the last
 	open    chan struct{} // closed when the next phase begins
-	ready   chan struct{} // gets a value when all lanes wait
+	ready   chan struct{} // gets a value when all senders wait
 	dead    int           // connections that were given up
 	fault   error         // of the first of them
 }
 
-// connection is one goroutine with a connection and the lanes that send on it. It returns when
+// connection is one goroutine with a connection and the senders that send on it. It returns when
 // nothing is left to send and, if receipts come on it, release is closed.
-type connection func(ctx context.Context, r *run, lanes []*lane) error
+type connection func(ctx context.Context, r *run, senders []*sender) error
 
 // Run puts the load on the target and reports. Cancelling ctx ends the sending; what is in flight
 // is waited for, as far as Config.Grace, and the report is still complete.
@@ -133,28 +133,28 @@ func (r *run) all(ctx context.Context) (*Report, error) {
 	return r.report(m), checkErr
 }
 
-// connect starts the connections with their lanes.
+// connect starts the connections with their senders.
 func (r *run) connect(wg *sync.WaitGroup) error {
 	connect, perConnection, err := r.engine()
 	if err != nil {
 		return err
 	}
 	n := r.cfg.connections()
-	r.lanes = n * perConnection
-	r.senders.Add(r.lanes)
+	r.senders = n * perConnection
+	r.sending.Add(r.senders)
 	depth := r.cfg.depth() / perConnection
 	for i := range n {
-		lanes := make([]*lane, perConnection)
-		for j := range lanes {
-			lanes[j] = newLane(r, i*perConnection+j, max(depth, 1))
+		senders := make([]*sender, perConnection)
+		for j := range senders {
+			senders[j] = newSender(r, i*perConnection+j, max(depth, 1))
 		}
 		wg.Go(func() {
 			reason := "the run was ended"
-			if err := connect(r.hard, r, lanes); err != nil && !errors.Is(err, errStopped) {
+			if err := connect(r.hard, r, senders); err != nil && !errors.Is(err, errStopped) {
 				reason = describe(err)
 				r.gaveUp(err)
 			}
-			for _, l := range lanes {
+			for _, l := range senders {
 				l.close(reason)
 			}
 		})
@@ -162,7 +162,7 @@ func (r *run) connect(wg *sync.WaitGroup) error {
 	return nil
 }
 
-// engine is what drives a connection, and with how many lanes.
+// engine is what drives a connection, and with how many senders.
 func (r *run) engine() (connection, int, error) {
 	if r.cfg.Protocol == HTTP {
 		t, err := parseTarget(r.cfg.URL)
@@ -199,14 +199,14 @@ type measured struct {
 	reportsBegun int64 // reports that came before
 }
 
-// phases waits until all lanes are connected, runs the warm-up and the measured phase, and returns when all lanes
+// phases waits until all senders are connected, runs the warm-up and the measured phase, and returns when all senders
 // are done.
 func (r *run) phases() *measured {
 	m := &measured{start: time.Now()}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		r.senders.Wait()
+		r.sending.Wait()
 		close(done)
 	})
 	defer wg.Wait()
@@ -249,7 +249,7 @@ func (r *run) warmedUp(m *measured) {
 	}
 }
 
-// allWait waits until all lanes that are alive wait for the next phase. False means that
+// allWait waits until all senders that are alive wait for the next phase. False means that
 // none is, or that sending is to stop.
 func (r *run) allWait(done <-chan struct{}) bool {
 	select {
@@ -273,9 +273,9 @@ func (r *run) begin(s *schedule, last bool) {
 	r.open = make(chan struct{})
 }
 
-// await waits for the next phase and gives it to a lane. False means that there is none, or that ctx has
-// ended: then the lane may come back, and finds the phase that was opened meanwhile.
-func (r *run) await(ctx context.Context, l *lane) bool {
+// await waits for the next phase and gives it to a sender. False means that there is none, or that ctx has
+// ended: then the sender may come back, and finds the phase that was opened meanwhile.
+func (r *run) await(ctx context.Context, l *sender) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.phase == l.done {
@@ -299,7 +299,7 @@ func (r *run) await(ctx context.Context, l *lane) bool {
 }
 
 func (r *run) readyLocked() {
-	if r.lanes > 0 && r.waiting == r.lanes {
+	if r.senders > 0 && r.waiting == r.senders {
 		select {
 		case r.ready <- struct{}{}:
 		default:
@@ -307,8 +307,8 @@ func (r *run) readyLocked() {
 	}
 }
 
-// leave notes that a lane sends no more.
-func (r *run) leave(l *lane) {
+// leave notes that a sender sends no more.
+func (r *run) leave(l *sender) {
 	l.mu.Lock()
 	left := l.left
 	l.left = true
@@ -317,10 +317,10 @@ func (r *run) leave(l *lane) {
 		return
 	}
 	r.mu.Lock()
-	r.lanes--
+	r.senders--
 	r.readyLocked()
 	r.mu.Unlock()
-	r.senders.Done()
+	r.sending.Done()
 }
 
 // errStopped is what a connection returns that was not made because nothing more is sent.
@@ -524,7 +524,7 @@ func (r *run) progress() Progress {
 	switch {
 	case r.phase == nil:
 		p.Phase = "connecting"
-	case r.lanes == 0:
+	case r.senders == 0:
 		p.Phase = "settling"
 	case !r.last:
 		p.Phase = "warming up"

@@ -92,7 +92,7 @@ func (r *run) bindPDU() pdu.Bind {
 }
 
 // takeStatus judges a submit_sm_resp.
-func takeStatus(l *lane, u unit, status pdu.Status, id string) {
+func takeStatus(l *sender, u unit, status pdu.Status, id string) {
 	switch {
 	case status == pdu.StatusOK && id != "":
 		l.accepted(u, id)
@@ -122,9 +122,9 @@ func (r *run) deliver(m *pdu.Message) {
 }
 
 // nativeBind is a session of package smpp with a window.
-func nativeBind(ctx context.Context, r *run, lanes []*lane) error {
-	n := &native{run: r, lane: lanes[0], submit: newSubmitter(r), bind: r.bindPDU()}
-	n.bind.SystemID = r.cfg.systemID(lanes[0].index / r.cfg.Binds)
+func nativeBind(ctx context.Context, r *run, senders []*sender) error {
+	n := &native{run: r, sender: senders[0], submit: newSubmitter(r), bind: r.bindPDU()}
+	n.bind.SystemID = r.cfg.systemID(senders[0].index / r.cfg.Binds)
 	if r.cfg.ESMEs > 0 {
 		n.submit.pdu.Source = pdu.Address{TON: 5, Addr: n.bind.SystemID}
 	}
@@ -133,24 +133,24 @@ func nativeBind(ctx context.Context, r *run, lanes []*lane) error {
 		if err := n.ensure(ctx); err != nil {
 			return err
 		}
-		u, ok := n.lane.next(ctx)
+		u, ok := n.sender.next(ctx)
 		if !ok {
 			break
 		}
 		if err := n.ensure(ctx); err != nil {
-			n.lane.giveBack(u)
+			n.sender.giveBack(u)
 			return err
 		}
 		n.send(ctx, u)
 	}
-	n.lane.close("the run was ended")
+	n.sender.close("the run was ended")
 	return n.linger(ctx)
 }
 
 // native is the state of nativeBind.
 type native struct {
 	run     *run
-	lane    *lane
+	sender  *sender
 	submit  *submitter
 	bind    pdu.Bind
 	session *smpp.Session // nil when there is none
@@ -196,31 +196,31 @@ func (n *native) serve(_ *smpp.Session, req *smpp.Request) {
 	}
 }
 
-// send submits a unit; what comes of it is told to the lane.
+// send submits a unit; what comes of it is told to the sender.
 func (n *native) send(ctx context.Context, u unit) {
 	if err := n.submit.make(u); err != nil {
-		n.lane.refused(u, "not sent: "+describe(err), false)
+		n.sender.refused(u, "not sent: "+describe(err), false)
 		return
 	}
 	err := n.session.Send(ctx, &n.submit.pdu, func(resp smpp.Response, err error) {
 		switch {
 		case err != nil:
-			n.lane.lost(u, describe(err))
+			n.sender.lost(u, describe(err))
 		default:
 			id := ""
 			if p, ok := resp.PDU.(*pdu.SubmitSMResp); ok {
 				id = p.MessageID
 			}
-			takeStatus(n.lane, u, resp.Header.Status, id)
+			takeStatus(n.sender, u, resp.Header.Status, id)
 		}
 	})
 	var field *pdu.FieldError
 	switch {
 	case err == nil:
 	case errors.As(err, &field):
-		n.lane.refused(u, "not sent: "+describe(err), false)
+		n.sender.refused(u, "not sent: "+describe(err), false)
 	default: // nothing was sent
-		n.lane.giveBack(u)
+		n.sender.giveBack(u)
 		if errors.Is(err, smpp.ErrSessionClosed) { // the session may still answer the SMSC's unbind
 			select {
 			case <-n.session.Done():

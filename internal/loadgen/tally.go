@@ -14,7 +14,7 @@ import (
 )
 
 // histogram gathers durations from 1 µs to an hour with three significant digits. Safe for
-// concurrent use; lanes are spread over shards so that they seldom meet.
+// concurrent use; senders are spread over shards so that they seldom meet.
 type histogram struct{ shards [4]histogramShard }
 
 type histogramShard struct {
@@ -29,8 +29,8 @@ const (
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(leastMicros, mostMicros, 3) }
 
-func (h *histogram) record(lane int, d time.Duration) {
-	s := &h.shards[uint(lane)%uint(len(h.shards))]
+func (h *histogram) record(sender int, d time.Duration) {
+	s := &h.shards[uint(sender)%uint(len(h.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.h == nil {
@@ -154,9 +154,9 @@ type tally struct {
 }
 
 // accept counts an accepted message.
-func (t *tally) accept(lane int, u unit, id string) {
+func (t *tally) accept(sender int, u unit, id string) {
 	now := time.Now()
-	t.latency.record(lane, now.Sub(u.due))
+	t.latency.record(sender, now.Sub(u.due))
 	t.answered(now)
 	t.okay.Add(1)
 	t.mu.Lock()

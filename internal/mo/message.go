@@ -35,10 +35,10 @@ func newMessage(cid sms.ConnectorID, p pdu.PDU) (*Message, error) {
 	return &Message{CID: cid, Time: time.Now(), PDU: q, data: data}, nil
 }
 
-// mend makes of a message that was read leniently one that can be sent on, so that an SMSC's slip does not
+// repair makes of a message that was read leniently one that can be sent on, so that an SMSC's slip does not
 // cost it: a time or service type of another length is left out, and with addresses too long for a deliver_sm it goes
 // on as a data_sm. It tells what was wrong. An address that is too long for that too is refused, with the status.
-func (m *Message) mend() (wrong []string, status pdu.Status) {
+func (m *Message) repair() (wrong []string, status pdu.Status) {
 	p := &m.PDU
 	if len(p.ServiceType) > pdu.MaxServiceType {
 		wrong = append(wrong, fmt.Sprintf("service_type %.40q", p.ServiceType))

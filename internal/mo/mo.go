@@ -143,7 +143,7 @@ func (s *Service) accept(ctx context.Context, cid sms.ConnectorID, p pdu.PDU) pd
 		s.log.Error("message refused", "cid", string(cid), "err", err)
 		return pdu.StatusInvCmdID
 	}
-	if wrong, status := m.mend(); status != pdu.StatusOK {
+	if wrong, status := m.repair(); status != pdu.StatusOK {
 		s.log.Error("message refused", "cid", string(cid), "status", status.String(), "err", wrong[0])
 		return status
 	} else if wrong != nil {

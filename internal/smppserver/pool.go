@@ -8,15 +8,15 @@ import (
 
 const (
 	maxWorkers = 256 // batches in work at a time: what waits for the journal shares its commits
-	batchMax   = 64  // requests of a lane that become durable together
+	batchMax   = 64  // requests of a strand that become durable together
 )
 
-// laneKey is what keeps its order: what one session submits from one address to another,
+// strandKey is what keeps its order: what one session submits from one address to another,
 // such as the parts of a long message. All else overtakes.
-type laneKey struct {
+type strandKey struct {
 	session      *smpp.Session
 	source, dest string
-	sequence     uint32 // of a request that has a lane of its own
+	sequence     uint32 // of a request that has a strand of its own
 }
 
 // job is a request on its way to mt.
@@ -25,7 +25,7 @@ type job struct {
 	m *member
 }
 
-// pool works off requests with a bounded number of goroutines, each lane one batch at a time.
+// pool works off requests with a bounded number of goroutines, each strand one batch at a time.
 type pool struct {
 	most int
 	run  func([]job)
@@ -34,25 +34,25 @@ type pool struct {
 	mu      sync.Mutex // guards what follows
 	pending int        // requests that were taken and are not done with
 	workers int
-	lanes   map[laneKey][]job // in work or ready, with what waits in them
-	ready   []laneKey         // those that wait for a worker, first come first served
+	strands   map[strandKey][]job // in work or ready, with what waits in them
+	ready   []strandKey         // those that wait for a worker, first come first served
 	head    int               // of ready
 }
 
 func newPool(most int, run func([]job)) *pool {
-	return &pool{most: most, run: run, lanes: make(map[laneKey][]job)}
+	return &pool{most: most, run: run, strands: make(map[strandKey][]job)}
 }
 
 // add takes a request; false: too many are in work. It does not block.
-func (p *pool) add(k laneKey, j job) bool {
+func (p *pool) add(k strandKey, j job) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.pending >= p.most {
 		return false
 	}
 	p.pending++
-	waiting, busy := p.lanes[k]
-	p.lanes[k] = append(waiting, j)
+	waiting, busy := p.strands[k]
+	p.strands[k] = append(waiting, j)
 	if busy {
 		return true
 	}
@@ -64,7 +64,7 @@ func (p *pool) add(k laneKey, j job) bool {
 	return true
 }
 
-// work works lanes off until none is ready.
+// work works strands off until none is ready.
 func (p *pool) work() {
 	batch := make([]job, 0, 4)
 	for {
@@ -78,16 +78,16 @@ func (p *pool) work() {
 	}
 }
 
-// next takes a batch from the lane that waits longest; false ends the worker.
-func (p *pool) next(batch *[]job) (laneKey, bool) {
+// next takes a batch from the strand that waits longest; false ends the worker.
+func (p *pool) next(batch *[]job) (strandKey, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.head == len(p.ready) {
 		p.workers--
-		return laneKey{}, false
+		return strandKey{}, false
 	}
 	k := p.ready[p.head]
-	p.ready[p.head] = laneKey{}
+	p.ready[p.head] = strandKey{}
 	p.head++
 	switch {
 	case p.head == len(p.ready):
@@ -97,21 +97,21 @@ func (p *pool) next(batch *[]job) (laneKey, bool) {
 		clear(p.ready[n:])
 		p.ready, p.head = p.ready[:n], 0
 	}
-	waiting := p.lanes[k]
+	waiting := p.strands[k]
 	n := min(len(waiting), batchMax)
 	*batch = append((*batch)[:0], waiting[:n]...)
 	clear(waiting[:n])
-	p.lanes[k] = waiting[n:]
+	p.strands[k] = waiting[n:]
 	return k, true
 }
 
-// done ends a batch. A lane with more to do goes to the end of the line.
-func (p *pool) done(k laneKey, n int) {
+// done ends a batch. A strand with more to do goes to the end of the line.
+func (p *pool) done(k strandKey, n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pending -= n
-	if len(p.lanes[k]) == 0 {
-		delete(p.lanes, k)
+	if len(p.strands[k]) == 0 {
+		delete(p.strands, k)
 		return
 	}
 	p.ready = append(p.ready, k)

@@ -28,7 +28,7 @@ func (srv *Server) serve(s *smpp.Session, r *smpp.Request) {
 	now := time.Now()
 	st := &m.user.stats
 	st.LastActivityAt.set(now)
-	k := laneKey{session: s}
+	k := strandKey{session: s}
 	switch p := r.PDU.(type) {
 	case *pdu.SubmitSM:
 		k.source, k.dest = p.Source.Addr, p.Dest.Addr
@@ -64,7 +64,7 @@ func (srv *Server) respond(r *smpp.Request, st pdu.Status, resp pdu.PDU) {
 	}
 }
 
-// submitBatch submits the requests of one lane, in order. Those whose session has ended
+// submitBatch submits the requests of one strand, in order. Those whose session has ended
 // meanwhile are dropped: their sender got no answer and will send them again.
 func (srv *Server) submitBatch(jobs []job) {
 	ctx, cancel := context.WithTimeout(srv.ctx, srv.cfg.SubmitWait)

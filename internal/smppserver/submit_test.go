@@ -461,7 +461,7 @@ func TestWhatWaitsOfAnEndedSessionIsDropped(t *testing.T) {
 	entered, release := make(chan struct{}, 10), make(chan struct{})
 	w.answers(func(*mt.Message) error { entered <- struct{}{}; <-release; return nil })
 	e := w.bind(pdu.Bind{})
-	for i := range 3 { // one lane: the first is in work, the others wait
+	for i := range 3 { // one strand: the first is in work, the others wait
 		if err := e.Send(t.Context(), submitSM("336", "x"), func(smpp.Response, error) {}); err != nil {
 			t.Fatal(err)
 		}

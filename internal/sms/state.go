@@ -43,7 +43,7 @@ type StateChange struct {
 }
 
 // Override is what an ESME wants changed of a message that is still queued: all that was
-// asked so far, so that the last one is the only one that counts. The connector obeys it
+// asked so far, so that the last one is the only one that counts. The connector applies it
 // when it takes the message in hand; from then on there can be no further one.
 type Override struct {
 	MsgID   MessageID

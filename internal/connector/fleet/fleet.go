@@ -54,7 +54,7 @@ type runner interface {
 	Update(cfg smppc.Config) error
 	Bound() bool
 	Status() []string
-	Hold() time.Duration
+	InFlight() time.Duration
 }
 
 // Fleet is all connectors. It is safe for concurrent use.
@@ -250,10 +250,10 @@ func (f *Fleet) Sessions(cid sms.ConnectorID) []string {
 	return nil
 }
 
-// Hold is for how long after its end of validity a message may still be in flight at a connector.
-func (f *Fleet) Hold(cid sms.ConnectorID) time.Duration {
+// InFlight is for how long after its end of validity a message may still be in flight at a connector.
+func (f *Fleet) InFlight(cid sms.ConnectorID) time.Duration {
 	if r := f.running(cid); r != nil {
-		return r.Hold()
+		return r.InFlight()
 	}
 	return 0
 }

@@ -154,7 +154,7 @@ func (c *fakeConnector) Update(smppc.Config) error {
 
 func (c *fakeConnector) Bound() bool         { return true }
 func (c *fakeConnector) Status() []string    { return []string{"BOUND_TRX"} }
-func (c *fakeConnector) Hold() time.Duration { return time.Minute }
+func (c *fakeConnector) InFlight() time.Duration { return time.Minute }
 
 func started(cid sms.ConnectorID, change ...func(*smppc.Config)) provision.SMPPConnector {
 	cfg := smppc.Default(cid)

@@ -115,7 +115,7 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// isFatal tells what another attempt cannot mend: refused credentials or virtual host
+// isFatal tells what another attempt cannot change: refused credentials or virtual host
 // (403, 530), and what exists with other arguments.
 func isFatal(err error) bool {
 	var e *amqp.Error

@@ -78,7 +78,7 @@ type Broker struct {
 const closeTimeout = 5 * time.Second
 
 // Open connects and declares exchanges and delay buckets. It keeps trying until ctx ends;
-// what trying again cannot mend (credentials refused, a queue or exchange of ours that
+// what trying again cannot change (credentials refused, a queue or exchange of ours that
 // exists with other arguments: ErrArguments) is returned at once.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	cfg = cfg.withDefaults()

@@ -171,7 +171,7 @@ func (s *Store) connect(ctx context.Context) error {
 	}
 }
 
-// refused tells errors that trying again cannot mend.
+// refused tells errors that trying again cannot change.
 func refused(err error) bool {
 	var e goredis.Error
 	if !errors.As(err, &e) {

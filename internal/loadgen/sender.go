@@ -56,9 +56,9 @@ type whole struct {
 	lost    string // first reason why an answer is missing
 }
 
-// lane is one strand of sending: it decides what is sent next and takes the answers. next and
+// sender is one strand of sending: it decides what is sent next and takes the answers. next and
 // poll belong to one goroutine, the rest may be called from any.
-type lane struct {
+type sender struct {
 	run   *run
 	index int
 	depth int // units that wait for another try at a time
@@ -77,8 +77,8 @@ type lane struct {
 	wake     chan struct{}
 }
 
-func newLane(r *run, index, depth int) *lane {
-	return &lane{run: r, index: index, depth: depth, wake: make(chan struct{}, 1)}
+func newSender(r *run, index, depth int) *sender {
+	return &sender{run: r, index: index, depth: depth, wake: make(chan struct{}, 1)}
 }
 
 // verdict is what there is to do now.
@@ -91,106 +91,106 @@ const (
 )
 
 // look finds the next unit. It does not wait.
-func (l *lane) look() (unit, time.Time, verdict) {
+func (s *sender) look() (unit, time.Time, verdict) {
 	now := time.Now()
-	stopped := l.run.stopped()
-	if l.rest > 0 && !stopped {
-		l.rest--
-		u := l.long
-		u.part = l.run.maker.parts - 1 - l.rest
-		l.launch()
+	stopped := s.run.stopped()
+	if s.rest > 0 && !stopped {
+		s.rest--
+		u := s.long
+		u.part = s.run.maker.parts - 1 - s.rest
+		s.launch()
 		return u, time.Time{}, sendIt
 	}
-	l.mu.Lock()
+	s.mu.Lock()
 	if stopped {
-		l.abandonLocked()
+		s.abandonLocked()
 	}
-	if len(l.retries) > 0 {
-		head := l.retries[0]
+	if len(s.retries) > 0 {
+		head := s.retries[0]
 		if !head.again.After(now) {
-			l.retries = l.retries[1:]
-			l.inFlight++
-			l.mu.Unlock()
+			s.retries = s.retries[1:]
+			s.inFlight++
+			s.mu.Unlock()
 			return head, time.Time{}, sendIt
 		}
-		if len(l.retries) >= l.depth {
-			l.mu.Unlock()
+		if len(s.retries) >= s.depth {
+			s.mu.Unlock()
 			return unit{}, head.again, notYet
 		}
 	}
-	l.mu.Unlock()
+	s.mu.Unlock()
 	if !stopped {
-		if n, due, ok := l.sched.take(now); ok {
-			return l.begin(n, due), time.Time{}, sendIt
+		if n, due, ok := s.sched.take(now); ok {
+			return s.begin(n, due), time.Time{}, sendIt
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case len(l.retries) > 0:
-		return unit{}, l.retries[0].again, notYet
-	case l.inFlight > 0:
+	case len(s.retries) > 0:
+		return unit{}, s.retries[0].again, notYet
+	case s.inFlight > 0:
 		return unit{}, time.Time{}, notYet
 	}
 	return unit{}, time.Time{}, nothing
 }
 
 // begin makes the first unit of a message.
-func (l *lane) begin(n uint64, due time.Time) unit {
+func (s *sender) begin(n uint64, due time.Time) unit {
 	u := unit{n: n, due: due}
-	if parts := l.run.maker.parts; parts > 1 && l.run.cfg.Protocol == SMPP {
+	if parts := s.run.maker.parts; parts > 1 && s.run.cfg.Protocol == SMPP {
 		u.whole = &whole{left: parts}
-		l.long, l.rest = u, parts-1
+		s.long, s.rest = u, parts-1
 	}
-	l.launch()
+	s.launch()
 	return u
 }
 
-func (l *lane) launch() {
-	l.mu.Lock()
-	l.inFlight++
-	l.mu.Unlock()
+func (s *sender) launch() {
+	s.mu.Lock()
+	s.inFlight++
+	s.mu.Unlock()
 }
 
 // next waits for the next unit to send. False means that there is none any more and all have
 // been answered, or that ctx has ended.
-func (l *lane) next(ctx context.Context) (unit, bool) {
+func (s *sender) next(ctx context.Context) (unit, bool) {
 	for ctx.Err() == nil {
-		if l.sched == nil && (l.last || !l.run.await(ctx, l)) {
+		if s.sched == nil && (s.last || !s.run.await(ctx, s)) {
 			break
 		}
-		u, until, v := l.look()
+		u, until, v := s.look()
 		switch v {
 		case sendIt:
-			if u.begun || l.pace(ctx, &u) {
-				return l.start(u), true
+			if u.begun || s.pace(ctx, &u) {
+				return s.start(u), true
 			}
 		case notYet:
-			l.wait(ctx, until)
+			s.wait(ctx, until)
 		case nothing:
-			l.sched = nil
+			s.sched = nil
 		}
 	}
 	return unit{}, false
 }
 
-// poll is next without waiting, for a lane without a rate: false when nothing can be sent now.
-func (l *lane) poll() (unit, bool) {
-	if l.sched == nil {
+// poll is next without waiting, for a sender without a rate: false when nothing can be sent now.
+func (s *sender) poll() (unit, bool) {
+	if s.sched == nil {
 		return unit{}, false
 	}
-	u, _, v := l.look()
+	u, _, v := s.look()
 	if v != sendIt {
 		return unit{}, false
 	}
-	return l.start(u), true
+	return s.start(u), true
 }
 
 // start counts a unit that is about to be sent.
-func (l *lane) start(u unit) unit {
-	l.run.tally.requests.Add(1)
+func (s *sender) start(u unit) unit {
+	s.run.tally.requests.Add(1)
 	if !u.begun && u.part == 0 {
-		l.run.tally.begun.Add(1)
+		s.run.tally.begun.Add(1)
 	}
 	u.begun = true
 	return u
@@ -198,7 +198,7 @@ func (l *lane) start(u unit) unit {
 
 // pace waits until a unit is due. False means that sending was stopped before, and that the
 // message does not count.
-func (l *lane) pace(ctx context.Context, u *unit) bool {
+func (s *sender) pace(ctx context.Context, u *unit) bool {
 	if u.part > 0 {
 		return true
 	}
@@ -209,105 +209,105 @@ func (l *lane) pace(ctx context.Context, u *unit) bool {
 		select {
 		case <-t.C:
 			d = time.Until(u.due)
-		case <-l.run.soft.Done():
+		case <-s.run.soft.Done():
 		case <-ctx.Done():
 		}
-		if l.run.stopped() || ctx.Err() != nil {
-			l.rest = 0
-			l.mu.Lock()
-			l.inFlight--
-			l.mu.Unlock()
+		if s.run.stopped() || ctx.Err() != nil {
+			s.rest = 0
+			s.mu.Lock()
+			s.inFlight--
+			s.mu.Unlock()
 			return false
 		}
 	}
-	if l.run.cfg.Rate > 0 {
-		l.run.tally.lag.record(l.index, -d)
+	if s.run.cfg.Rate > 0 {
+		s.run.tally.lag.record(s.index, -d)
 	}
 	return true
 }
 
 // wait returns at a time, if there is one, when an answer has come, or when sending is stopped.
-func (l *lane) wait(ctx context.Context, until time.Time) {
+func (s *sender) wait(ctx context.Context, until time.Time) {
 	var at <-chan time.Time
 	if !until.IsZero() {
 		t := time.NewTimer(time.Until(until))
 		defer t.Stop()
 		at = t.C
 	}
-	stop := l.run.soft.Done()
-	if l.run.stopped() {
+	stop := s.run.soft.Done()
+	if s.run.stopped() {
 		stop = nil
 	}
 	select {
 	case <-at:
-	case <-l.wake:
+	case <-s.wake:
 	case <-stop:
 	case <-ctx.Done():
 	}
 }
 
 // land notes that a unit is in flight no more.
-func (l *lane) land() {
-	l.mu.Lock()
-	l.inFlight--
-	l.mu.Unlock()
-	l.poke()
+func (s *sender) land() {
+	s.mu.Lock()
+	s.inFlight--
+	s.mu.Unlock()
+	s.poke()
 }
 
-func (l *lane) poke() {
+func (s *sender) poke() {
 	select {
-	case l.wake <- struct{}{}:
+	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
 // accepted takes a good answer.
-func (l *lane) accepted(u unit, id string) {
-	l.run.tally.part(u, id)
+func (s *sender) accepted(u unit, id string) {
+	s.run.tally.part(u, id)
 	if u.whole == nil {
-		l.run.tally.accept(l.index, u, id)
+		s.run.tally.accept(s.index, u, id)
 	} else {
-		l.complete(u, func(w *whole) {
+		s.complete(u, func(w *whole) {
 			if u.part == 0 {
 				w.id = id
 			}
 		})
 	}
-	l.land()
+	s.land()
 }
 
 // refused takes a bad answer. A temporary one may lead to another try.
-func (l *lane) refused(u unit, reason string, temporary bool) {
-	if temporary && u.tries < l.run.cfg.Retries && l.sendAgain(u, reason) {
+func (s *sender) refused(u unit, reason string, temporary bool) {
+	if temporary && u.tries < s.run.cfg.Retries && s.sendAgain(u, reason) {
 		return
 	}
-	l.refuse(u, reason)
-	l.land()
+	s.refuse(u, reason)
+	s.land()
 }
 
 // sendAgain keeps a unit that was refused for another try, unless it is too late for that.
-func (l *lane) sendAgain(u unit, reason string) bool {
+func (s *sender) sendAgain(u unit, reason string) bool {
 	u.tries++
-	u.again, u.reason = time.Now().Add(l.run.cfg.RetryDelay), reason
-	l.mu.Lock()
-	if l.closed || l.run.stopped() {
-		l.mu.Unlock()
+	u.again, u.reason = time.Now().Add(s.run.cfg.RetryDelay), reason
+	s.mu.Lock()
+	if s.closed || s.run.stopped() {
+		s.mu.Unlock()
 		return false
 	}
-	l.inFlight--
-	l.retries = append(l.retries, u)
-	l.mu.Unlock()
-	l.run.tally.retries.Add(1)
-	l.poke()
+	s.inFlight--
+	s.retries = append(s.retries, u)
+	s.mu.Unlock()
+	s.run.tally.retries.Add(1)
+	s.poke()
 	return true
 }
 
-func (l *lane) refuse(u unit, reason string) {
+func (s *sender) refuse(u unit, reason string) {
 	if u.whole == nil {
-		l.run.tally.refuse(reason)
+		s.run.tally.refuse(reason)
 		return
 	}
-	l.complete(u, func(w *whole) {
+	s.complete(u, func(w *whole) {
 		if w.refused == "" {
 			w.refused = reason
 		}
@@ -315,31 +315,31 @@ func (l *lane) refuse(u unit, reason string) {
 }
 
 // lost takes the news that no answer will come: what became of the unit is unknown.
-func (l *lane) lost(u unit, reason string) {
+func (s *sender) lost(u unit, reason string) {
 	if u.whole == nil {
-		l.run.tally.unanswer(reason)
+		s.run.tally.unanswer(reason)
 	} else {
-		l.complete(u, func(w *whole) {
+		s.complete(u, func(w *whole) {
 			if w.lost == "" {
 				w.lost = reason
 			}
 		})
 	}
-	l.land()
+	s.land()
 }
 
 // giveBack takes a unit that could not be written: it is sent when there is a connection again.
-func (l *lane) giveBack(u unit) {
-	l.run.tally.requests.Add(-1)
+func (s *sender) giveBack(u unit) {
+	s.run.tally.requests.Add(-1)
 	u.again = time.Time{}
-	l.mu.Lock()
-	l.inFlight--
-	l.retries = append([]unit{u}, l.retries...)
-	l.mu.Unlock()
+	s.mu.Lock()
+	s.inFlight--
+	s.retries = append([]unit{u}, s.retries...)
+	s.mu.Unlock()
 }
 
 // complete notes the answer to one part; the last one decides.
-func (l *lane) complete(u unit, note func(*whole)) {
+func (s *sender) complete(u unit, note func(*whole)) {
 	w := u.whole
 	w.mu.Lock()
 	note(w)
@@ -351,39 +351,39 @@ func (l *lane) complete(u unit, note func(*whole)) {
 	}
 	switch {
 	case w.lost != "":
-		l.run.tally.unanswer(w.lost)
+		s.run.tally.unanswer(w.lost)
 	case w.refused != "":
-		l.run.tally.refuse(w.refused)
+		s.run.tally.refuse(w.refused)
 	default:
-		l.run.tally.accept(l.index, u, w.id)
+		s.run.tally.accept(s.index, u, w.id)
 	}
 }
 
 // abandonLocked gives up what waits for another try.
-func (l *lane) abandonLocked() {
-	for _, u := range l.retries {
+func (s *sender) abandonLocked() {
+	for _, u := range s.retries {
 		reason := u.reason
 		if reason == "" {
 			reason = "not sent"
 		}
-		l.refuse(u, reason)
+		s.refuse(u, reason)
 	}
-	l.retries = nil
-	for ; l.rest > 0; l.rest-- {
-		l.refuse(l.long, "not sent")
+	s.retries = nil
+	for ; s.rest > 0; s.rest-- {
+		s.refuse(s.long, "not sent")
 	}
 }
 
-// close gives up what was not sent, because the lane cannot send any more.
-func (l *lane) close(reason string) {
-	l.mu.Lock()
-	l.closed = true
-	for i := range l.retries {
-		if l.retries[i].reason == "" {
-			l.retries[i].reason = "not sent: " + reason
+// close gives up what was not sent, because the sender cannot send any more.
+func (s *sender) close(reason string) {
+	s.mu.Lock()
+	s.closed = true
+	for i := range s.retries {
+		if s.retries[i].reason == "" {
+			s.retries[i].reason = "not sent: " + reason
 		}
 	}
-	l.abandonLocked()
-	l.mu.Unlock()
-	l.run.leave(l)
+	s.abandonLocked()
+	s.mu.Unlock()
+	s.run.leave(s)
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// bench is a run with lanes and without connections.
-func bench(t *testing.T, cfg Config, lanes int) (*run, []*lane) {
+// bench is a run with senders and without connections.
+func bench(t *testing.T, cfg Config, senders int) (*run, []*sender) {
 	t.Helper()
 	cfg.Protocol, cfg.URL, cfg.To = HTTP, "http://127.0.0.1:1/send", "1"
 	cfg = cfg.withDefaults()
@@ -17,25 +17,25 @@ func bench(t *testing.T, cfg Config, lanes int) (*run, []*lane) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{cfg: cfg, maker: m, release: make(chan struct{}), open: make(chan struct{}), ready: make(chan struct{}, 1), lanes: lanes}
+	r := &run{cfg: cfg, maker: m, release: make(chan struct{}), open: make(chan struct{}), ready: make(chan struct{}, 1), senders: senders}
 	r.tally = &tally{start: time.Now()}
 	r.hard, r.abort = context.WithCancelCause(t.Context())
 	r.soft, r.quit = context.WithCancel(r.hard)
-	r.senders.Add(lanes)
-	var list []*lane
-	for i := range lanes {
-		list = append(list, newLane(r, i, 1))
+	r.sending.Add(senders)
+	var list []*sender
+	for i := range senders {
+		list = append(list, newSender(r, i, 1))
 	}
 	return r, list
 }
 
 func TestPaceIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, lanes := bench(t, Config{Rate: 400}, 3)
+		r, senders := bench(t, Config{Rate: 400}, 3)
 		start := time.Now()
 		r.begin(&schedule{first: 1, count: 1000, start: start, rate: 400}, true)
-		sent := make([][]time.Duration, len(lanes))
-		for i, l := range lanes {
+		sent := make([][]time.Duration, len(senders))
+		for i, l := range senders {
 			l.sched, l.last = r.phase, true
 			go func() {
 				for {
@@ -49,7 +49,7 @@ func TestPaceIsExact(t *testing.T) {
 				}
 			}()
 		}
-		r.senders.Wait()
+		r.sending.Wait()
 		all := slices.Concat(sent...)
 		slices.Sort(all)
 		if len(all) != 1000 {
@@ -70,8 +70,8 @@ func TestPaceIsExact(t *testing.T) {
 // that was in flight.
 func TestLatencyCountsFromDueTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, lanes := bench(t, Config{Rate: 100}, 1)
-		l := lanes[0]
+		r, senders := bench(t, Config{Rate: 100}, 1)
+		l := senders[0]
 		l.sched, l.last = &schedule{first: 1, count: 200, start: time.Now(), rate: 100}, true
 		for {
 			u, ok := l.next(r.hard)
@@ -98,8 +98,8 @@ func TestLatencyCountsFromDueTime(t *testing.T) {
 func TestDurationEndsTheSchedule(t *testing.T) {
 	for _, rate := range []float64{0, 10} {
 		synctest.Test(t, func(t *testing.T) {
-			r, lanes := bench(t, Config{Rate: rate}, 1)
-			l, start, n := lanes[0], time.Now(), 0
+			r, senders := bench(t, Config{Rate: rate}, 1)
+			l, start, n := senders[0], time.Now(), 0
 			l.sched, l.last = &schedule{first: 1, start: start, end: start.Add(2 * time.Second), rate: rate}, true
 			for {
 				u, ok := l.next(r.hard)
@@ -120,8 +120,8 @@ func TestDurationEndsTheSchedule(t *testing.T) {
 
 func TestRetryWaitsItsDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, lanes := bench(t, Config{Retries: 2, RetryDelay: 3 * time.Second}, 1)
-		l, start := lanes[0], time.Now()
+		r, senders := bench(t, Config{Retries: 2, RetryDelay: 3 * time.Second}, 1)
+		l, start := senders[0], time.Now()
 		l.sched, l.last = &schedule{first: 1, count: 1, start: start}, true
 		var at []time.Duration
 		for {
@@ -145,8 +145,8 @@ func TestRetryWaitsItsDelay(t *testing.T) {
 // next says no only when all that is in flight has been answered, since an answer may ask for another try.
 func TestNextWaitsForAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, lanes := bench(t, Config{Retries: 1, RetryDelay: time.Second}, 1)
-		l := lanes[0]
+		r, senders := bench(t, Config{Retries: 1, RetryDelay: time.Second}, 1)
+		l := senders[0]
 		l.sched, l.last = &schedule{first: 1, count: 1, start: time.Now()}, true
 		u, _ := l.next(r.hard)
 		go func() {
@@ -167,8 +167,8 @@ func TestNextWaitsForAnswers(t *testing.T) {
 
 func TestStopGivesUpWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, lanes := bench(t, Config{Retries: 5, RetryDelay: time.Hour}, 1)
-		l := lanes[0]
+		r, senders := bench(t, Config{Retries: 5, RetryDelay: time.Hour}, 1)
+		l := senders[0]
 		l.sched, l.last = &schedule{first: 1, count: 10, start: time.Now()}, true
 		u, _ := l.next(r.hard)
 		l.refused(u, "busy", true)
