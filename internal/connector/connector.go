@@ -97,6 +97,7 @@ type Deps struct {
 	// Carries tells whether another connector's rules (custom_tlvs) let a message with these
 	// parameters leave, for messages that fail over; nil: all do.
 	Carries  func(sms.ConnectorID, pdu.TLVs) bool
+	Hands    *Hands       // what the connectors of this process have in hand; nil: new ones, for a connector that is alone
 	MO       MOFunc       // nil: MO are answered ESME_RX_T_APPN, so that the SMSC keeps them
 	Stats    *Stats       // nil: new ones
 	Messages *slog.Logger // the message log, one record for each line, its message the line as it is; nil: none
@@ -178,6 +179,9 @@ func New(cfg Config, d Deps) (*Connector, error) {
 	if d.Stats == nil {
 		d.Stats = NewStats()
 	}
+	if d.Hands == nil {
+		d.Hands = NewHands()
+	}
 	if d.Messages == nil {
 		d.Messages = slog.New(slog.DiscardHandler)
 	}
@@ -190,10 +194,10 @@ func New(cfg Config, d Deps) (*Connector, error) {
 	c := &Connector{settings: set, stats: d.Stats, presence: newPresence(), pace: newPace(set, d.Log), drain: make(chan struct{}), done: make(chan struct{})}
 	lines := &messageLog{settings: set, out: d.Messages}
 	jobs := make(chan *attempt) // from the intake to whichever bind has room
-	c.settler = newSettler(settlerDeps{settings: set, policy: &policy{settings: set, bound: d.Bound, carries: d.Carries}, lines: lines, stats: d.Stats, log: d.Log}, d.Journal)
+	c.settler = newSettler(settlerDeps{settings: set, policy: &policy{settings: set, bound: d.Bound, carries: d.Carries}, hands: d.Hands, lines: lines, stats: d.Stats, log: d.Log}, d.Journal)
 	c.inbound = newInbound(inboundDeps{settings: set, mo: d.MO, lines: lines, stats: d.Stats, log: d.Log}, d.Journal)
 	c.intake = &intake{settings: set, source: d.Source, journal: d.Journal, store: d.Store, stats: d.Stats, log: d.Log,
-		presence: c.presence, settler: c.settler, jobs: jobs, drain: c.drain}
+		presence: c.presence, settler: c.settler, hands: d.Hands, jobs: jobs, drain: c.drain}
 	secured := &secured{log: d.Log}
 	c.binds = &binds{
 		bindDeps: bindDeps{settings: set, stats: d.Stats, log: d.Log, dial: secured.dialSession, inbound: c.inbound, pace: c.pace, jobs: jobs,

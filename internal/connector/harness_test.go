@@ -119,6 +119,28 @@ func (b *backend) dispatchLocked() {
 	}
 }
 
+// lose is the loss of the connection to the broker: what is unsettled is stale, and comes again to the same consumers.
+func (b *backend) lose() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var back []*queue.Delivery
+	for d := range b.unsettled {
+		again := *d
+		again.Redelivered = true
+		back = append(back, &again)
+	}
+	clear(b.unsettled)
+	slices.SortFunc(back, func(x, y *queue.Delivery) int { return x.Handle.(int) - y.Handle.(int) })
+	b.ready = append(back, b.ready...)
+	for c := range b.consumers {
+		c.n = 0
+		for len(c.c) > 0 {
+			<-c.c
+		}
+	}
+	b.dispatchLocked()
+}
+
 // put queues messages.
 func (b *backend) put(ds ...*queue.Delivery) {
 	b.mu.Lock()

@@ -32,6 +32,7 @@ type intake struct {
 	log      *slog.Logger
 	presence *presence
 	settler  *settler
+	hands    *Hands
 	jobs     chan<- *attempt // to whichever bind has room
 	drain    <-chan struct{} // closed: take nothing new
 
@@ -189,7 +190,15 @@ func (in *intake) pump(ctx context.Context, sub *subscription) pumpEnd {
 			if !ok {
 				return subscriptionLost
 			}
-			held = in.prepare(ctx, sub, queue.Gather(d, sub.consumer.C(), sub.prefetch))
+			batch := queue.Gather(d, sub.consumer.C(), sub.prefetch)
+			sub.out.add(len(batch))
+			qs := make([]queued, len(batch))
+			for i, d := range batch {
+				qs[i] = queued{d: d, sub: sub}
+			}
+			held = in.prepare(ctx, qs)
+		case <-sub.wake:
+			held = append(held, in.prepare(ctx, sub.retaken())...)
 		case out <- next:
 			held = held[1:]
 			underway = next.strict
@@ -209,31 +218,31 @@ func (in *intake) pump(ctx context.Context, sub *subscription) pumpEnd {
 	}
 }
 
-// prepare turns deliveries into attempts. What needs no sending goes to the settler: what was
-// settled before, what cannot be decoded, what was cancelled or has expired. When the
+// prepare takes messages of one subscription in hand and turns them into attempts. What needs no sending goes to the
+// settler: what was settled before, what cannot be decoded, what was cancelled or has expired. When the
 // connector is to stop before all is known of the others, they are given back.
 //
-// A repeat is harmless as far as it can be known: the broker may deliver a message again whose
-// acknowledgement it lost, so one marked redelivered is looked up, and acknowledged without
-// being sent when that very attempt was settled. What was sent but not settled before a crash
-// is sent again: at most a window for each bind. Parts of a long message whose acceptance
-// was recorded are not sent again.
-func (in *intake) prepare(ctx context.Context, sub *subscription, batch []*queue.Delivery) []*attempt {
-	settled, ok := in.settledBefore(ctx, batch)
+// A repeat is harmless as far as it can be known. The broker may deliver a message again while it is in hand here: such a
+// copy waits (Hands). It may deliver one again whose acknowledgement it lost, and have two copies of one that was
+// put back: those are looked up, and acknowledged without being sent when that very attempt was settled. What was
+// sent but not settled before a crash is sent again: at most a window for each bind. Parts of a long message whose
+// acceptance was recorded are not sent again.
+func (in *intake) prepare(ctx context.Context, qs []queued) []*attempt {
+	qs = in.take(qs)
+	settled, ok := in.settledBefore(ctx, qs)
 	if !ok {
+		in.giveBack(ctx, qs...)
 		return nil
 	}
-	sub.out.add(len(batch))
-	todo := make([]queued, 0, len(batch))
-	for _, d := range batch {
-		q := queued{d: d, sub: sub}
-		if settled[d] {
-			in.stats.SettledBeforeCount.Add(1)
-			in.settler.conclude(q, &verdict{outcome: settledBefore})
+	todo := qs[:0]
+	for _, q := range qs {
+		if settled[q.d] {
+			in.settler.settledBefore(q)
+			in.settler.release(q.d)
 			continue
 		}
 		var err error
-		if q.env, err = queue.DecodeEnvelope(d); err != nil {
+		if q.env, err = queue.DecodeEnvelope(q.d); err != nil {
 			in.buryUndecodable(q, err)
 			continue
 		}
@@ -277,12 +286,31 @@ func (in *intake) prepare(ctx context.Context, sub *subscription, batch []*queue
 	return out
 }
 
-// settledBefore asks which of the redelivered messages were settled.
-func (in *intake) settledBefore(ctx context.Context, batch []*queue.Delivery) (settled map[*queue.Delivery]bool, ok bool) {
+// take takes messages in hand and gives those that are to be looked at. The others are in hand already, or have only to be settled.
+func (in *intake) take(qs []queued) []queued {
+	fresh, copies := qs[:0], 0
+	for _, q := range qs {
+		switch ok, left := in.hands.take(q); {
+		case !ok:
+			copies++
+		case left != nil:
+			in.settler.resume(q, left)
+		default:
+			fresh = append(fresh, q)
+		}
+	}
+	if copies > 0 {
+		in.log.Info("messages came again while they are in hand", "count", copies)
+	}
+	return fresh
+}
+
+// settledBefore asks which of the messages that there may be more than once were settled.
+func (in *intake) settledBefore(ctx context.Context, qs []queued) (settled map[*queue.Delivery]bool, ok bool) {
 	var again []*queue.Delivery
-	for _, d := range batch {
-		if d.Redelivered {
-			again = append(again, d)
+	for _, q := range qs {
+		if q.d.Redelivered || q.d.Attempts > 0 {
+			again = append(again, q.d)
 		}
 	}
 	if len(again) == 0 {

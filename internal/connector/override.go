@@ -33,14 +33,15 @@ func (in *intake) claim(ctx context.Context, qs []queued) (overrides map[sms.Mes
 func ofESMEs(qs []queued) []sms.MessageID {
 	var ids []sms.MessageID
 	for i := range qs {
-		if qs[i].env.Origin == sms.OriginSMPP {
+		if env := qs[i].env; env != nil && env.Origin == sms.OriginSMPP {
 			ids = append(ids, qs[i].env.ID)
 		}
 	}
 	return ids
 }
 
-// giveBack lets messages of one subscription return to their queue unsent, where they can be changed again.
+// giveBack lets messages of one subscription return to their queue unsent, where they can be changed again. A copy that waited for
+// one is taken in hand instead.
 func (in *intake) giveBack(ctx context.Context, qs ...queued) {
 	if len(qs) == 0 {
 		return
@@ -52,6 +53,13 @@ func (in *intake) giveBack(ctx context.Context, qs ...queued) {
 			in.log.Warn("messages that go back to their queue cannot be cancelled or replaced until they come again", "count", len(ids), "err", err)
 		}
 		cancel()
+	}
+	for _, q := range qs {
+		for _, c := range in.hands.release(q.d) {
+			if !c.sub.retake(c) {
+				c.sub.out.add(-1)
+			}
+		}
 	}
 	qs[0].sub.out.add(-len(qs))
 }

@@ -21,6 +21,7 @@ const settleBatch = 1000
 type settlerDeps struct {
 	*settings
 	policy *policy
+	hands  *Hands
 	lines  *messageLog
 	stats  *Stats
 	log    *slog.Logger
@@ -144,6 +145,29 @@ func (s *settler) unsent(a *attempt, canceled, expired bool) {
 // conclude takes what has a verdict without an attempt.
 func (s *settler) conclude(q queued, v *verdict) { s.writer.Post(&action{queued: q, verdict: v}) }
 
+// settledBefore takes what was settled already out of its queue.
+func (s *settler) settledBefore(q queued) {
+	s.stats.SettledBeforeCount.Add(1)
+	s.conclude(q, &verdict{outcome: settledBefore})
+}
+
+// release lets go of an attempt that is settled, and of the copies that waited for it.
+func (s *settler) release(d *queue.Delivery) {
+	for _, c := range s.hands.release(d) {
+		s.settledBefore(c)
+	}
+}
+
+// resume settles a message by what an earlier connector of this process knew of its attempt.
+func (s *settler) resume(q queued, left []*action) {
+	s.log.Info("message was submitted before, it is settled now", "msgid", q.d.ID)
+	for _, x := range left {
+		own := *x
+		own.d, own.sub, own.win, own.slots = q.d, q.sub, nil, 0
+		s.writer.Post(&own)
+	}
+}
+
 // stay decides anew about a message that was to move to a connector which is gone; false: it
 // was not to move.
 func (s *settler) stay(x *action) bool {
@@ -159,6 +183,9 @@ func (s *settler) stay(x *action) bool {
 // done does what follows from an action that is durable.
 func (s *settler) done(x *action, f journal.Fate, why error) {
 	if f == journal.Abandoned {
+		if x.verdict == nil || x.verdict.outcome != settledBefore {
+			s.hands.leave(x)
+		}
 		return
 	}
 	if f == journal.Buried {
@@ -184,6 +211,9 @@ func (s *settler) done(x *action, f journal.Fate, why error) {
 	next := v.again
 	if f == journal.Buried {
 		next = nil
+	}
+	if next == nil && v.outcome != settledBefore {
+		s.release(x.d)
 	}
 	x.sub.finish(strict, next)
 }

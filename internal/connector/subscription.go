@@ -12,15 +12,17 @@ type subscription struct {
 	prefetch int
 	out      gauge         // messages taken and not settled
 	ended    chan struct{} // closed when no more is taken from it: what is not sent yet goes back
+	wake     chan struct{} // of capacity 1: there may be something in again
 
 	// With strict_order, one message is under way at a time: over gets nil when it is over, else the attempt to make next.
 	over   chan *attempt
 	mu     sync.Mutex
-	closed bool // nobody reads over any more
+	closed bool     // nobody reads over any more
+	again  []queued // waited for another delivery of the same attempt, and are to be taken in hand now
 }
 
 func newSubscription(c queue.Consumer, prefetch int) *subscription {
-	return &subscription{consumer: c, prefetch: prefetch, over: make(chan *attempt, 1), ended: make(chan struct{})}
+	return &subscription{consumer: c, prefetch: prefetch, over: make(chan *attempt, 1), ended: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // finish notes that a message is settled, or, with next, that it is to be sent again before
@@ -37,12 +39,37 @@ func (sub *subscription) finish(strict bool, next *attempt) {
 	sub.out.add(-1)
 }
 
+// retake has a message taken in hand that waited for another delivery of it; false: nothing more is taken.
+func (sub *subscription) retake(q queued) bool {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	if sub.closed {
+		return false
+	}
+	sub.again = append(sub.again, q)
+	select {
+	case sub.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// retaken gives what retake was told of.
+func (sub *subscription) retaken() []queued {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	qs := sub.again
+	sub.again = nil
+	return qs
+}
+
 // end lets nothing more be taken from it, and gives what was to be sent again, nil for nothing.
 func (sub *subscription) end() *attempt {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	sub.closed = true
 	close(sub.ended)
+	sub.out.add(-len(sub.again))
 	select {
 	case next := <-sub.over:
 		return next

@@ -97,7 +97,7 @@ type Journal interface {
 	// found settled.
 	Commit(ctx context.Context, e *Entry) error
 	// Settled tells for each delivery whether this very attempt was settled before. It is
-	// asked for deliveries marked redelivered only.
+	// asked for deliveries marked redelivered, and for those with Attempts, of which there may be two copies.
 	Settled(ctx context.Context, ds []*queue.Delivery) ([]bool, error)
 }
 

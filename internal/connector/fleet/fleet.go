@@ -61,6 +61,7 @@ type runner interface {
 type Fleet struct {
 	common connector.Config
 	deps   Deps
+	hands  *connector.Hands // survives that a connector stops and starts
 	build  func(smppc.Config, *connector.Stats) (c runner, release func() error, err error)
 
 	working context.Context // ends when Stop is called: nothing is declared or waited for any more
@@ -80,7 +81,7 @@ type Fleet struct {
 
 // New makes a Fleet without connectors. common is what they have in common; its Connector is not used.
 func New(common connector.Config, d Deps) *Fleet {
-	f := &Fleet{common: common, deps: d, members: make(map[sms.ConnectorID]*member), tried: make(chan struct{}), unfollow: func() {}}
+	f := &Fleet{common: common, deps: d, hands: connector.NewHands(), members: make(map[sms.ConnectorID]*member), tried: make(chan struct{}), unfollow: func() {}}
 	f.build = f.connector
 	f.working, f.halt = context.WithCancel(context.Background())
 	f.stops, f.abort = context.WithCancel(context.Background())
@@ -97,7 +98,7 @@ func (f *Fleet) connector(cfg smppc.Config, stats *connector.Stats) (runner, fun
 	all.Connector = cfg
 	c, err := connector.New(all, connector.Deps{
 		Bound: f.Bound, Carries: f.carries, Source: f.deps.Broker, Journal: f.deps.Journal, Store: f.deps.Store,
-		MO: f.deps.MO, Stats: stats, Messages: f.deps.Messages, Log: log,
+		Hands: f.hands, MO: f.deps.MO, Stats: stats, Messages: f.deps.Messages, Log: log,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, release())
