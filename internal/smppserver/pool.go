@@ -34,9 +34,9 @@ type pool struct {
 	mu      sync.Mutex // guards what follows
 	pending int        // requests that were taken and are not done with
 	workers int
-	strands   map[strandKey][]job // in work or ready, with what waits in them
+	strands map[strandKey][]job // in work or ready, with what waits in them
 	ready   []strandKey         // those that wait for a worker, first come first served
-	head    int               // of ready
+	head    int                 // of ready
 }
 
 func newPool(most int, run func([]job)) *pool {

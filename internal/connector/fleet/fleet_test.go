@@ -152,8 +152,8 @@ func (c *fakeConnector) Update(smppc.Config) error {
 	return nil
 }
 
-func (c *fakeConnector) Bound() bool         { return true }
-func (c *fakeConnector) Status() []string    { return []string{"BOUND_TRX"} }
+func (c *fakeConnector) Bound() bool             { return true }
+func (c *fakeConnector) Status() []string        { return []string{"BOUND_TRX"} }
 func (c *fakeConnector) InFlight() time.Duration { return time.Minute }
 
 func started(cid sms.ConnectorID, change ...func(*smppc.Config)) provision.SMPPConnector {
