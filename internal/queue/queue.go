@@ -51,7 +51,9 @@ type Delivery struct {
 	Handle      any  // the driver's own
 }
 
-// Retry puts a delivery back. The driver increments Attempts.
+// Retry puts a delivery back. The driver increments Attempts. Without a delay, in a connector's queue (SubmitSM), it comes again
+// before what waits behind it, and those put back together keep their order; what a consumer was given
+// or has prefetched by then may come first.
 type Retry struct {
 	Delivery *Delivery
 	After    time.Duration
@@ -63,7 +65,8 @@ type Consumer interface {
 	// C gives the deliveries: at most prefetch of them unsettled at any time. It goes on
 	// through reconnections of the driver and is closed after Close or when the queue is deleted.
 	C() <-chan *Delivery
-	// Close ends the subscription and gives back what was not settled, at once.
+	// Close ends the subscription and gives back what was not settled, at once. It comes again before what is behind it,
+	// in its order, as what a lost connection or a crash gives back does.
 	// Settling a delivery after Close fails with ErrStale.
 	Close(ctx context.Context) error
 }

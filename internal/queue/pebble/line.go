@@ -167,6 +167,25 @@ func (l *line) settled(it *item, err error) {
 	l.dispatch()
 }
 
+// returned is called when the fate of a delivery is known that goes back to its place, as again.
+func (l *line) returned(it, again *item, err error) {
+	if err != nil {
+		l.settled(it, err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	it.state.Store(stateSettled)
+	l.take(it)
+	if l.ended {
+		return
+	}
+	l.lanes[again.lane].giveBack(again)
+	l.ready++
+	l.wake()
+	l.dispatch()
+}
+
 // take removes a delivery from the list and from its consumer's count.
 func (l *line) take(it *item) {
 	it.prev.next, it.next.prev = it.next, it.prev
@@ -182,7 +201,7 @@ func (l *line) giveBack(it *item) {
 		return
 	}
 	// What the consumer was given is his to change, so the message is read again.
-	again := &item{line: l, lane: it.lane, seq: it.seq, size: it.size, cold: true}
+	again := &item{line: l, lane: it.lane, seq: it.seq, size: it.size, cold: true, tried: it.tried}
 	again.Queue, again.Redelivered, again.Handle = l.name, true, again
 	l.lanes[it.lane].giveBack(again)
 	l.ready++

@@ -140,7 +140,7 @@ func (l *line) loadLane(i uint8) (more bool, err error) {
 			return false
 		}
 		it := &item{Delivery: queue.Delivery{Message: m, Queue: l.name, Redelivered: seq <= l.start}, line: l, lane: i, seq: seq, size: len(value)}
-		it.Handle = it
+		it.Handle, it.tried = it, m.Attempts > 0
 		items = append(items, it)
 		octets -= it.size
 		if len(items) == room || octets <= 0 {

@@ -32,6 +32,7 @@ type item struct {
 	seq      uint64
 	size     int
 	cold     bool // given back; the message itself is to be read again
+	tried    bool // its key may have been written more than once, see StageRetry
 	state    atomic.Uint32
 
 	prev, next *item // in the line's list of deliveries
@@ -87,7 +88,7 @@ func (l *line) stageReady(b *localdb.Batch, m *queue.Message) {
 		// Likely to be delivered from memory, so keep it as it will be delivered.
 		it = &item{Delivery: queue.Delivery{Message: *m, Queue: l.name}, line: l, lane: lane, size: len(record)}
 		it.Headers, it.Body = m.Headers.Clone(), bytes.Clone(m.Body)
-		it.Handle = it
+		it.Handle, it.tried = it, m.Attempts > 0
 	}
 	var seq uint64
 	b.Prepare(func(b *localdb.Batch) error {
@@ -141,22 +142,46 @@ func (d *Driver) StageAck(b *localdb.Batch, dl *queue.Delivery) error {
 	if err != nil {
 		return err
 	}
-	b.DeleteOnce(it.key())
+	it.remove(b)
 	b.After(func(err error) { it.line.settled(it, err) })
 	return nil
 }
 
 // StageRetry adds to a batch that a delivery goes back to its queue after a delay, counted as one more
-// attempt. Errors as for StageAck.
+// attempt; without a delay it keeps its place. Errors as for StageAck.
 func (d *Driver) StageRetry(b *localdb.Batch, r *queue.Retry) error {
 	it, err := d.settling(r.Delivery)
 	if err != nil {
 		return err
 	}
-	b.DeleteOnce(it.key())
-	it.line.stageAgain(b, r)
-	b.After(func(err error) { it.line.settled(it, err) })
+	if r.After > 0 {
+		it.remove(b)
+		it.line.stageAgain(b, r)
+		b.After(func(err error) { it.line.settled(it, err) })
+		return nil
+	}
+	m := retried(r)
+	record := appendRecord(make([]byte, 0, recordSize(&m)), &m)
+	again := &item{line: it.line, lane: it.lane, seq: it.seq, size: len(record), cold: true, tried: true}
+	again.Queue, again.Handle = it.line.name, again
+	b.Prepare(func(b *localdb.Batch) error {
+		if err := it.line.exists(); err != nil {
+			return err
+		}
+		b.Set(it.key(), record)
+		return nil
+	})
+	b.After(func(err error) { it.line.returned(it, again, err) })
 	return nil
+}
+
+// remove adds to a batch that the message's key goes.
+func (it *item) remove(b *localdb.Batch) {
+	if it.tried {
+		b.Delete(it.key())
+		return
+	}
+	b.DeleteOnce(it.key())
 }
 
 // StageCopy adds to a batch what StageRetry would put into the queue, and leaves the delivery alone: it
@@ -171,6 +196,16 @@ func (d *Driver) StageCopy(b *localdb.Batch, r *queue.Retry) error {
 }
 
 func (l *line) stageAgain(b *localdb.Batch, r *queue.Retry) {
+	m := retried(r)
+	if r.After > 0 {
+		l.stageDelayed(b, &m, dueTime(r.After))
+		return
+	}
+	l.stageReady(b, &m)
+}
+
+// retried is the message that a retry leaves in the queue.
+func retried(r *queue.Retry) queue.Message {
 	m := r.Delivery.Message
 	if m.Attempts < math.MaxInt32 {
 		m.Attempts++
@@ -178,11 +213,7 @@ func (l *line) stageAgain(b *localdb.Batch, r *queue.Retry) {
 	if r.Headers != nil {
 		m.Headers = r.Headers
 	}
-	if r.After > 0 {
-		l.stageDelayed(b, &m, dueTime(r.After))
-		return
-	}
-	l.stageReady(b, &m)
+	return m
 }
 
 // Done tells that this very delivery was settled: acknowledged or put back.

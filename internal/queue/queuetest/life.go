@@ -3,6 +3,7 @@ package queuetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,37 @@ func testConsumerClose(e *env) {
 	}
 	e.must(e.d.Ack(e.ctx, again...))
 	e.wantLength(qA, 0)
+}
+
+// testGivenBackInPlace: a backlog must not overtake what was taken from its head and given back, for a short validity would end behind it.
+func testGivenBackInPlace(e *env) {
+	e.declare(qA)
+	const backlog, prefetch = 40, 8
+	var all []string
+	publish := func(n int) {
+		for range n {
+			id := fmt.Sprintf("%d", len(all))
+			m := message(id)
+			m.Priority = 1
+			e.must(e.d.Publish(e.ctx, queue.Publication{Queue: qA, Message: m}))
+			all = append(all, id)
+		}
+	}
+	publish(backlog)
+	for round := range 5 {
+		c := e.consume(qA, prefetch)
+		ds := e.want(c, all[:prefetch/2]...) // the rest is on its way, or was received by the driver
+		publish(2)
+		e.must(e.d.Ack(e.ctx, ds[1]))
+		all = slices.Delete(all, 1, 2)
+		if round%2 == 1 {
+			e.restart()
+			continue
+		}
+		e.must(c.Close(e.ctx))
+		e.wantEnd(c)
+	}
+	e.want(e.consume(qA, len(all)), all...)
 }
 
 func testStale(e *env) {
@@ -104,6 +136,46 @@ func testRetryNow(e *env) {
 	if d.Attempts != 1 || d.Headers.Str("kept") != "x" || len(d.Headers) != 1 {
 		e.Errorf("attempts %d, headers %v; want 1 and the header kept", d.Attempts, d.Headers)
 	}
+}
+
+// testRetryInPlace: a message whose session was lost must not wait for the whole backlog, nor get lost behind it.
+func testRetryInPlace(e *env) {
+	e.declare(qA)
+	const backlog, prefetch = 40, 4
+	var all []string
+	for i := range backlog {
+		m := message(fmt.Sprint(i))
+		m.Priority = uint8(3 - 4*i/backlog) // in the order of publication
+		e.must(e.d.Publish(e.ctx, queue.Publication{Queue: qA, Message: m}))
+		all = append(all, m.ID)
+	}
+	for try := 1; try <= 3; try++ {
+		c := e.consume(qA, prefetch)
+		ds := e.want(c, all[:prefetch]...)
+		e.must(e.d.Retry(e.ctx, queue.Retry{Delivery: ds[0], Headers: queue.Headers{{Name: "try", Int: int64(try), IsInt: true}}},
+			queue.Retry{Delivery: ds[1]}))
+		if try == 2 {
+			e.restart()
+		} else {
+			e.must(c.Close(e.ctx))
+			e.wantEnd(c)
+		}
+		e.wantLength(qA, len(all))
+		c = e.consume(qA, prefetch)
+		ds = e.want(c, all[:prefetch]...)
+		if d := ds[0]; d.Attempts != try || d.Headers.Int("try") != int64(try) || string(d.Body) != "body of 0" {
+			e.Errorf("after retry %d: attempts %d, headers %v, body %q", try, d.Attempts, d.Headers, d.Body)
+		}
+		if try%2 == 1 { // one that was put back leaves, and does not come again
+			e.must(e.d.Ack(e.ctx, ds[1]))
+			all = slices.Delete(all, 1, 2)
+		}
+		e.must(c.Close(e.ctx))
+		e.wantEnd(c)
+		e.wantLength(qA, len(all))
+	}
+	e.restart()
+	e.want(e.consume(qA, len(all)), all...)
 }
 
 func testRetryDurable(e *env) {

@@ -35,8 +35,8 @@ type consumer struct {
 
 // Consume subscribes to a queue. The consumer resumes by itself after reconnections and
 // when the broker cancels it (a queue that Declare made and somebody deleted is declared
-// again). With quorum queues the broker hands up to prefetch messages of the lowest and
-// twice as many of each higher priority to this process; C gives no more than prefetch of
+// again). Of a queue with lanes the broker hands up to prefetch messages of the lowest and
+// twice as many of each higher lane to this process; C gives no more than prefetch of
 // them unsettled, the highest first.
 //
 // ErrNoQueue if the queue does not exist; ErrUnavailable if the connection is down and the
@@ -298,7 +298,7 @@ func (f *feed) next(c *consumer) (amqp.Delivery, bool) {
 			}
 		}
 	}
-	var s [maxPriority + 1]<-chan amqp.Delivery
+	var s [maxLanes]<-chan amqp.Delivery
 	copy(s[:], f.sources)
 	var d amqp.Delivery
 	var ok bool
@@ -307,6 +307,7 @@ func (f *feed) next(c *consumer) (amqp.Delivery, bool) {
 	case d, ok = <-s[1]:
 	case d, ok = <-s[2]:
 	case d, ok = <-s[3]:
+	case d, ok = <-s[4]:
 	case <-c.stop:
 	case e := <-f.closes:
 		f.ended(e)

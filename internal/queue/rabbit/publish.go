@@ -77,7 +77,11 @@ func (b *Broker) Send(ctx context.Context, pubs []queue.Publication, retries []q
 		if err := check(retries[i].Delivery.Queue, &m); err != nil {
 			return err
 		}
-		items = append(items, b.newItem(retries[i].Delivery.Queue, &m, retries[i].After, now, true))
+		it := b.newItem(retries[i].Delivery.Queue, &m, retries[i].After, now, true)
+		if lane, ok := backName(it.name); ok && !it.delayed {
+			it.key = lane
+		}
+		items = append(items, it)
 	}
 	return b.send(ctx, items)
 }

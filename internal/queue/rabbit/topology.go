@@ -25,7 +25,8 @@ const (
 	bucketPrefix          = "jasmind.delay."        // and the milliseconds: exchange (fanout) and queue
 
 	billingPrefix = "bill_request."
-	lanePrefix    = ":p" // of a quorum queue's lanes: submit.sm.<cid>:p3
+	lanePrefix    = ":p" // of a queue's lanes: submit.sm.<cid>:p3
+	backLane      = maxPriority + 1
 
 	// deliveryLimit is how often a quorum queue delivers a message: RabbitMQ 4 drops it after 20 by default. No
 	// limit (-1) is not to be had: RabbitMQ 3.10 takes -1 and drops what comes back once.
@@ -100,12 +101,25 @@ func (b *Broker) laneName(n queue.Name, priority uint8) string {
 	return string(n) + lanePrefix + strconv.Itoa(int(min(priority, maxPriority)))
 }
 
-// laneNames lists the queues behind a name, the highest priority first.
+// backName is the lane of what was put back without a delay. A connector's queue has one, consumed before the others:
+// RabbitMQ adds behind what waits, and keeps the place only of what it gets back as it was.
+func backName(n queue.Name) (lane string, ok bool) {
+	_, ok = queue.ConnectorOf(n)
+	return string(n) + lanePrefix + strconv.Itoa(backLane), ok
+}
+
+// maxLanes is how many lanes a queue has at most.
+const maxLanes = backLane + 1
+
+// laneNames lists the queues behind a name, the first to be consumed first: what was put back, then the highest priority.
 func (b *Broker) laneNames(n queue.Name) []string {
-	if b.cfg.QueueType == Classic {
-		return []string{string(n)}
+	out := make([]string, 0, maxLanes)
+	if lane, ok := backName(n); ok {
+		out = append(out, lane)
 	}
-	out := make([]string, 0, maxPriority+1)
+	if b.cfg.QueueType == Classic {
+		return append(out, string(n))
+	}
 	for p := maxPriority; p >= 0; p-- {
 		out = append(out, b.laneName(n, uint8(p)))
 	}
@@ -194,7 +208,7 @@ func (b *Broker) Length(ctx context.Context, name queue.Name) (int, error) {
 }
 
 func (b *Broker) sum(ctx context.Context, name queue.Name, f func(*amqp.Channel, string) (int, error)) (int, error) {
-	results := make(chan int, maxPriority+1) // f runs elsewhere, and may outlive ctx
+	results := make(chan int, maxLanes) // f runs elsewhere, and may outlive ctx
 	err := b.control(ctx, func(ch *amqp.Channel) error {
 		for _, lane := range b.laneNames(name) {
 			n, err := f(ch, lane)
