@@ -1,5 +1,5 @@
-// Package certs makes TLS configurations of PEM files, for every door and every client, and reads the files
-// again when they change or when it is told to. New files with a fault are told; the configuration before stays.
+// Package certs makes TLS configurations from PEM files, for servers and clients. It reads the files again when they
+// change or when Reload is called. If new files have a fault, the log says so and the last good configuration stays in use.
 //
 //	source := certs.New("http-api", certs.Server{Certificate: "/c.pem", Key: "/k.pem"}, log)
 //	err := source.Reload()                          // names each fault at start
@@ -19,39 +19,39 @@ import (
 	"sync/atomic"
 )
 
-// Settings are a Server, a Client or an Outbind: which files there are, and what they are for. They are
+// Settings is a Server, an HTTP, a Client or an Outbind: the names of the files, and their use. Settings can be
 // compared with ==.
 type Settings interface {
 	files() []string
 	read() (*tls.Config, error)
 }
 
-// Source is the TLS configuration that settings and their files make. It is safe for concurrent use.
+// Source is a TLS configuration that follows its files. A Source is safe for concurrent use.
 type Source struct {
 	name     string
 	settings Settings
 	log      *slog.Logger
-	current  atomic.Pointer[tls.Config] // nil: the files were never without fault
+	current  atomic.Pointer[tls.Config] // nil: the files were never read without a fault
 
-	mu   sync.Mutex // guards seen; held while files are looked at
+	mu   sync.Mutex // guards seen; held while the files are read
 	seen []fs.FileInfo
 }
 
-// New makes a Source, which reads nothing yet. Its errors begin with name, that of the section or the connector.
+// New makes a Source, without reading files. name is the section of jasmin.cfg or the connector; errors begin with it.
 func New(name string, s Settings, log *slog.Logger) *Source {
 	return &Source{name: name, settings: s, log: log}
 }
 
-// Reload reads the files again. When they have a fault the configuration before stays, and the error names
-// setting and file.
+// Reload reads the files again. If they have a fault, the last good configuration stays, and the error names
+// the setting and the file.
 func (s *Source) Reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.load(look(s.settings.files()))
 }
 
-// Config is for the connections that begin now: as the files say if they have changed. The error tells why
-// there is none.
+// Config gives the configuration for a new connection, after reading files that have changed. It fails only if the files
+// were never read without a fault.
 func (s *Source) Config() (*tls.Config, error) {
 	if s.current.Load() == nil {
 		if err := s.Reload(); err != nil {
@@ -59,7 +59,7 @@ func (s *Source) Config() (*tls.Config, error) {
 		}
 		return s.current.Load(), nil
 	}
-	if s.mu.TryLock() { // one looks, nobody waits for the disk
+	if s.mu.TryLock() { // only one caller reads the files; the others do not wait
 		defer s.mu.Unlock()
 		if now := look(s.settings.files()); !slices.EqualFunc(now, s.seen, same) {
 			if err := s.load(now); err != nil {
@@ -72,15 +72,15 @@ func (s *Source) Config() (*tls.Config, error) {
 	return s.current.Load(), nil
 }
 
-// Server is a configuration for listeners, which has each connection use what Config gives.
+// Server gives a configuration for listeners with which each new connection uses the result of Config.
 func (s *Source) Server() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.Config() }}
 }
 
-// Has tells whether the configuration is that of some settings.
+// Has tells whether the Source was made for settings.
 func (s *Source) Has(settings Settings) bool { return s.settings == settings }
 
-// load reads the files, which looked like seen before. s.mu is held.
+// load reads the files and notes seen, their state before the reading. s.mu is held.
 func (s *Source) load(seen []fs.FileInfo) error {
 	s.seen = seen
 	fresh, err := s.settings.read()
@@ -91,17 +91,17 @@ func (s *Source) load(seen []fs.FileInfo) error {
 	return nil
 }
 
-// Set is every Source that is to be read again on demand.
+// Set is a group of Sources that are read again together.
 type Set []*Source
 
-// Add adds a Source; nil is none.
+// Add adds a Source, unless it is nil.
 func (set *Set) Add(s *Source) {
 	if s != nil {
 		*set = append(*set, s)
 	}
 }
 
-// Reload has each read its files again. The error joins theirs.
+// Reload calls Reload of every Source and joins the errors.
 func (set Set) Reload() error {
 	errs := make([]error, len(set))
 	for i, s := range set {
@@ -110,7 +110,7 @@ func (set Set) Reload() error {
 	return errors.Join(errs...)
 }
 
-// look tells files apart from what they were; nil for one that is not there.
+// look gives the state of each file; nil for a file that does not exist.
 func look(files []string) []fs.FileInfo {
 	out := make([]fs.FileInfo, len(files))
 	for i, name := range files {
@@ -125,22 +125,22 @@ func same(a, b fs.FileInfo) bool {
 	return a == nil && b == nil || a != nil && b != nil && os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// Server says how a door identifies itself and its clients.
+// Server says how a server identifies itself and checks its clients.
 type Server struct {
-	Certificate string     // ssl_certificate: PEM file with the door's certificate and those that vouch for it
-	Key         string     // ssl_key: PEM file with its key
-	ClientCA    string     // ssl_client_ca: PEM file with the certificates that vouch for clients'
+	Certificate string     // ssl_certificate: PEM file with the server's certificate and its intermediate certificates
+	Key         string     // ssl_key: PEM file with the private key
+	ClientCA    string     // ssl_client_ca: PEM file with the CA certificates that client certificates are checked against
 	ClientCert  ClientCert // ssl_client_cert, default none
 }
 
-// ClientCert says whether clients show a certificate.
+// ClientCert says whether clients have to show a certificate.
 type ClientCert string
 
 // The rules of ssl_client_cert.
 const (
-	ClientCertNone     ClientCert = "none"     // it is not asked for
-	ClientCertOptional ClientCert = "optional" // it is verified if there is one
-	ClientCertRequire  ClientCert = "require"  // without one there is no connection
+	ClientCertNone     ClientCert = "none"     // clients are not asked for one
+	ClientCertOptional ClientCert = "optional" // a certificate that a client shows is verified
+	ClientCertRequire  ClientCert = "require"  // a client without a valid certificate is refused
 )
 
 func (c Server) files() []string { return []string{c.Certificate, c.Key, c.ClientCA} }
@@ -168,7 +168,7 @@ func (c Server) read() (*tls.Config, error) {
 	return out, err
 }
 
-// HTTP is a Server that speaks HTTP, 2 or 1.1.
+// HTTP is a Server that offers HTTP/2 and HTTP/1.1.
 type HTTP struct{ Server }
 
 func (c HTTP) read() (*tls.Config, error) {
@@ -179,12 +179,12 @@ func (c HTTP) read() (*tls.Config, error) {
 	return out, err
 }
 
-// Client says how we identify ourselves to a server, and the server itself to us.
+// Client says how a client identifies itself and checks the server.
 type Client struct {
-	CA         string // ssl_ca: PEM file with the certificates that vouch for the server's; "": the system's
-	Cert, Key  string // ssl_cert, ssl_key: PEM files with our certificate and its key; "": none
-	ServerName string // ssl_server_name: whom the server's certificate must be for
-	Unverified bool   // ssl_verify no: anybody may answer in the server's place
+	CA         string // ssl_ca: PEM file with the CA certificates that the server is checked against; "": those of the system
+	Cert, Key  string // ssl_cert, ssl_key: PEM files with the client's certificate and private key; "": none
+	ServerName string // ssl_server_name: the name that the server's certificate must be for
+	Unverified bool   // ssl_verify no: the server's certificate is not checked, so anybody can pose as the server
 }
 
 func (c Client) files() []string { return []string{c.Cert, c.Key, c.CA} }
@@ -202,7 +202,7 @@ func (c Client) read() (*tls.Config, error) {
 	return out, err
 }
 
-// own is what ssl_cert and ssl_key name.
+// own reads the certificate of ssl_cert and ssl_key.
 func (c Client) own() ([]tls.Certificate, error) {
 	switch {
 	case c.Cert == "" && c.Key == "":
@@ -219,8 +219,8 @@ func (c Client) own() ([]tls.Certificate, error) {
 	return []tls.Certificate{pair}, nil
 }
 
-// Outbind are the settings of a Client for a connection that its server opens (SMPP v3.4 §2.2.1): ssl_cert is
-// what we show there, and with ssl_ca the server has to show a certificate, too.
+// Outbind is a Client for connections that the SMSC opens (SMPP v3.4 §2.2.1), in which the SMSC is the client of TLS: we show
+// ssl_cert, and with ssl_ca the SMSC has to show a certificate, too.
 type Outbind Client
 
 func (c Outbind) files() []string { return Client(c).files() }
@@ -241,7 +241,7 @@ func (c Outbind) read() (*tls.Config, error) {
 	return out, err
 }
 
-// pool reads the certificates that vouch for others'.
+// pool reads CA certificates.
 func pool(key, path string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {

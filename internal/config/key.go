@@ -13,27 +13,27 @@ import (
 	"jasmind/internal/logging"
 )
 
-// Key is one setting: where it stands, what it means, how it is read, and which fields it fills.
+// Key is one setting of jasmin.cfg: section, name, default, documentation, parser, and the fields of Config that get its value.
 type Key struct {
 	Section, Name string
 	Default       string
 	Doc           string
-	without       string // why it has no effect here; "": it has
+	without       string // why the key has no effect in jasmind; "": the key has an effect
 	field
 }
 
-// field is what a key fills: pointers into one Config, and how they get their value. A key without
-// effect fills nothing, and its value is checked all the same.
+// field says where the value of a key goes: pointers into one Config, and the function that parses a value and
+// stores it there. A key without effect has no pointers, but its parser checks the value all the same.
 type field struct {
 	to  []any
 	set func(v string) error
 }
 
-// parser reads the text of a value. Its error names the value, or the part of it, that is wrong, unless
+// parser reads the text of a value. Its error names the value, or the wrong part of the value, unless
 // the value is a secret.
 type parser[T any] func(v string) (T, error)
 
-// into is the field of a key that fills one or more variables.
+// into makes the field of a key whose value goes to one or more variables.
 func into[T any](parse parser[T], to ...*T) field {
 	f := field{set: func(v string) error {
 		x, err := parse(v)
@@ -64,9 +64,9 @@ func section(name string, groups ...[]Key) []Key {
 	return out
 }
 
-// void makes keys ones of the original that have no effect here. They are read and checked, so that its
-// files start unchanged; one that is set to something else than its default is named at start and by
-// config check, with the reason.
+// void marks keys of the original that have no effect in jasmind. Load reads and checks them, so that a file of
+// the original works unchanged. When such a key has another value than its default, the start and "config check" name
+// the key and the reason.
 func void(why string, keys ...Key) []Key {
 	for i := range keys {
 		keys[i].without, keys[i].Doc = why, "Without effect here: "+why+"."
@@ -85,7 +85,7 @@ const (
 	storeFolder = "/etc/jasmin/store"
 )
 
-// defaultFor is the default with the folders put in.
+// defaultFor gives the default of the key, with the folders of p in place of the original's.
 func (k *Key) defaultFor(p Paths) string {
 	if rest, ok := strings.CutPrefix(k.Default, logFolder); ok {
 		return filepath.Join(p.Log, rest)
@@ -99,13 +99,13 @@ func (k *Key) defaultFor(p Paths) string {
 const (
 	day      = 86400
 	maxWhole = 1<<31 - 1
-	// shortest is a time for which 0 would mean the default: at once, every one.
+	// shortest stands for the value 0 ("at once", "every message") in fields where a Duration of 0 means the default.
 	shortest = time.Duration(1)
 )
 
 func text(v string) (string, error) { return v, nil }
 
-// unless is text for which one value stands for the empty one.
+// unless makes a parser of text that reads the value none as "".
 func unless(none string) parser[string] {
 	return func(v string) (string, error) {
 		if v == none {
@@ -115,7 +115,7 @@ func unless(none string) parser[string] {
 	}
 }
 
-// or is text, in place of which something else stands when it is empty.
+// or makes a parser of text that reads an empty value as otherwise.
 func or(otherwise string) parser[string] {
 	return func(v string) (string, error) { return orElse(v, otherwise), nil }
 }
@@ -132,7 +132,7 @@ func number(lo, hi int) parser[int] {
 
 var port = number(0, 65535)
 
-// mebibytes reads MiB and gives octets.
+// mebibytes makes a parser of whole MiB that gives octets.
 func mebibytes[T int64 | uint64](lo, hi int) parser[T] {
 	return func(v string) (T, error) {
 		n, err := number(lo, hi)(v)
@@ -150,7 +150,7 @@ func seconds(lo, hi float64) parser[time.Duration] {
 	}
 }
 
-// wholeSeconds is seconds for protocols that know nothing shorter.
+// wholeSeconds makes a parser of seconds without fractions.
 func wholeSeconds(lo, hi int) parser[time.Duration] {
 	return func(v string) (time.Duration, error) {
 		n, err := number(lo, hi)(v)
@@ -158,7 +158,7 @@ func wholeSeconds(lo, hi int) parser[time.Duration] {
 	}
 }
 
-// zeroIs has another value stand for 0, which means the default where the field is used.
+// zeroIs makes a parser that reads 0 as the value zero, since a field of 0 would mean the default.
 func zeroIs[T int64 | time.Duration](zero T, parse parser[T]) parser[T] {
 	return func(v string) (T, error) {
 		x, err := parse(v)
@@ -179,13 +179,13 @@ func boolean(v string) (bool, error) {
 	return false, fmt.Errorf("%q is neither True nor False", v)
 }
 
-// negated is boolean for a field that says the opposite.
+// negated reads a boolean into a field whose name says the opposite of the key.
 func negated(v string) (bool, error) {
 	on, err := boolean(v)
 	return !on && err == nil, err
 }
 
-// oneOf takes some words as they are.
+// oneOf makes a parser that accepts only the given words.
 func oneOf[T ~string](words ...T) parser[T] {
 	options := make([]option[T], len(words))
 	for i, w := range words {
@@ -194,7 +194,7 @@ func oneOf[T ~string](words ...T) parser[T] {
 	return choice(options...)
 }
 
-// option is a word and what it stands for.
+// option is a word of a configuration file and the value that it stands for.
 type option[T any] struct {
 	word  string
 	value T
@@ -217,12 +217,12 @@ func choice[T any](options ...option[T]) parser[T] {
 	}
 }
 
-// checked is text that a function looks at.
+// checked makes a parser of text that check may refuse.
 func checked(check func(string) error) parser[string] {
 	return func(v string) (string, error) { return v, check(v) }
 }
 
-// digest reads a password digest, of which no error tells.
+// digest reads a password digest. Its errors do not show the digest.
 func digest(v string) (account.Password, error) {
 	p, err := account.ParseHash(v)
 	if err != nil {
@@ -241,7 +241,7 @@ func maybeDigest(v string) error {
 	return nil
 }
 
-// logKeys are the keys that every service's log has.
+// logKeys gives the keys of the log of one service.
 func logKeys(file, rotate string, to *logging.Config) []Key {
 	return []Key{
 		key("log_level", "INFO", "What to log: NOTSET (nothing), DEBUG, INFO, WARNING, ERROR or CRITICAL.", into(logging.ParseLevel, &to.Level)),
@@ -252,7 +252,7 @@ func logKeys(file, rotate string, to *logging.Config) []Key {
 	}
 }
 
-// internalPort are the keys of a port between processes of the original.
+// internalPort gives the keys of a port through which processes of the original talk to each other.
 func internalPort(number, username, password, why string) []Key {
 	return void(why,
 		key("bind", "0.0.0.0", "", into(text)),
@@ -262,7 +262,7 @@ func internalPort(number, username, password, why string) []Key {
 		key("admin_password", password, "", into(checked(maybeDigest))))
 }
 
-// internalClient are those of a client of such a port.
+// internalClient gives the keys of a client of an internalPort.
 func internalClient(number, username, why string) []Key {
 	return void(why,
 		key("host", "127.0.0.1", "", into(text)),

@@ -23,7 +23,7 @@ import (
 //go:embed shim/*.py
 var shim embed.FS
 
-// hello is the first frame to a worker: the program, and its settings.
+// hello is the first frame that a worker gets: the Python program that it runs, and its settings.
 type hello struct {
 	Sources  map[string]string `json:"sources"`
 	Statuses []pair            `json:"statuses"`
@@ -36,12 +36,13 @@ type hello struct {
 
 type pair [2]any // name, number
 
-// shimParts are the texts of the embedded program, and the names that it shares with ours.
+// shimParts gives the sources of the embedded Python program with the tables of names that it shares with this package, and the
+// boot code for the command line.
 var shimParts = sync.OnceValues(func() (hello, string) {
 	read := func(name string) string {
 		b, err := shim.ReadFile("shim/" + name + ".py")
 		if err != nil {
-			panic(err) // it is embedded
+			panic(err) // the files are embedded, so none can be missing
 		}
 		return string(b)
 	}
@@ -69,33 +70,33 @@ var shimParts = sync.OnceValues(func() (hello, string) {
 	return h, read("boot")
 })
 
-// errWorkerDied is the failure of a message whose worker ended while it ran.
+// errWorkerDied is the error of a call whose worker process ended before it answered.
 var errWorkerDied = errors.New("the worker process ended")
 
-// maxScripts is how many compiled scripts a worker keeps; then it starts afresh.
+// maxScripts bounds the compiled scripts of a worker: before one more is compiled, the worker drops all.
 const maxScripts = 256
 
-// worker is one Python process. One goroutine at a time calls it.
+// worker is one Python process. Only one goroutine at a time may use a worker.
 type worker struct {
 	cmd     *exec.Cmd
-	out     *os.File // requests
-	life    *os.File // the worker ends when this closes
-	prints  *os.File // what it prints
+	out     *os.File // requests go to the process here
+	life    *os.File // the process ends when this pipe is closed
+	prints  *os.File // standard output and standard error of the process
 	log     *slog.Logger
 	answers chan *frame   // the answer to the call under way
 	dead    chan struct{} // closed when the process is gone
 	version string        // of the interpreter
 	current atomic.Pointer[Script]
 
-	// of the caller
-	next uint64
-	sent map[string]bool // scripts that it has compiled
+	// The goroutine that uses the worker owns these.
+	next uint64          // id of the last request
+	sent map[string]bool // ids of the scripts that the process has compiled
 
 	mu     sync.Mutex
-	reaped bool // the process id may belong to another one by now
+	reaped bool // the process was waited for, so its id may belong to another process by now
 }
 
-// start makes a worker and waits until it greets. wg is told of its goroutine.
+// start starts a process and waits for its greeting, at most timeout. The goroutines of the worker are counted in wg.
 func start(ctx context.Context, cfg *Config, timeout time.Duration, log *slog.Logger, wg *sync.WaitGroup) (*worker, error) {
 	python := cfg.Python
 	h, boot := shimParts()
@@ -144,7 +145,7 @@ func start(ctx context.Context, cfg *Config, timeout time.Duration, log *slog.Lo
 	greeted := make(chan struct{})
 	wg.Go(w.printed)
 	wg.Go(func() { w.read(in, greeted) })
-	// A process that does not read would block this write for ever: its pipes are closed then.
+	// A process that does not read its input would block the write below for ever. kill ends the process, which closes the pipe.
 	stop := context.AfterFunc(ctx, w.kill)
 	timer := time.AfterFunc(timeout, w.kill)
 	defer timer.Stop()
@@ -166,14 +167,14 @@ func start(ctx context.Context, cfg *Config, timeout time.Duration, log *slog.Lo
 	return w, nil
 }
 
-// inherited are the variables of ours that every worker has: what tells it where it runs. The others may
-// be secrets, such as REDIS_CLIENT_PASSWORD.
+// inherited names the environment variables that every worker gets from jasmind. Other variables are left out, since
+// some are secrets, such as REDIS_CLIENT_PASSWORD.
 var inherited = map[string]bool{"PATH": true, "HOME": true, "USER": true, "LOGNAME": true, "LANG": true, "LANGUAGE": true, "TZ": true,
 	"TMPDIR": true, "LD_LIBRARY_PATH": true, "SSL_CERT_FILE": true, "SSL_CERT_DIR": true}
 
-// environment is the part of env, as os.Environ gives it, that a worker has: the inherited ones and names.
+// environment gives the variables of env that a worker gets: the inherited ones, LC_*, and those in names.
 func environment(env, names []string) []string {
-	out := []string{} // not nil, which stands for all of it
+	out := []string{} // not nil: exec.Cmd would read nil as the whole environment
 	for _, v := range env {
 		name, _, _ := strings.Cut(v, "=")
 		if inherited[name] || strings.HasPrefix(name, "LC_") || slices.Contains(names, name) {
@@ -183,7 +184,7 @@ func environment(env, names []string) []string {
 	return out
 }
 
-// read takes frames until the worker ends or lies, and then reaps it.
+// read takes frames from the process until it ends or breaks the protocol; then read kills the process and waits for it.
 func (w *worker) read(in *os.File, greeted chan struct{}) {
 	ready := false
 	r := bufio.NewReaderSize(in, 32<<10)
@@ -220,7 +221,7 @@ func (w *worker) read(in *os.File, greeted chan struct{}) {
 	w.mu.Unlock()
 	err := w.cmd.Wait()
 	w.log.Debug("interceptor worker ended", "pid", w.cmd.Process.Pid, "err", err)
-	_ = w.prints.SetReadDeadline(time.Now().Add(5 * time.Second)) // a process that left the group may hold it open
+	_ = w.prints.SetReadDeadline(time.Now().Add(5 * time.Second)) // a grandchild outside the process group may keep the pipe open
 	in.Close()
 	w.out.Close()
 	w.life.Close()
@@ -278,7 +279,7 @@ func (w *worker) encode(s *Script, do string, m *wireMessage) ([]byte, error) {
 	return appendFrame(nil, r)
 }
 
-// took notes what an answer tells about the worker, and whether it is one to the last call.
+// took notes that the process has compiled s, if f says so, and tells whether f answers the last request.
 func (w *worker) took(s *Script, f *frame) bool {
 	if f.Have {
 		w.sent[s.id] = true
@@ -289,7 +290,7 @@ func (w *worker) took(s *Script, f *frame) bool {
 // kill ends the process and its children at once.
 func (w *worker) kill() { w.signal(syscall.SIGKILL) }
 
-// abort makes the interpreter tell where it is, and end.
+// abort makes the interpreter print its stack and end.
 func (w *worker) abort() { w.signal(syscall.SIGABRT) }
 
 func (w *worker) signal(s syscall.Signal) {
@@ -297,14 +298,14 @@ func (w *worker) signal(s syscall.Signal) {
 	defer w.mu.Unlock()
 	if !w.reaped {
 		if s == syscall.SIGKILL {
-			_ = syscall.Kill(-w.cmd.Process.Pid, s) // its group; it fails when all of it is gone
+			_ = syscall.Kill(-w.cmd.Process.Pid, s) // the process group; an error means that no process of the group is left
 			return
 		}
 		_ = w.cmd.Process.Signal(s)
 	}
 }
 
-// stop lets an idle worker end politely, and kills it after a while.
+// stop closes the input of an idle worker, so that the process ends, and kills it if it has not ended within patience.
 func (w *worker) stop(patience time.Duration) {
 	w.out.Close()
 	timer := time.NewTimer(patience)

@@ -11,30 +11,32 @@ import (
 	"jasmind/internal/queue"
 )
 
-// Work tells a Writer what items are and what becomes of them. What, Add and Log are needed.
+// Work tells a Writer how an item becomes part of an entry, and what to do when an entry is refused. What, Add and Log are required.
 type Work[T any] struct {
-	What string // the items in log lines, such as "bills"
+	What string // name of the items in log lines, such as "bills"
 	Max  int    // items of one entry at most; default 256
 
-	// Add adds what follows from an item to an entry. It may be called again, for another entry.
+	// Add adds the effects of an item to an entry. The Writer calls Add once for each entry that it tries to commit the item in.
 	Add func(e *Entry, item T)
-	// Prepare is called with the items before each try, and gives those that are ready and, with the error because of
-	// which they are not, those that are for a later try; the others are somebody else's from then on. Nil: all are ready.
+	// Prepare is called with the items before each try. It returns the items to commit now, and the items to try later
+	// together with the error that prevents them. An item that it returns in neither list now belongs to somebody else. Nil: all
+	// items are ready.
 	Prepare func(ctx context.Context, items []T) (ready, later []T, err error)
-	// Amend is asked for an item that was refused by itself whether it has changed so that Add adds something
-	// else; nil: none ever does.
+	// Amend is called with an item that was refused by itself. True means that Add will now add other effects for
+	// the item, so it is tried again at once. Nil: no item can be changed.
 	Amend func(item T, err error) bool
-	// Bury adds what becomes of an item that can never be written: a dead letter, and its acknowledgement. Nil: it
-	// is tried for ever.
+	// Bury adds a dead letter in place of an item that can never be written, and the acknowledgement of the item. Nil: the
+	// Writer tries such an item for ever.
 	Bury func(e *Entry, item T, reason string)
-	// Done is told once for each item, by whoever committed it, what became of it, and if that is not Settled, why. It must not block.
+	// Done is called once for each item with its fate, and with the reason if the fate is not Settled, in the goroutine that
+	// committed the item. It must not block.
 	Done func(item T, f Fate, why error)
 
-	// Once has what is not settled at its first try be Abandoned: whoever it came from hands it over again.
+	// Once makes an item Abandoned when its first try fails: its producer will hand it over again.
 	Once bool
 
-	// Patience is how long an item that is refused by itself is tried again before it is buried; default 5 s. A queue that is
-	// not there is waited for without an end, since it may be declared again.
+	// Patience is how long the Writer tries an item that is refused by itself before it buries the item; default 5 s. An
+	// item for a queue that does not exist is tried for ever, since the queue may be declared again.
 	Patience time.Duration
 	Grace    time.Duration // how long a commit that was begun may outlive ctx; default 5 s
 	Log      *slog.Logger
@@ -45,9 +47,9 @@ type Fate uint8
 
 // The fates.
 const (
-	Settled   Fate = iota // what follows from it is durable
+	Settled   Fate = iota // its effects are durable
 	Buried                // it is a dead letter
-	Abandoned             // Run ended before it was settled, or it was to be tried Once: it comes again
+	Abandoned             // Run ended before the item was settled, or its only try failed (Once): it comes again
 )
 
 // Between tries.
@@ -56,12 +58,12 @@ const (
 	lastRetry  = 10 * time.Second
 )
 
-// Writer makes what items come to durable: it gathers items while an entry is being committed, makes them the next
-// entry, backs off while broker or store is away, and goes on without an item that is refused by itself, which
-// is tried again apart from the others and at last buried. It is the one loop that does so; consumers differ by their Work.
+// Writer makes the effects of items durable. It gathers items while an entry is being committed and makes them the next
+// entry. It backs off while broker or store is away. An item that is refused by itself does not stop the others: the Writer
+// tries it again apart from them, and buries it at last. Every durable consumer uses a Writer; consumers differ by their Work.
 //
-// Items are handed over in one of two ways. Post never blocks: Run commits what was posted, one entry after
-// the other. Write commits a batch at once, from any goroutine, and leaves to Run only what was refused. Run must be running.
+// There are two ways to hand items over. Post never blocks; Run commits posted items, one entry after
+// the other. Write commits a batch in the calling goroutine, and hands only refused items to Run. Run must be running.
 //
 // An item may be committed twice, when the answer to its first commit was lost: see Journal.Commit.
 type Writer[T any] struct {
@@ -74,12 +76,12 @@ type Writer[T any] struct {
 	mu     sync.Mutex // guards what follows
 	posted []T
 	spare  []T
-	stray  []*refused[T] // from Write
-	ended  bool          // Run has: what comes now is abandoned
+	stray  []*refused[T] // refused items of Write, which Run takes over
+	ended  bool          // Run has returned: items that come now are abandoned
 
-	// Run's own.
+	// Only Run uses these.
 	stuck   []*refused[T]
-	backoff time.Duration // while broker or store is away; 0: they are not
+	backoff time.Duration // 0: the last commit was not prevented by an absent broker or store
 	retryAt time.Time
 }
 
@@ -89,7 +91,7 @@ type refused[T any] struct {
 	since   time.Time
 	wait    time.Duration
 	next    time.Time
-	burying error // why it is to be a dead letter; nil: it is not yet
+	burying error // why the item is to become a dead letter; nil: it is still tried as it is
 }
 
 // NewWriter makes a Writer over a journal; Run starts it.
@@ -106,7 +108,7 @@ func NewWriter[T any](j Journal, w Work[T]) *Writer[T] {
 	return &Writer[T]{journal: j, work: w, wake: make(chan struct{}, 1), last: make(chan struct{})}
 }
 
-// Post hands an item to Run. It never blocks: whoever posts bounds what waits.
+// Post hands an item to Run. It never blocks, so the caller has to bound the number of posted items.
 func (w *Writer[T]) Post(item T) {
 	w.mu.Lock()
 	ended := w.ended
@@ -121,7 +123,7 @@ func (w *Writer[T]) Post(item T) {
 	w.poke()
 }
 
-// errEnded is why an item is abandoned that comes after the end.
+// errEnded is the reason for abandoning an item that comes after Run has returned.
 var errEnded = errors.New("the writer has ended")
 
 func (w *Writer[T]) poke() {
@@ -131,11 +133,11 @@ func (w *Writer[T]) poke() {
 	}
 }
 
-// Close lets Run end when nothing is left. Nothing is posted after it.
+// Close makes Run return when no item is left. Post must not be called after Close.
 func (w *Writer[T]) Close() { w.close.Do(func() { close(w.last) }) }
 
-// Run commits what is posted until Close was called and nothing is left, or ctx ends. Deliveries of what is left then
-// are not settled, so their messages come again.
+// Run commits posted items until Close was called and no item is left, or until ctx ends. Items that are left when ctx ends
+// are Abandoned: their deliveries are not settled, so the messages come again.
 func (w *Writer[T]) Run(ctx context.Context) {
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -159,8 +161,8 @@ func (w *Writer[T]) Run(ctx context.Context) {
 	}
 }
 
-// While has Run run beside f, until all that f handed over is settled or, at most Grace after ctx or f ended, is abandoned. It
-// gives the error of f.
+// While calls f with Run running beside it, and returns the error of f when every item that f handed over is settled
+// or abandoned. Items are abandoned Grace after ctx or f has ended.
 func (w *Writer[T]) While(ctx context.Context, f func() error) error {
 	running, giveUp := Outlive(ctx, w.work.Grace)
 	defer giveUp()
@@ -174,7 +176,7 @@ func (w *Writer[T]) While(ctx context.Context, f func() error) error {
 	return err
 }
 
-// abandon tells of all that is left.
+// abandon gives up all items that are left.
 func (w *Writer[T]) abandon(pending []T, why error) {
 	w.mu.Lock()
 	w.ended = true
@@ -187,7 +189,7 @@ func (w *Writer[T]) abandon(pending []T, why error) {
 	w.leave(left, why)
 }
 
-// leave tells of items that are not settled.
+// leave logs items that are not settled, and calls Done with them.
 func (w *Writer[T]) leave(items []T, why error) {
 	if len(items) > 0 {
 		w.work.Log.Warn(w.work.What+" could not be settled, they will come again", "count", len(items)) //nolint:sloglint // one of a few names of ours
@@ -203,7 +205,7 @@ func (w *Writer[T]) empty() bool {
 	return len(w.posted)+len(w.stray) == 0
 }
 
-// due is when something is to be tried again.
+// due gives the time of the next try.
 func (w *Writer[T]) due(pending bool) time.Time {
 	var at time.Time
 	if pending {
@@ -221,7 +223,7 @@ func (w *Writer[T]) due(pending bool) time.Time {
 	return at
 }
 
-// round tries what is due, and gives what broker or store could not take.
+// round tries the items that are due. It returns the items that an absent broker or store could not take.
 func (w *Writer[T]) round(ctx context.Context, pending []T) []T {
 	if w.backoff > 0 && time.Now().Before(w.retryAt) {
 		return pending
@@ -267,8 +269,8 @@ func (w *Writer[T]) told(count int, in time.Duration, err error) {
 	w.work.Log.Warn("settling "+w.work.What+" will be tried again", "count", count, "in", in, "err", err) //nolint:sloglint // one of a few names of ours
 }
 
-// Write makes a batch durable, again and again until broker and store took it or ctx ends; it gives how many items
-// were abandoned then. What is refused by itself is left to Run, and is none of those.
+// Write commits a batch. While broker or store is away it tries again, until ctx ends, and returns the number of items that
+// it abandoned then. Items that are refused by themselves go to Run and are not counted.
 func (w *Writer[T]) Write(ctx context.Context, items []T) (left int) {
 	begun, end := Outlive(ctx, w.work.Grace)
 	defer end()
@@ -303,8 +305,8 @@ func (w *Writer[T]) Write(ctx context.Context, items []T) (left int) {
 	}
 }
 
-// commit tries items once and hands those that were refused by themselves to keep. It gives what broker or store could
-// not take.
+// commit tries items once. It calls keep with each item that was refused by itself, and returns the items that an absent broker
+// or store could not take.
 func (w *Writer[T]) commit(ctx context.Context, items []T, keep func(*refused[T])) (left []T, away error) {
 	todo := items
 	if w.work.Prepare != nil {
@@ -348,10 +350,10 @@ func (w *Writer[T]) amended(item T, err error) bool {
 	return w.work.Amend != nil && w.work.Amend(item, err)
 }
 
-// itsOwn tells whether an error is that of an entry.
+// itsOwn tells whether an error is the fault of the entry, and not of an absent broker or store.
 func itsOwn(err error) bool { return !Passes(err) }
 
-// write commits an entry that has effects.
+// write commits an entry, unless the entry has no effects.
 func (w *Writer[T]) write(ctx context.Context, e *Entry) error {
 	if e.Empty() {
 		return nil
@@ -365,7 +367,8 @@ func (w *Writer[T]) done(item T, f Fate, why error) {
 	}
 }
 
-// retryStuck tries what was refused by itself and is due, each by itself, and buries what was refused for too long. The error is one that passes.
+// retryStuck tries each refused item that is due in an entry of its own, and buries items that were refused for longer than Patience.
+// It returns an error only when broker or store is away.
 func (w *Writer[T]) retryStuck(ctx context.Context) error {
 	var (
 		left   []*refused[T]

@@ -15,19 +15,19 @@ import (
 	"jasmind/internal/smpp/pdu"
 )
 
-// Cause is the kind of reason that a message was given up for: a small set, so that letters
-// can be counted by it.
+// Cause is the kind of reason for which a message was given up. There are few causes, so that metrics can count letters
+// by cause.
 type Cause string
 
 // The causes.
 const (
-	CauseUndecodable Cause = "undecodable" // no message of its queue, or nothing that can be sent can be made of it
-	CauseRetries     Cause = "retries"     // its tries are used up
-	CauseRefused     Cause = "refused"     // by an answer that is final
-	CauseHeld        Cause = "held"        // it waited longer than it may
-	CauseNoQueue     Cause = "no-queue"    // it was delayed, and meanwhile its queue was deleted
-	CauseReturned    Cause = "returned"    // it was given back more often than a policy of the broker allows
-	CauseLimit       Cause = "limit"       // a policy of the broker limits its queue by time or length
+	CauseUndecodable Cause = "undecodable" // the octets cannot be read, or cannot be made into a message that can be sent
+	CauseRetries     Cause = "retries"     // all tries have failed
+	CauseRefused     Cause = "refused"     // the receiver gave a final refusal
+	CauseHeld        Cause = "held"        // the message waited longer than it may
+	CauseNoQueue     Cause = "no-queue"    // the queue was deleted while the message was delayed
+	CauseReturned    Cause = "returned"    // the message was given back more often than a policy of the broker allows
+	CauseLimit       Cause = "limit"       // a policy of the broker limits the queue by time or length
 )
 
 // Known tells whether c is one of the causes.
@@ -39,11 +39,11 @@ func (c Cause) Known() bool {
 	return false
 }
 
-// LetterID names a dead letter. Ids sort by the time of the burial; those of one process in
-// the order of its burials.
+// LetterID names a dead letter. Ids sort by the time of the burial; the ids that one process makes sort in
+// the order in which it made them.
 type LetterID string
 
-// The parts of an id: milliseconds since the epoch, a count, and what no other process has.
+// The parts of an id, in digits: milliseconds since the epoch, a counter of this process, and a random number.
 const (
 	letterTime   = 9
 	letterCount  = 4
@@ -51,12 +51,12 @@ const (
 	letterLength = letterTime + letterCount + letterRandom
 )
 
-// letterDigits sort as their values do.
+// letterDigits are in ascending order of their character codes, so ids sort as text.
 const letterDigits = "0123456789abcdefghjkmnpqrstvwxyz"
 
 var letters atomic.Uint64
 
-// NewLetterID makes an id of a letter that is buried now.
+// NewLetterID makes an id for a letter that is buried at the time now.
 func NewLetterID(now time.Time) LetterID {
 	b := make([]byte, 0, letterLength)
 	digits := func(v uint64, n int) {
@@ -66,11 +66,11 @@ func NewLetterID(now time.Time) LetterID {
 	}
 	digits(uint64(max(now.UnixMilli(), 0)), letterTime)
 	digits(letters.Add(1), letterCount)
-	digits(rand.Uint64(), letterRandom) //nolint:gosec // it keeps processes apart and is no secret
+	digits(rand.Uint64(), letterRandom) //nolint:gosec // keeps the ids of two processes apart; no secret
 	return LetterID(b)
 }
 
-// ParseLetterID checks what an operator typed.
+// ParseLetterID reads an id that an operator typed.
 func ParseLetterID(s string) (LetterID, error) {
 	s = strings.ToLower(s)
 	if len(s) != letterLength || strings.Trim(s, letterDigits) != "" {
@@ -79,7 +79,7 @@ func ParseLetterID(s string) (LetterID, error) {
 	return LetterID(s), nil
 }
 
-// Bounds of a dead letter, so that every driver takes it whatever it was made of, and its replay too.
+// Bounds of a dead letter. Within them every driver accepts the letter, and its replay.
 const (
 	maxReason  = 500     // octets of the reason
 	maxShort   = 255     // octets of an id, a content type and the name of a header (AMQP)
@@ -102,8 +102,8 @@ func clip(s string, most int) string {
 	return s[:n] + "..."
 }
 
-// fit takes out of a message that was given up what is too large, and says so in the reason. A header goes as a whole: half
-// a URL must not be called when the letter is brought back.
+// fit makes m small enough for a dead letter, and returns the reason with a note of what was cut. A header that is too large is
+// removed as a whole, since a replay of the letter must not call half a URL.
 func fit(m *Message, reason string) string {
 	var lost []string
 	short := func(what string, s *string) {
@@ -141,7 +141,7 @@ func fit(m *Message, reason string) string {
 	return clip(reason, maxReason-len(note)) + note
 }
 
-// size is how much room a header takes; more than there is if its name is too long.
+// size gives the octets that a header takes; a header whose name is too long is larger than maxHeaders.
 func (h *Header) size() int {
 	if len(h.Name) > maxShort {
 		return maxHeaders + 1
@@ -152,9 +152,9 @@ func (h *Header) size() int {
 // Bury is BuryAs with CauseUndecodable.
 func Bury(d *Delivery, reason string) Publication { return BuryAs(d, CauseUndecodable, reason) }
 
-// BuryAs is the publication that moves a delivery into the dead-letter queue: the message as
-// it is, but for what no driver could take, with an id (dead_id), when that was (dead_at), the queue it was in (dead_queue) and why it
-// was given up (dead_cause, dead_reason). The caller acknowledges the delivery in the same
+// BuryAs makes the publication that moves a delivery into the dead-letter queue. The letter is the message as
+// it is, cut to the bounds of a letter, with headers that give its id (dead_id), the time of the burial (dead_at), the queue of the
+// message (dead_queue) and why it was given up (dead_cause, dead_reason). The caller acknowledges the delivery in the same
 // journal entry.
 func BuryAs(d *Delivery, cause Cause, reason string) Publication {
 	now := time.Now()
@@ -164,30 +164,30 @@ func BuryAs(d *Delivery, cause Cause, reason string) Publication {
 	m.Headers = m.Headers.WithStr(HeaderDeadID, string(NewLetterID(now))).WithInt(HeaderDeadAt, now.UnixMilli()).
 		WithStr(HeaderDeadQueue, string(d.Queue)).WithStr(HeaderDeadCause, string(cause)).WithStr(HeaderDeadReason, reason)
 	m.Attempts = 0
-	m.Priority = 0 // one lane, so that the order stays; HeaderDeadPriority has it
+	m.Priority = 0 // letters of one priority keep their order; HeaderDeadPriority keeps the priority
 	if d.Priority > 0 {
 		m.Headers = m.Headers.WithInt(HeaderDeadPriority, int64(d.Priority))
 	}
 	return Publication{Queue: DeadLetter, Message: m}
 }
 
-// Letter is a dead letter: a message that was given up, with where it was and why.
+// Letter is a dead letter: a message that was given up, with its queue and the reason.
 type Letter struct {
 	ID      LetterID
 	At      time.Time // precision: a millisecond
-	Queue   Name      // it was in
+	Queue   Name      // queue that the message was in
 	Cause   Cause
 	Reason  string
-	Message Message // as it was, without a count of attempts
-	// Claimed is when somebody began to bring it back to its queue; zero: nobody did. It is no
-	// part of Encode.
+	Message Message // the message, with Attempts 0
+	// Claimed is the time at which a replay of the letter began; zero: none did. Encode leaves
+	// Claimed out.
 	Claimed time.Time
 }
 
-// ErrNotBuried is what DecodeLetter says of a message that Bury has not made.
+// ErrNotBuried is the error of DecodeLetter for a message that BuryAs has not made.
 var ErrNotBuried = errors.New("no dead letter of this gateway")
 
-// DecodeLetter reads an entry of the dead-letter queue.
+// DecodeLetter reads a message of the dead-letter queue.
 func DecodeLetter(m *Message) (Letter, error) {
 	h := m.Headers
 	id, err := ParseLetterID(h.Str(HeaderDeadID))
@@ -207,8 +207,8 @@ func DecodeLetter(m *Message) (Letter, error) {
 	return l, nil
 }
 
-// Replay is the publication that brings a letter back to its queue, with all its tries and,
-// where messages are held for a time, that time before it.
+// Replay makes the publication that puts the message of a letter back into its queue. The message has all its tries again,
+// and the time for which it may be held starts anew.
 func (l *Letter) Replay(now time.Time) Publication {
 	m := l.Message
 	m.Attempts = 0
@@ -216,14 +216,14 @@ func (l *Letter) Replay(now time.Time) Publication {
 	return Publication{Queue: l.Queue, Message: m}
 }
 
-// Destination tells for whom a letter was, as far as its message shows that: an address, an
-// ESME, a URL without what may be secret in it, or "".
+// Destination gives the receiver of a letter, as far as the message shows it: an address, an
+// ESME, a URL without user, password and query, or "".
 func (l *Letter) Destination() string {
 	h := l.Message.Headers
 	if text := h.Str(HeaderURL); text != "" {
 		u, err := url.Parse(text)
 		if err != nil {
-			return "" // it may hold secrets
+			return "" // the text may hold secrets
 		}
 		return u.Scheme + "://" + u.Host + u.EscapedPath()
 	}
@@ -247,7 +247,7 @@ func (l *Letter) Destination() string {
 	return to
 }
 
-// firstPDU cuts the first of several PDUs off; the whole of b if that is none.
+// firstPDU gives the first of the PDUs in b, or b if its first PDU is not complete.
 func firstPDU(b []byte) []byte {
 	if len(b) < 4 {
 		return b
@@ -259,7 +259,7 @@ func firstPDU(b []byte) []byte {
 	return b[:n]
 }
 
-// letterRecord is a letter in a store. Text that others made may be no UTF-8, so it is octets.
+// letterRecord is the form of a letter in a store. Texts from outside are octets, since they may not be UTF-8.
 type letterRecord struct {
 	At          int64          `json:"at"`
 	Queue       []byte         `json:"queue"`
@@ -278,7 +278,7 @@ type letterHeader struct {
 	Int  *int64 `json:"int,omitempty"`
 }
 
-// Encode gives the record of a letter for a store: JSON, with octets in base64. The id is not in it.
+// Encode gives the record of a letter for a store: JSON, with octets in base64, and without the id.
 func (l *Letter) Encode() []byte {
 	m := &l.Message
 	r := letterRecord{At: l.At.UnixMilli(), Queue: []byte(l.Queue), Cause: string(l.Cause), Reason: []byte(l.Reason), MessageID: []byte(m.ID),

@@ -10,16 +10,16 @@ import (
 	"jasmind/internal/sms"
 )
 
-// Quality is what is known of how a connector delivers.
+// Quality says how well a connector has delivered lately.
 type Quality struct {
-	Known bool    // whether it has been used enough lately to tell
-	Ratio float64 // of what was submitted, how much was delivered, 0 to 1
+	Known bool    // the connector has sent enough messages lately for Ratio to mean something
+	Ratio float64 // delivered messages per submitted message, 0 to 1
 }
 
-// Knowledge is what is known of connectors when one is chosen.
+// Knowledge is what Pick may ask about the connectors of a route.
 type Knowledge struct {
 	Bound   func(Connector) bool
-	Quality func(Connector) Quality // of connectors of BestQualityMTRoute; nil: nothing is known
+	Quality func(Connector) Quality // only asked for BestQualityMTRoute; nil: no quality is known
 }
 
 // Choice is what a route decides for one message.
@@ -29,7 +29,7 @@ type Choice struct {
 	index     int
 }
 
-// Choose is Pick for those who want to know the connector only.
+// Choose gives the connector that Pick chooses.
 func (r *Route) Choose(bound func(Connector) bool) (c Connector, ok bool) {
 	choice, ok := r.Pick(Knowledge{Bound: bound})
 	return choice.Connector, ok
@@ -37,14 +37,14 @@ func (r *Route) Choose(bound func(Connector) bool) (c Connector, ok bool) {
 
 // Pick gives the connector for one message. It allocates nothing.
 //
-//   - A round robin route gives any one, at random, bound or not.
-//   - A failover route gives the first that is bound; ok is false if there is none.
-//   - A weighted route gives one at random, by weight; a least-cost route the cheapest, of
-//     several the first; a best-quality route the one with the best ratio, of several any one.
-//     Those that are not bound are left out, unless none is: then all count, and the message
-//     waits in the queue of the one that is chosen (only failover routes refuse messages).
-//   - A connector of a best-quality route of which too little is known gets an equal share,
-//     1/n of n connectors, so that something becomes known of it.
+//   - A round robin route gives a random connector, bound or not.
+//   - A failover route gives the first bound connector; ok is false if no connector is bound.
+//   - A weighted route gives a random connector by weight, a least-cost route the first of the cheapest connectors,
+//     a best-quality route a random one of those with the best ratio. These three leave out connectors that are not
+//     bound. If no connector is bound they choose among all, and the message waits in the queue of
+//     the chosen connector; only failover routes refuse messages.
+//   - A connector of unknown quality in a best-quality route of n connectors gets 1/n of the messages, so that its
+//     quality becomes known.
 //   - Other routes have one connector.
 func (r *Route) Pick(know Knowledge) (choice Choice, ok bool) {
 	i := 0
@@ -71,12 +71,12 @@ func (r *Route) Pick(know Knowledge) (choice Choice, ok bool) {
 
 func random(n int) int { return rand.IntN(n) } //nolint:gosec // spreads load, guards nothing
 
-// set is a set of connectors of one route, by their place.
+// set is a set of connectors of one route: bit i stands for Connectors[i].
 type set uint64
 
 func (s set) has(i int) bool { return s>>i&1 != 0 }
 
-// usable gives the connectors that are bound, or all if none is.
+// usable gives the bound connectors of the route, or all connectors if none is bound.
 func (r *Route) usable(bound func(Connector) bool) set {
 	var s set
 	for i, c := range r.Connectors {
@@ -151,11 +151,11 @@ func (r *Route) best(of set, quality func(Connector) Quality) int {
 	case found >= 0:
 		return found
 	}
-	return bits.TrailingZeros64(uint64(of)) // not reached: one of the unknown has its share
+	return bits.TrailingZeros64(uint64(of)) // not reached: without a known connector, share was set
 }
 
-// Failover tells where a message goes from the connector that was chosen when the SMSC
-// refuses it with one of FailoverOn: to those that follow in the route, then to those before
+// Failover gives the connectors that get the message, one after the other, when the SMSC of the chosen connector refuses it
+// with a status of FailoverOn: first the connectors behind the chosen one in the route, then those before
 // it, each once.
 func (r *Route) Failover(choice Choice) sms.Failover {
 	if len(r.FailoverOn) == 0 {
@@ -171,7 +171,7 @@ func (r *Route) Failover(choice Choice) sms.Failover {
 	return out
 }
 
-// validateChoice reports faults of what only some types have.
+// validateChoice reports faults of weights, rates and failover_on, which only some types of routes have.
 func (r *Route) validateChoice(fault func(format string, args ...any)) {
 	switch {
 	case r.Type != WeightedMTRoute && r.Weights != nil:

@@ -12,32 +12,32 @@ import (
 	"jasmind/internal/smpp/pdu"
 )
 
-// account is an ESME with its sessions and the receipts that wait for it.
+// account is an ESME of the simulator, with its sessions and the receipts that wait for it.
 //
-// mu guards what stands under it. Sessions are called while it is held, which is safe:
-// they call back from goroutines of their own.
+// mu guards the fields below it. Methods of a session are called while mu is held; this cannot deadlock, since a
+// session calls back from a goroutine of its own.
 type account struct {
 	sim   *Simulator
 	cfg   Account
-	open  bool // no password is asked for
+	open  bool // any password is accepted
 	limit *rate.Limiter
 
 	mu        sync.Mutex
-	bound     []*peer // all binds
-	receivers []*peer // those that can be sent to
-	turn      int
-	ready     []delivery // from head on
+	bound     []*peer    // all binds
+	receivers []*peer    // binds that receipts can go to
+	turn      int        // index in receivers of the bind that was used last
+	ready     []delivery // receipts to send next: ready[head:]
 	head      int
-	parked    []delivery // waiting for another bind
+	parked    []delivery // receipts without a bind that they may go to
 	inFlight  int
-	waiting   int // all that were taken and are not done: ready, parked, in flight, being retried
+	waiting   int // receipts that are ready, parked, in flight or to be sent again
 	poked     bool
 }
 
 // delivery is a receipt on its way to the ESME.
 type delivery struct {
 	pdu     pdu.PDU
-	session uint64 // that submitted the message
+	session uint64 // number of the session that submitted the message
 	bind    string
 	tries   int
 	epoch   uint64
@@ -47,7 +47,7 @@ func newAccount(sim *Simulator, cfg Account) *account {
 	return &account{sim: sim, cfg: cfg, limit: limiter(cfg.Throughput)}
 }
 
-// join counts a bind, if there is room for one.
+// join adds a bind, unless the account has its maximum of binds already.
 func (a *account) join(p *peer) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,7 +58,7 @@ func (a *account) join(p *peer) bool {
 	return true
 }
 
-// receiving makes a bind one that receipts can go to.
+// receiving lets receipts go to a bind.
 func (a *account) receiving(p *peer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -67,7 +67,7 @@ func (a *account) receiving(p *peer) {
 	a.pump()
 }
 
-// notReceiving takes a bind out of those that receipts can go to.
+// notReceiving lets no further receipts go to a bind.
 func (a *account) notReceiving(p *peer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -76,7 +76,7 @@ func (a *account) notReceiving(p *peer) {
 	a.pump()
 }
 
-// leave forgets a bind.
+// leave removes a bind.
 func (a *account) leave(p *peer) {
 	a.mu.Lock()
 	a.bound = slices.DeleteFunc(a.bound, func(q *peer) bool { return q == p })
@@ -84,7 +84,7 @@ func (a *account) leave(p *peer) {
 	a.notReceiving(p)
 }
 
-// clear drops what waits.
+// clear drops the receipts that are ready or parked.
 func (a *account) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,14 +92,14 @@ func (a *account) clear() {
 	a.ready, a.head, a.parked = nil, 0, nil
 }
 
-// queued is the number of receipts that are not done.
+// queued gives the number of receipts that wait for a final outcome.
 func (a *account) queued() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.waiting
 }
 
-// enqueue takes a receipt, if there is room.
+// enqueue adds a receipt, or drops it when ReceiptQueue of them wait already.
 func (a *account) enqueue(d delivery) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -112,7 +112,7 @@ func (a *account) enqueue(d delivery) {
 	a.pump()
 }
 
-// push puts a receipt last. a.mu is held.
+// push appends a receipt to ready. a.mu is held.
 func (a *account) push(d delivery) {
 	if a.head > 0 && a.head == len(a.ready) {
 		a.ready, a.head = a.ready[:0], 0
@@ -124,7 +124,7 @@ func (a *account) push(d delivery) {
 	a.ready = append(a.ready, d)
 }
 
-// unpark looks again at what had no fitting bind. a.mu is held.
+// unpark makes parked receipts ready again. a.mu is held.
 func (a *account) unpark() {
 	if len(a.parked) == 0 {
 		return
@@ -133,13 +133,13 @@ func (a *account) unpark() {
 	a.head, a.parked = 0, nil
 }
 
-// pump sends what is ready while the windows have room. a.mu is held.
+// pump sends ready receipts while the windows of the binds have room. a.mu is held.
 func (a *account) pump() {
 	for a.head < len(a.ready) {
 		d := a.ready[a.head]
 		outcome := a.offer(d)
 		if outcome == offerFull {
-			if a.inFlight == 0 { // no response will come to wake us: the peer reads slowly
+			if a.inFlight == 0 { // no response will come that would call pump: the peer reads slowly
 				a.pokeLater()
 			}
 			return
@@ -158,17 +158,17 @@ func (a *account) pump() {
 	}
 }
 
-// offered is what became of an attempt to send.
+// offered is the outcome of offer.
 type offered uint8
 
 const (
 	offerSent   offered = iota
-	offerFull           // a bind that it may go to had no room
-	offerNobody         // there is no bind that it may go to
-	offerBad            // it cannot be sent at all
+	offerFull           // every bind that the receipt may go to had a full window
+	offerNobody         // there is no bind that the receipt may go to
+	offerBad            // the receipt cannot be encoded
 )
 
-// offer tries to send d on one of the binds that it may go to. a.mu is held.
+// offer tries to send d on one of the binds that d may go to. a.mu is held.
 func (a *account) offer(d delivery) offered {
 	same := slices.ContainsFunc(a.receivers, func(p *peer) bool { return p.id == d.session })
 	outcome := offerNobody
@@ -186,7 +186,7 @@ func (a *account) offer(d delivery) offered {
 			return offerSent
 		case errors.Is(err, smpp.ErrWindowFull):
 			outcome = offerFull
-		case errors.As(err, &bad): // an address that was taken and is too long to be given back
+		case errors.As(err, &bad): // a submit_sm may carry an address that is too long for a deliver_sm
 			a.sim.logger.Error("receipt", "system_id", a.cfg.SystemID, "err", err)
 			return offerBad
 		}
@@ -194,7 +194,7 @@ func (a *account) offer(d delivery) offered {
 	return outcome
 }
 
-// pokeLater pumps again in a moment. a.mu is held.
+// pokeLater has pump called again after 50 ms. a.mu is held.
 func (a *account) pokeLater() {
 	if a.poked {
 		return
@@ -205,15 +205,15 @@ func (a *account) pokeLater() {
 		defer a.mu.Unlock()
 		a.poked = false
 		select {
-		case <-a.sim.stopping: // nothing is sent any more, and the schedule is in a hurry
+		case <-a.sim.stopping: // the schedule runs all its functions at once while the simulator stops
 		default:
 			a.pump()
 		}
 	})
 }
 
-// settle deals with the response to a receipt: done, or to be sent again after a pause.
-// When the session ended instead, another one gets it at once, if there is one.
+// settle takes the response to a receipt. A refused receipt is sent again after ReceiptRetry, ReceiptTries times in all;
+// a receipt whose session ended before the response goes to another bind at once, if there is one.
 func (a *account) settle(d delivery, resp smpp.Response, err error) {
 	c := a.sim.counters.Load()
 	a.mu.Lock()
@@ -263,7 +263,7 @@ func (a *account) settle(d delivery, resp smpp.Response, err error) {
 	}
 }
 
-// receiver chooses a bind to send to, by session number if that is not 0.
+// receiver gives the bind with a session number, or for 0 the next bind in turn; nil: there is none.
 func (a *account) receiver(session uint64) *peer {
 	a.mu.Lock()
 	defer a.mu.Unlock()

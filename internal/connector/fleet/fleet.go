@@ -2,13 +2,13 @@
 // stops and restarts them, and changes live what can be changed live.
 //
 //	f := fleet.New(connector.Config{...}, fleet.Deps{...})
-//	f.Follow(store)       // from now on, what the store publishes is what is wanted
-//	err := f.Settle(ctx)  // what is wanted holds, or err says of which connectors it does not
+//	f.Follow(store)       // from now on the connectors are as the store's snapshots say
+//	err := f.Settle(ctx)  // waits until all changes were tried; err names the connectors where one failed
 //	err = f.Stop(ctx)     // drains all until ctx ends
 //
 // Each connector is followed in a goroutine of its own, so that a change to one never waits for
-// another one that drains. What fails, since RabbitMQ is away when a queue is declared or
-// a log file cannot be opened, is tried again until it holds or something else is wanted.
+// another one that drains. A change that fails, because RabbitMQ is away when a queue is declared or because
+// a log file cannot be opened, is tried again until it holds or another change replaces it.
 package fleet
 
 import (
@@ -61,25 +61,25 @@ type runner interface {
 type Fleet struct {
 	common connector.Config
 	deps   Deps
-	hands  *connector.Hands // survives that a connector stops and starts
+	hands  *connector.Hands // outlives the stop and start of a connector
 	build  func(smppc.Config, *connector.Stats) (c runner, release func() error, err error)
 
-	working context.Context // ends when Stop is called: nothing is declared or waited for any more
+	working context.Context // ends when Stop is called: no queue is declared and no change waited for after that
 	halt    context.CancelFunc
-	stops   context.Context // ends when the time of Stop is over: connectors that still drain give up
+	stops   context.Context // ends when the context of Stop ends: connectors that still drain give up
 	abort   context.CancelFunc
 	wg      sync.WaitGroup // the members' goroutines
 
 	unfollow func() // ends the subscription of Follow
 
-	mu       sync.RWMutex // guards what follows and the fields of members that name it
+	mu       sync.RWMutex // guards the fields below, and the fields of members that say so
 	members  map[sms.ConnectorID]*member
 	stopping bool
 	unclean  []error       // of connectors that did not drain in time while the fleet stopped
-	tried    chan struct{} // closed and replaced when a member has tried to make true what is wanted
+	tried    chan struct{} // closed and replaced after each try of a member
 }
 
-// New makes a Fleet without connectors. common is what they have in common; its Connector is not used.
+// New makes a Fleet without connectors. common holds the settings that all connectors share; common.Connector is not used.
 func New(common connector.Config, d Deps) *Fleet {
 	f := &Fleet{common: common, deps: d, hands: connector.NewHands(), members: make(map[sms.ConnectorID]*member), tried: make(chan struct{}), unfollow: func() {}}
 	f.build = f.connector
@@ -106,15 +106,15 @@ func (f *Fleet) connector(cfg smppc.Config, stats *connector.Stats) (runner, fun
 	return c, release, nil
 }
 
-// Follow takes what the configuration says of connectors, now and after each change, for what is
-// wanted, until Stop. It is called once.
+// Follow keeps the connectors as the snapshots of store say, now and after each change, until Stop. It must be
+// called only once.
 func (f *Fleet) Follow(store *provision.Store) {
 	f.unfollow = store.Subscribe(func(_, now *provision.Snapshot) { f.Want(now.SMPPConnectors()) })
 	f.Want(store.Snapshot().SMPPConnectors())
 }
 
-// Want tells what is wanted from now on of all connectors; it never blocks. A connector that is
-// stopped by one call and started by the next is stopped and started, however quickly they come.
+// Want sets the wanted state of all connectors; it never blocks. A connector that one call stops and the next call
+// starts is stopped and started, however soon the second call comes.
 func (f *Fleet) Want(all []*provision.SMPPConnector) {
 	want := make(map[sms.ConnectorID]provision.SMPPConnector, len(all))
 	for _, c := range all {
@@ -142,9 +142,9 @@ func (f *Fleet) Want(all []*provision.SMPPConnector) {
 	}
 }
 
-// pair tells transmitters without a dlr_cid where their receipts come: at the receiver with
-// their host and username, if there is exactly one. Two connectors of the original that
-// are a pair of sessions to one SMSC work so, since it looks for receipts everywhere.
+// pair sets the dlr_cid of a transmitter without one to the receiver that has the same host and username, if there is
+// exactly one such receiver: the receipts of the transmitter's messages come there. Such a pair works in the original, which
+// looks a receipt up by its id alone.
 func pair(want map[sms.ConnectorID]provision.SMPPConnector) {
 	type account struct{ host, username string }
 	receivers := make(map[account][]sms.ConnectorID)
@@ -168,8 +168,8 @@ func pair(want map[sms.ConnectorID]provision.SMPPConnector) {
 // settleWait is how long Settle waits for connectors that are being changed.
 const settleWait = 10 * time.Second
 
-// Settle waits, for a bounded time, until every change that was wanted before has been tried. The
-// error names the connectors that are not as wanted; the fleet goes on with these by itself.
+// Settle waits, at most settleWait, until every earlier change has been tried. The error names the connectors that are not
+// in the wanted state; the fleet goes on trying by itself.
 func (f *Fleet) Settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWait)
 	defer cancel()
@@ -194,8 +194,8 @@ func (f *Fleet) Settle(ctx context.Context) error {
 	}
 }
 
-// outcome tells of the members that have not come to the change given, and of those where the last try
-// has failed; tried is closed when the answer may be another one.
+// outcome gives an error for each member that has not yet tried the change in targets (pending), and for each whose last try
+// failed. tried is closed after the next try of any member.
 func (f *Fleet) outcome(targets map[*member]uint64) (pending, failed []error, tried <-chan struct{}) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -210,8 +210,8 @@ func (f *Fleet) outcome(targets map[*member]uint64) (pending, failed []error, tr
 	return pending, failed, f.tried
 }
 
-// Stop drains all connectors until ctx ends; those that still drain then give up, and are named in
-// the error. What they had sent and not settled will be sent again.
+// Stop drains all connectors. Connectors that still drain when ctx ends give up, and the error names them; the messages
+// that they had sent and not settled will be sent again.
 func (f *Fleet) Stop(ctx context.Context) error {
 	f.unfollow()
 	f.mu.Lock()
@@ -227,7 +227,7 @@ func (f *Fleet) Stop(ctx context.Context) error {
 	return errors.Join(f.unclean...)
 }
 
-// running gives a connector that runs, or drains; nil if it does not.
+// running gives the connector cid if it runs or drains, else nil.
 func (f *Fleet) running(cid sms.ConnectorID) *running {
 	f.mu.RLock()
 	defer f.mu.RUnlock()

@@ -16,35 +16,35 @@ import (
 
 const (
 	declareWait = 10 * time.Second // for the broker to declare a queue
-	// settling is what a connector that drains gets beyond res_to, within which the SMSC answers what
-	// it was sent: the answers are to become durable.
+	// settling is the time beyond res_to that a connector gets to drain: within res_to the SMSC answers, within settling
+	// the answers become durable.
 	settling = 10 * time.Second
 
 	firstRetry = 250 * time.Millisecond
 	lastRetry  = 30 * time.Second
-	firstQuiet = 10 * time.Second // between two log lines about one connector that stays as it is
+	firstQuiet = 10 * time.Second // between two log lines about the trouble of one connector
 	lastQuiet  = 10 * time.Minute
 )
 
-// member is one connector of the configuration. Its goroutine, follow, makes true what is wanted.
+// member is one connector of the configuration. The goroutine follow brings the connector into the state that is wanted.
 type member struct {
 	f    *Fleet
 	cid  sms.ConnectorID
 	log  *slog.Logger
-	wake chan struct{} // cap 1: what is wanted has changed
+	wake chan struct{} // capacity 1; gets a value when want changes
 
-	trouble trouble // follow's own
+	trouble trouble // only follow uses it
 
-	// f.mu guards the others.
+	// f.mu guards the fields below.
 
 	want *provision.SMPPConnector // nil: the connector was removed, or the fleet stops
-	// interrupted tells that something else was wanted since follow looked last: that the connector does not run.
+	// interrupted: since follow last looked, want was for a while that the connector does not run.
 	interrupted bool
-	change      uint64   // counts what was wanted
-	done        uint64   // the change that follow has tried last
-	err         error    // of that try
-	failures    int64    // of all tries
-	runs        *running // what runs or drains; only follow sets it
+	change      uint64   // number of the last change of want
+	done        uint64   // number of the change that follow tried last
+	err         error    // outcome of that try
+	failures    int64    // tries that failed
+	runs        *running // the connector that runs or drains; only follow sets it
 }
 
 // running is a connector that was started.
@@ -55,7 +55,7 @@ type running struct {
 	ended   chan struct{} // closed when Run has returned
 }
 
-// setLocked notes what is wanted. f.mu is held.
+// setLocked sets the wanted state. f.mu is held.
 func (m *member) setLocked(w *provision.SMPPConnector) {
 	switch {
 	case m.want == nil && w == nil:
@@ -76,7 +76,7 @@ func (m *member) setLocked(w *provision.SMPPConnector) {
 	}
 }
 
-// follow makes true what is wanted, again and again, until the connector is removed and has ended.
+// follow brings the connector into the wanted state after each change, until the connector is removed and has ended.
 func (m *member) follow() {
 	for {
 		var ended <-chan struct{}
@@ -98,13 +98,13 @@ func (m *member) follow() {
 			return
 		case err == nil:
 			m.trouble.over(m.log)
-		case m.f.working.Err() == nil: // else Stop is the cause
+		case m.f.working.Err() == nil: // otherwise the try failed because of Stop
 			m.trouble.note(m.log, err)
 		}
 	}
 }
 
-// conclude notes the outcome of a try. It gives true when the connector is removed, and with it the member.
+// conclude notes the outcome of a try. It removes the member, and returns true, when the connector was removed and has ended.
 func (m *member) conclude(change uint64, err error) (gone bool) {
 	f := m.f
 	f.mu.Lock()
@@ -122,7 +122,7 @@ func (m *member) conclude(change uint64, err error) (gone bool) {
 	return gone
 }
 
-// reconcile makes true what is wanted; with an error it has to be tried again.
+// reconcile brings the connector into the wanted state. After an error the caller has to try again.
 func (m *member) reconcile(want *provision.SMPPConnector, interrupted bool) error {
 	if r := m.runs; r != nil {
 		select {
@@ -175,7 +175,7 @@ func (m *member) start(cfg smppc.Config) error {
 	return nil
 }
 
-// stop drains the connector. One that takes too long gives up what it has sent, which will be sent again.
+// stop drains the connector. When time is up, messages that are sent and not answered are given up; they will be sent again.
 func (m *member) stop() {
 	r := m.runs
 	ctx, cancel := context.WithTimeout(m.f.stops, r.cfg.ResponseTimeout+settling)
@@ -203,15 +203,15 @@ func (m *member) set(r *running) {
 	m.runs = r
 }
 
-// trouble is that a connector is not as wanted though this was tried.
+// trouble counts the failed tries to bring a connector into the wanted state.
 type trouble struct {
 	failures     int
-	since, until time.Time // the first failure, and the time until which no line is logged
+	since, until time.Time // time of the first failure, and time until which no further line is logged
 	retry, quiet time.Duration
-	again        <-chan time.Time // the time of the next try; nil when there is no trouble
+	again        <-chan time.Time // gets a value when the next try is due; nil: the last try did not fail
 }
 
-// note logs a failure, unless one was logged not long ago, and sets the time of the next try.
+// note logs a failure, unless the last log line is too recent, and sets the time of the next try.
 func (t *trouble) note(log *slog.Logger, err error) {
 	now := time.Now()
 	if t.failures++; t.failures == 1 {
@@ -227,7 +227,7 @@ func (t *trouble) note(log *slog.Logger, err error) {
 	}
 }
 
-// over logs that what was wanted holds after all.
+// over logs that the connector is in the wanted state again.
 func (t *trouble) over(log *slog.Logger) {
 	if t.failures > 0 {
 		log.Info("connector is as configured again", "failures", t.failures, "dur", time.Since(t.since).Round(time.Millisecond))
