@@ -45,7 +45,7 @@ func (g *Gateway) startConsole() error {
 
 func (g *Gateway) consoleDeps() jcli.Deps {
 	d := jcli.Deps{
-		Store: g.state, Profiles: g.profiles, Connectors: g.fleet, Ledger: consoleLedger{g}, Scripts: g.pool,
+		Store: g.state, Profiles: g.profiles, Connectors: g.fleet, Accounts: g.accounts, Scripts: g.pool,
 		Explain: g.submit, Stats: consoleStats{g}, DeadLetters: g.letters, Log: g.logs.console,
 	}
 	if g.smpp != nil {

@@ -73,7 +73,7 @@ type Gateway struct {
 	bills     *mt.Bills
 	pool      *intercept.Pool
 	scripts   *provision.Scripts
-	unkeep    func() // ends the subscription of the ledger to changes
+	accounts  *mt.Accounts
 	smpp      *smppserver.Server
 	unreview  func() // ends the subscription of smpp to changes
 	profiles  *profile.Profiles
@@ -182,7 +182,10 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
 	g.submit = mt.New(g.cfg.MT, mt.Deps{Snapshots: g.state, Scripts: g.scripts, Bound: g.fleet.Bound, Quality: g.counters.Quality, Ledger: g.backend.ledger,
 		Journal: g.backend.journal, Backlog: g.backend.broker, Log: g.logs.router})
-	g.startBilling(ctx)
+	g.bills = mt.NewBills(g.backend.broker, g.backend.journal, g.logs.router)
+	g.run("bills", g.bills.Run)
+	g.accounts = mt.NewAccounts(mt.AccountsDeps{Store: g.state, Ledger: g.backend.ledger, Lapse: g.backend.lapse, Removed: g.submit.Forget, Log: g.logs.router})
+	g.run("accounts", g.accounts.Run)
 	if !g.cfg.SMPPServer.Disabled {
 		if err := g.startSMPP(ctx); err != nil {
 			return err
@@ -293,6 +296,7 @@ func (g *Gateway) reprovision(ctx context.Context) error {
 		g.logs.router.Error("provisioning file was not applied", "file", g.opts.Provision, "err", err)
 		return err
 	}
+	g.accounts.Settle(ctx)
 	if err := g.fleet.Settle(ctx); err != nil {
 		g.logs.router.Error("provisioning file was applied, but not to every connector", "file", g.opts.Provision, "err", err)
 		return err
@@ -371,9 +375,6 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	began := time.Now()
 	if g.console != nil {
 		errs = append(errs, g.console.Shutdown(ctx))
-	}
-	if g.unkeep != nil {
-		g.unkeep()
 	}
 	if g.smpp != nil {
 		g.unreview()

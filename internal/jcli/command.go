@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 
+	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
+	"jasmind/internal/sms"
 )
 
 // command is a word that starts a line.
@@ -122,7 +124,24 @@ func (s *session) help(name string) {
 // apply changes the configuration. What was refused it prints after doing, the words of
 // the original for what has failed, such as Failed adding User; ok tells whether it is done.
 func (s *session) apply(doing string, f func(d *provision.Draft) error) (ok bool) {
-	err := s.srv.deps.Store.Apply(f)
+	return s.done(doing, s.srv.deps.Store.Apply(f))
+}
+
+// applyUser is apply for a change that changes quotas of a user as well.
+func (s *session) applyUser(doing string, uid sms.UserID, quotas []mt.QuotaChange, f func(d *provision.Draft) error) (ok bool) {
+	a := s.srv.deps.Accounts
+	if a == nil {
+		return s.apply(doing, f)
+	}
+	ok = s.done(doing, a.Change(s.srv.ctx, uid, quotas, f))
+	if ok {
+		a.Settle(s.srv.ctx, uid)
+	}
+	return ok
+}
+
+// done tells whether a change is done; if not, it prints why.
+func (s *session) done(doing string, err error) (ok bool) {
 	if err == nil {
 		return true
 	}

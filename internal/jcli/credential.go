@@ -7,8 +7,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"jasmind/internal/account"
 	"jasmind/internal/billing"
+	"jasmind/internal/mt"
 )
 
 // credentialChange is one credential that an operator sets, or a quota that he adds to.
@@ -16,6 +19,7 @@ type credentialChange struct {
 	key   *account.CredentialKey
 	value string // with add: what is added, with its sign
 	add   bool
+	quota mt.QuotaChange // what the ledger is told; zero: it is not its affair
 }
 
 var (
@@ -61,7 +65,36 @@ func parseCredential(cred, arg string, update bool) (credentialChange, error) {
 	if err := key.Parse(number, &scratch); err != nil && (!c.add || !isNumber(key, number)) {
 		return credentialChange{}, credentialError(key, value, err)
 	}
+	c.quota = c.ledgerChange(number, &scratch)
 	return c, nil
+}
+
+// ledgerChange is what the ledger is told of a balance or an sms_count: the value that parsed has, or number as an addition. An
+// addition that is no number is refused when the change is applied.
+func (c *credentialChange) ledgerChange(number string, parsed *account.Credentials) mt.QuotaChange {
+	var q mt.QuotaChange
+	var n billing.Amount
+	var err error
+	quota := &parsed.MT.Quota
+	switch {
+	case c.key.Section == account.SectionQuota && c.key.Name == "balance":
+		q = mt.QuotaChange{Quota: billing.QuotaBalance, Unlimited: !quota.Balance.Set, Value: int64(quota.Balance.Value)}
+		n, err = billing.Parse(number)
+	case c.key.Section == account.SectionQuota && c.key.Name == "sms_count":
+		q = mt.QuotaChange{Quota: billing.QuotaCount, Unlimited: !quota.SMSCount.Set, Value: int64(quota.SMSCount.Value)}
+		var count int64
+		count, err = strconv.ParseInt(number, 10, 64)
+		n = billing.Amount(count)
+	}
+	switch {
+	case !c.add || q.Quota == 0:
+		return q
+	case err != nil:
+		return mt.QuotaChange{}
+	case c.value[0] == '-':
+		n = -n
+	}
+	return mt.QuotaChange{Quota: q.Quota, Add: billing.BillID(uuid.NewString()), Value: int64(n)}
 }
 
 func keysOf(cred, section string) []string {

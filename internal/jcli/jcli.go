@@ -28,6 +28,7 @@ import (
 	"jasmind/internal/billing"
 	"jasmind/internal/connector"
 	"jasmind/internal/intercept"
+	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -84,27 +85,14 @@ type binds interface {
 	Unbind(ctx context.Context, uid sms.UserID) error
 }
 
-// Left is what is left of a user's quotas.
-type Left struct {
-	Balance  account.Limit[billing.Amount]
-	SMSCount account.Limit[int]
-}
-
-// QuotaChange is what an operator does to one quota: sets it, or adds to it.
-type QuotaChange struct {
-	Quota string // balance or sms_count
-	// Value is the new value, none for unlimited; with Add it is what is added, with its sign.
-	Value string
-	Add   bool
-}
-
-// ledger knows what is left of quotas.
-type ledger interface {
-	// Left tells what is left; known is false while the opening values hold.
-	Left(uid sms.UserID) (left Left, known bool)
-	// Change is called while the configuration takes the changes as opening values, before
-	// it publishes them; an error refuses both.
-	Change(ctx context.Context, uid sms.UserID, changes []QuotaChange) error
+// accounts know what is left of quotas.
+type accounts interface {
+	// Left tells what is left; known is false when nobody can tell.
+	Left(ctx context.Context, uid sms.UserID) (left billing.Credit, known bool)
+	// Change makes a change of the configuration, f, and those of a user's quotas that belong to it. An error refuses all.
+	Change(ctx context.Context, uid sms.UserID, changes []mt.QuotaChange, f func(*provision.Draft) error) error
+	// Settle waits for a moment until what was left to removed users is forgotten: to some, or to all.
+	Settle(ctx context.Context, uids ...sms.UserID)
 }
 
 // scripts compiles scripts of the operator's.
@@ -128,7 +116,7 @@ type Deps struct {
 	Profiles   profiles
 	Connectors connectors
 	Binds      binds
-	Ledger     ledger
+	Accounts   accounts
 	Scripts    scripts // nil: scripts are copied without being compiled
 	Stats      statistics
 	Explain    explainer

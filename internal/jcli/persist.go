@@ -15,7 +15,13 @@ func (s *session) persist(_ string, v values) {
 }
 
 func (s *session) load(_ string, v values) {
-	s.profile(v, "loaded", "load", func(p profiles, name string) error { return p.Load(name) })
+	s.profile(v, "loaded", "load", func(p profiles, name string) error {
+		err := p.Load(name)
+		if err == nil && s.srv.deps.Accounts != nil {
+			s.srv.deps.Accounts.Settle(s.srv.ctx)
+		}
+		return err
+	})
 }
 
 // profile saves or loads a profile, which is one step: the answer has a line for each of

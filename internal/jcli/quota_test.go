@@ -9,25 +9,50 @@ import (
 	"sync"
 	"testing"
 
+	"jasmind/internal/billing"
+	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/sms"
 )
 
 // book is a ledger that writes down what it is told.
 type book struct {
+	store   *provision.Store
 	mu      sync.Mutex // guards entries
 	entries []string
 }
 
-func (b *book) Left(sms.UserID) (Left, bool) { return Left{}, false }
+func (b *book) Left(context.Context, sms.UserID) (billing.Credit, bool) {
+	return billing.Credit{}, false
+}
 
-func (b *book) Change(_ context.Context, uid sms.UserID, changes []QuotaChange) error {
+func (b *book) Settle(context.Context, ...sms.UserID) {}
+
+func (b *book) Change(_ context.Context, uid sms.UserID, changes []mt.QuotaChange, f func(*provision.Draft) error) error {
+	if err := b.store.Apply(f); err != nil {
+		return err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, c := range changes {
-		b.entries = append(b.entries, fmt.Sprintf("%s %s %s %v", uid, c.Quota, c.Value, c.Add))
+		b.entries = append(b.entries, spell(uid, c))
 	}
 	return nil
+}
+
+// spell gives a change as the operator typed it.
+func spell(uid sms.UserID, c mt.QuotaChange) string {
+	name, value := "balance", billing.Amount(c.Value).String()
+	if c.Quota == billing.QuotaCount {
+		name, value = "sms_count", fmt.Sprint(c.Value)
+	}
+	if c.Unlimited {
+		value = "none"
+	}
+	if c.Add != "" && c.Value > 0 {
+		value = "+" + value
+	}
+	return fmt.Sprintf("%s %s %s %v", uid, name, value, c.Add != "")
 }
 
 func (b *book) take() string {
@@ -49,12 +74,13 @@ users:
 `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	store, ledger := provision.NewStore(), &book{}
+	store := provision.NewStore()
+	ledger := &book{store: store}
 	if err := store.ApplyFile(file); err != nil {
 		t.Fatal(err)
 	}
 	before := store.Snapshot()
-	f := serve(t, Config{}, Deps{Store: store, Ledger: ledger})
+	f := serve(t, Config{}, Deps{Store: store, Accounts: ledger})
 	c := dial(t, f)
 	c.until(mainPrompt)
 	if got := c.session("user -u foo", "mt_messaging_cred quota balance +10", "mt_messaging_cred quota sms_count -2", "ok"); got != "Successfully updated User [foo]\r\n" {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/billing"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
 	"jasmind/internal/sms"
@@ -427,33 +428,20 @@ func TestAnUpdateKeepsWhatOthersChangedMeanwhile(t *testing.T) {
 	}
 }
 
-type fakeLedger struct {
-	mu      sync.Mutex // guards changes
-	changes []string
-}
+// knowing is a book that knows what is left to u1.
+type knowing struct{ book }
 
-func (l *fakeLedger) Left(uid sms.UserID) (Left, bool) {
+func (*knowing) Left(_ context.Context, uid sms.UserID) (billing.Credit, bool) {
 	if uid != "u1" {
-		return Left{}, false
+		return billing.Credit{}, false
 	}
-	var left Left
-	left.Balance.Set, left.Balance.Value = true, 3_500_000
-	left.SMSCount.Set, left.SMSCount.Value = true, 7
-	return left, true
-}
-
-func (l *fakeLedger) Change(_ context.Context, uid sms.UserID, changes []QuotaChange) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range changes {
-		l.changes = append(l.changes, fmt.Sprintf("%s %s %s %t", uid, c.Quota, c.Value, c.Add))
-	}
-	return nil
+	return billing.Credit{HasBalance: true, Balance: 3_500_000, HasCount: true, Count: 7}, true
 }
 
 func TestQuotasAreThoseOfTheLedger(t *testing.T) {
-	ledger := &fakeLedger{}
-	f := serve(t, Config{}, Deps{Ledger: ledger})
+	store := provision.NewStore()
+	ledger := &knowing{book{store: store}}
+	f := serve(t, Config{}, Deps{Store: store, Accounts: ledger})
 	c := dial(t, f)
 	c.until(mainPrompt)
 	c.session("group -a", "gid g1", "ok")
@@ -465,7 +453,7 @@ func TestQuotasAreThoseOfTheLedger(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	c.session("user -u u1", "mt_messaging_cred quota balance -0.5", "mt_messaging_cred quota sms_count none", "mt_messaging_cred quota early_percent 5", "ok")
-	if got := strings.Join(ledger.changes, "; "); got != "u1 balance 10 false; u1 balance -0.5 true; u1 sms_count none false" {
+	if got := ledger.take(); got != "u1 balance 10 false; u1 balance -0.5 true; u1 sms_count none false" {
 		t.Errorf("got %s", got)
 	}
 }

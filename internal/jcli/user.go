@@ -1,11 +1,12 @@
 package jcli
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
 	"jasmind/internal/account"
+	"jasmind/internal/billing"
+	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/sms"
 )
@@ -40,21 +41,24 @@ var userKeys = []string{"username", "password", "gid", "uid", account.MTMessagin
 
 func (s *session) snapshot() *provision.Snapshot { return s.srv.deps.Store.Snapshot() }
 
-// withLeft gives the credentials of a user with what is left of his quotas.
-func (s *session) withLeft(u *account.User) account.Credentials {
-	c := u.Credentials
-	if s.srv.deps.Ledger != nil {
-		if left, known := s.srv.deps.Ledger.Left(u.UID); known {
-			c.MT.Quota.Balance, c.MT.Quota.SMSCount = left.Balance, left.SMSCount
-		}
+// withLeft gives the credentials of a user with what is left of his quotas; known is false when nobody can tell.
+func (s *session) withLeft(u *account.User) (c account.Credentials, known bool) {
+	c = u.Credentials
+	if s.srv.deps.Accounts == nil {
+		return c, false
 	}
-	return c
+	left, known := s.srv.deps.Accounts.Left(s.srv.ctx, u.UID)
+	if known {
+		c.MT.Quota.Balance = account.Limit[billing.Amount]{Set: left.HasBalance, Value: left.Balance}
+		c.MT.Quota.SMSCount = account.Limit[int]{Set: left.HasCount, Value: int(left.Count)}
+	}
+	return c, known
 }
 
 func (s *session) listUsers(gid string) {
 	snap := s.snapshot()
 	widths := []int{16, 16, 16, 7, 6, 8}
-	n := 0
+	n, known := 0, true
 	for _, u := range added(snap, provision.KindUser, snap.Users(), func(u *account.User) string { return string(u.UID) }) {
 		if gid != "" && string(u.GID) != gid {
 			continue
@@ -63,7 +67,10 @@ func (s *session) listUsers(gid string) {
 			s.print(row(widths, "User id", "Group id", "Username", "Balance", "MT SMS", "Throughput"))
 		}
 		n++
-		c := s.withLeft(u)
+		c := u.Credentials
+		if known { // else each user would be waited for
+			c, known = s.withLeft(u)
+		}
 		quota := func(name string) string { return credential(&c, account.MTMessagingCred, account.SectionQuota, name) }
 		g := snap.Group(u.GID)
 		s.print(row(widths, mark(string(u.UID), u.Enabled), mark(string(u.GID), g == nil || g.Enabled), u.Username,
@@ -82,7 +89,7 @@ func (s *session) showUser(uid string) {
 	if u == nil {
 		return
 	}
-	c := s.withLeft(u)
+	c, _ := s.withLeft(u)
 	show := func(cred string, newer bool) {
 		for i := range account.CredentialKeys {
 			if k := &account.CredentialKeys[i]; k.Cred == cred && newerCredential(k) == newer {
@@ -181,15 +188,11 @@ func (s *session) saveUser(f *userForm) {
 	if u.Password, ok = f.hash(s); !ok {
 		return
 	}
-	if !s.apply("Failed adding User", func(d *provision.Draft) error {
-		put := d.AddUser
+	if !s.applyUser("Failed adding User", u.UID, f.quotas(), func(d *provision.Draft) error {
 		if _, exists := d.User(u.UID); exists { // Jasmin: adding a uid that is taken replaces
-			put = d.UpdateUser
+			return d.UpdateUser(u)
 		}
-		if err := put(u); err != nil {
-			return err
-		}
-		return s.changeQuotas(u.UID, f.credentials)
+		return d.AddUser(u)
 	}) {
 		return
 	}
@@ -197,23 +200,15 @@ func (s *session) saveUser(f *userForm) {
 	s.end()
 }
 
-// changeQuotas tells the ledger of changed quotas, as part of the change of the configuration
-// and before that is published: a message that comes meanwhile must not open an account with
-// an opening value that has the increment already, to which it would then be added again.
-func (s *session) changeQuotas(uid sms.UserID, credentials []credentialChange) error {
-	var changes []QuotaChange
-	for _, c := range credentials {
-		if c.key.Section == account.SectionQuota && (c.key.Name == "balance" || c.key.Name == "sms_count") {
-			changes = append(changes, QuotaChange{Quota: c.key.Name, Value: c.value, Add: c.add})
+// quotas are the changes that are the ledger's affair too.
+func (f *userForm) quotas() []mt.QuotaChange {
+	var changes []mt.QuotaChange
+	for _, c := range f.credentials {
+		if c.quota.Quota != 0 {
+			changes = append(changes, c.quota)
 		}
 	}
-	if len(changes) == 0 || s.srv.deps.Ledger == nil {
-		return nil
-	}
-	if err := s.srv.deps.Ledger.Change(s.srv.ctx, uid, changes); err != nil {
-		return fmt.Errorf("quotas: %w", err)
-	}
-	return nil
+	return changes
 }
 
 func (s *session) updateUser(uid string) {
@@ -245,12 +240,7 @@ func (s *session) updateUser(uid string) {
 					return
 				}
 			}
-			if s.apply("Failed updating User", func(d *provision.Draft) error {
-				if err := f.update(d, sms.UserID(uid), p); err != nil {
-					return err
-				}
-				return s.changeQuotas(sms.UserID(uid), f.credentials)
-			}) {
+			if s.applyUser("Failed updating User", sms.UserID(uid), f.quotas(), func(d *provision.Draft) error { return f.update(d, sms.UserID(uid), p) }) {
 				s.print("Successfully updated User [" + uid + "]")
 				s.end()
 			}
@@ -321,7 +311,7 @@ func (s *session) enableUser(uid string, enabled bool) {
 }
 
 func (s *session) removeUser(uid string) {
-	if s.knownUser(uid) != nil && s.apply("Failed removing User", func(d *provision.Draft) error { return d.RemoveUser(sms.UserID(uid)) }) {
+	if s.knownUser(uid) != nil && s.applyUser("Failed removing User", sms.UserID(uid), nil, func(d *provision.Draft) error { return d.RemoveUser(sms.UserID(uid)) }) {
 		s.print("Successfully removed User id:" + uid)
 	}
 }

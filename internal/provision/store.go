@@ -16,7 +16,6 @@ type Store struct {
 	current atomic.Pointer[Snapshot]
 
 	mu          sync.Mutex // serialises changes; guards what follows
-	version     uint64
 	userVersion uint64
 	document    *Document // what the provisioning file declares; nil if there is none
 	subscribers map[int]func(old, new *Snapshot)
@@ -60,10 +59,17 @@ func (s *Store) Upgrade(u *account.User, p account.Password) {
 }
 
 // Apply makes a change as a whole: when it returns nil, the new Snapshot is published and
-// every subscriber was told; else nothing has changed. The draft must not be used after
+// every subscriber was told; else nothing has changed. Other changes wait for f, which therefore
+// works on the draft alone and waits for nothing. The draft must not be used after
 // f has returned. When f fails, its error is returned as it is. What f leaves in the draft
 // without changing anything is not published.
 func (s *Store) Apply(f func(d *Draft) error) error { return s.change(f) }
+
+// Check tells what Apply would say to a change now, and changes nothing. It waits for no other change.
+func (s *Store) Check(f func(d *Draft) error) error {
+	_, _, err := try(s.current.Load(), 0, f)
+	return err
+}
 
 // Subscribe has f told of every change from now on, until cancel is called. f is called in
 // the order of the changes, and never at the same time twice. A change waits for it, so it
@@ -90,29 +96,34 @@ func (s *Store) change(f func(d *Draft) error) error {
 
 func (s *Store) changeLocked(f func(d *Draft) error) error {
 	old := s.current.Load()
-	d := &Draft{state: old.clone(), declared: maps.Clone(old.declared), userVersion: s.userVersion}
-	if err := f(d); err != nil {
+	fresh, userVersion, err := try(old, s.userVersion, f)
+	if err != nil || fresh == nil {
 		return err
 	}
-	if !d.dirty {
-		return nil
+	s.userVersion = userVersion
+	s.current.Store(fresh)
+	for _, id := range slices.Sorted(maps.Keys(s.subscribers)) {
+		s.subscribers[id](old, fresh)
+	}
+	return nil
+}
+
+// try makes the snapshot that a change leads to; nil if f changes nothing.
+func try(old *Snapshot, userVersion uint64, f func(d *Draft) error) (*Snapshot, uint64, error) {
+	d := &Draft{state: old.clone(), declared: maps.Clone(old.declared), userVersion: userVersion}
+	if err := f(d); err != nil || !d.dirty {
+		return nil, userVersion, err
 	}
 	if faults := d.check(nil); len(faults) > 0 {
 		errs := make([]error, len(faults))
 		for i, f := range faults {
 			errs[i] = errors.New(f.String())
 		}
-		return errors.Join(errs...)
+		return nil, userVersion, errors.Join(errs...)
 	}
-	fresh, err := d.build(s.version+1, d.declared)
+	fresh, err := d.build(old.version+1, d.declared)
 	if err != nil {
-		return fmt.Errorf("routing tables: %w", err)
+		return nil, userVersion, fmt.Errorf("routing tables: %w", err)
 	}
-	s.version++
-	s.userVersion = d.userVersion
-	s.current.Store(fresh)
-	for _, id := range slices.Sorted(maps.Keys(s.subscribers)) {
-		s.subscribers[id](old, fresh)
-	}
-	return nil
+	return fresh, d.userVersion, nil
 }
