@@ -227,10 +227,10 @@ func (b *bind) connect(ctx context.Context, cfg *smppc.Config) (*smpp.Session, e
 	switch {
 	case err == nil:
 		b.stats.BoundCount.Add(1)
-		b.stats.BoundAt.set(time.Now())
+		b.stats.BoundAt.Set(time.Now())
 	case connected:
 		b.stats.DisconnectedCount.Add(1)
-		b.stats.DisconnectedAt.set(time.Now())
+		b.stats.DisconnectedAt.Set(time.Now())
 	}
 	return s, err
 }
@@ -290,7 +290,7 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duratio
 	wg.Wait()
 	b.session.Store(nil)
 	b.stats.DisconnectedCount.Add(1)
-	b.stats.DisconnectedAt.set(time.Now())
+	b.stats.DisconnectedAt.Set(time.Now())
 	return polite, err
 }
 

@@ -16,7 +16,7 @@ func (b *bind) trace(dir smpp.Direction, h pdu.Header, p pdu.PDU) {
 	if _, first := p.(*pdu.Bind); first && dir == smpp.Out {
 		b.open.Store(true)
 		b.stats.ConnectedCount.Add(1)
-		b.stats.ConnectedAt.set(time.Now())
+		b.stats.ConnectedAt.Set(time.Now())
 	}
 	b.stats.trace(dir, h, p)
 	if b.log.Enabled(context.Background(), slog.LevelDebug) { // loglevel 10

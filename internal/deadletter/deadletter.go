@@ -47,10 +47,10 @@ func (c *Config) defaults() {
 
 // Metrics counts what an Office did. Fields may be read at any time.
 type Metrics struct {
-	Kept     atomic.Int64 // moved into the store
-	Replayed atomic.Int64 // brought back to their queues
-	Purged   atomic.Int64 // dropped by an operator
-	Expired  atomic.Int64 // dropped because of their age
+	Kept     atomic.Int64 `metric:"jasmind_dead_letters_kept_total" help:"Dead letters moved into the store."`
+	Replayed atomic.Int64 `metric:"jasmind_dead_letters_replayed_total" help:"Dead letters brought back to their queues."`
+	Purged   atomic.Int64 `metric:"jasmind_dead_letters_purged_total" help:"Dead letters dropped by an operator."`
+	Expired  atomic.Int64 `metric:"jasmind_dead_letters_expired_total" help:"Dead letters dropped because of their age."`
 }
 
 // broker is what an Office needs of a queue driver.

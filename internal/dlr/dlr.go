@@ -47,12 +47,12 @@ const batchMax = 128
 
 // Metrics counts what the lookup did. Fields may be read at any time.
 type Metrics struct {
-	Submissions atomic.Int64 // events of dlr.submit_sm_resp settled
-	Receipts    atomic.Int64 // events of dlr.deliver_sm settled
-	Parked      atomic.Int64 // events held, and events put back: mostly receipts that wait for their mapping
-	Unmatched   atomic.Int64 // receipts given up
-	Forwarded   atomic.Int64 // DLRs queued for the throwers
-	Undecodable atomic.Int64 // events moved to the dead-letter queue: undecodable, or their lookup fails
+	Submissions atomic.Int64 `metric:"jasmind_dlr_submissions_total" help:"Answers to submissions looked up for a DLR."`
+	Receipts    atomic.Int64 `metric:"jasmind_dlr_receipts_total" help:"Receipts matched with their message."`
+	Parked      atomic.Int64 `metric:"jasmind_dlr_parked_total" help:"Lookups put off because the message was not known yet."`
+	Unmatched   atomic.Int64 `metric:"jasmind_dlr_unmatched_total" help:"Receipts given up because no message matched."`
+	Forwarded   atomic.Int64 `metric:"jasmind_dlr_forwarded_total" help:"DLRs handed to the throwers."`
+	Undecodable atomic.Int64 `metric:"jasmind_dlr_undecodable_total" help:"DLR events moved to the dead-letter queue."`
 }
 
 // Lookup is the service. Create it with New.

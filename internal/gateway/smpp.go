@@ -3,11 +3,9 @@ package gateway
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"jasmind/internal/account"
-	"jasmind/internal/metrics"
 	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/queue"
@@ -76,55 +74,10 @@ func (g *Gateway) knownESMEs() []string {
 	return out
 }
 
-// smppMetrics adds what /metrics shows of the SMPP server and of the deliveries to ESMEs.
-func (g *Gateway) smppMetrics(s *metrics.Set) {
-	t := &g.esmes.Metrics
-	for _, m := range []struct {
-		name, help string
-		v          *atomic.Int64
-	}{
-		{"jasmind_smpps_moved_total", "Receipts and messages put into the queue of their ESME.", &t.Moved},
-		{"jasmind_smpps_delivered_total", "Receipts and messages acknowledged by their ESME.", &t.Delivered},
-		{"jasmind_smpps_failed_total", "Receipts and messages that an ESME refused or did not answer.", &t.Failed},
-		{"jasmind_smpps_dead_total", "Receipts and messages for ESMEs given up, moved to the dead-letter queue.", &t.Dead},
-	} {
-		s.Counter(m.name, m.help, func() float64 { return float64(m.v.Load()) })
+// smppServer is the SMPP server; where it is disabled, one that has counted nothing.
+func (g *Gateway) smppServer() *smppserver.Server {
+	if g.smpp == nil {
+		return new(smppserver.Server)
 	}
-	s.Gauge("jasmind_smpps_waiting", "Receipts and messages taken from the queues of bound ESMEs and not settled.", func() float64 { return float64(t.Waiting.Load()) })
-
-	st := &smppserver.Stats{}
-	connected, inWork := func() float64 { return 0 }, func() float64 { return 0 }
-	if srv := g.smpp; srv != nil {
-		st = &srv.Stats
-		connected = func() float64 { return float64(srv.Connected()) }
-		inWork = func() float64 { return float64(srv.InWork()) }
-	}
-	// Jasmin: the original's types, though some of these come and go.
-	s.Counter("smppsapi_connected_count", "Number of connected sessions.", connected)
-	for _, m := range []struct {
-		name, help string
-		v          *atomic.Int64
-	}{
-		{"smppsapi_connect_count", "Cumulated number of connect requests.", &st.ConnectCount},
-		{"smppsapi_disconnect_count", "Cumulated number of disconnect requests.", &st.DisconnectCount},
-		{"smppsapi_interceptor_count", "Interceptor calls count.", &st.InterceptorCount},
-		{"smppsapi_bound_trx_count", "Number of bound sessions in transceiver mode.", &st.BoundTRXCount},
-		{"smppsapi_bound_rx_count", "Number of bound sessions in receiver mode.", &st.BoundRXCount},
-		{"smppsapi_bound_tx_count", "Number of bound sessions in transmitter mode.", &st.BoundTXCount},
-		{"smppsapi_bind_trx_count", "Number of bind requests in transceiver mode.", &st.BindTRXCount},
-		{"smppsapi_bind_rx_count", "Number of bind requests in receiver mode.", &st.BindRXCount},
-		{"smppsapi_bind_tx_count", "Number of bind requests in transmitter mode.", &st.BindTXCount},
-		{"smppsapi_unbind_count", "Cumulated number of unbind requests.", &st.UnbindCount},
-		{"smppsapi_submit_sm_request_count", "SubmitSm pdu requests count.", &st.SubmitSMRequestCount},
-		{"smppsapi_submit_sm_count", "Complete SubmitSm transactions count.", &st.SubmitSMCount},
-		{"smppsapi_deliver_sm_count", "DeliverSm pdu requests count.", &st.DeliverSMCount},
-		{"smppsapi_data_sm_count", "Complete DataSm transactions count.", &st.DataSMCount},
-		{"smppsapi_elink_count", "EnquireLinks count.", &st.ElinkCount},
-		{"smppsapi_throttling_error_count", "Throttling errors count.", &st.ThrottlingErrorCount},
-		{"smppsapi_interceptor_error_count", "Interception errors count.", &st.InterceptorErrorCount},
-		{"smppsapi_other_submit_error_count", "Other errors count.", &st.OtherSubmitErrorCount},
-	} {
-		s.Counter(m.name, m.help, func() float64 { return float64(m.v.Load()) })
-	}
-	s.Gauge("jasmind_smppsapi_in_work", "Requests of ESMEs that are being submitted.", inWork)
+	return g.smpp
 }

@@ -57,7 +57,7 @@ func (s *Server) balance(w http.ResponseWriter, r *http.Request) {
 // answer writes the JSON document that handle gives, or the refusal as a JSON string.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, handle func(http.ResponseWriter, *http.Request) (string, error)) {
 	s.Stats.RequestCount.Add(1)
-	s.Stats.LastRequestAt.Store(time.Now().UnixMilli())
+	s.Stats.LastRequestAt.Set(time.Now())
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
 		writeJSON(w, http.StatusMethodNotAllowed, quoted("Method "+r.Method+" is not allowed, use GET or POST."))

@@ -18,6 +18,7 @@ import (
 
 	"jasmind/internal/account"
 	"jasmind/internal/certs"
+	"jasmind/internal/metrics"
 	"jasmind/internal/mt"
 )
 
@@ -81,21 +82,24 @@ type submitter interface {
 	Quote(ctx context.Context, m *mt.Message) (mt.Quote, error)
 }
 
-// Stats are the counters of the door, under the original's names. Fields may be read at any time.
+// Stats are the counters of the door, in the order in which the console shows them. Fields may be read at any time.
 type Stats struct {
-	CreatedAt         time.Time
-	RequestCount      atomic.Int64
-	SuccessCount      atomic.Int64
-	AuthErrors        atomic.Int64
-	RouteErrors       atomic.Int64
-	ThroughputErrors  atomic.Int64
-	ChargingErrors    atomic.Int64
-	ServerErrors      atomic.Int64
-	InterceptorCount  atomic.Int64
-	InterceptorErrors atomic.Int64
-	LastRequestAt     atomic.Int64 // milliseconds since the epoch, 0: never
-	LastSuccessAt     atomic.Int64
+	ServerErrors      atomic.Int64   `console:"server_error_count" metric:"httpapi_server_error_count" help:"Server error count."`
+	LastRequestAt     metrics.Moment `console:"last_request_at"`
+	ThroughputErrors  atomic.Int64   `console:"throughput_error_count" metric:"httpapi_throughput_error_count" help:"Throughput exceeded error count."`
+	SuccessCount      atomic.Int64   `console:"success_count" metric:"httpapi_success_count" help:"Successful http request count."`
+	RouteErrors       atomic.Int64   `console:"route_error_count" metric:"httpapi_route_error_count" help:"Routing error count."`
+	RequestCount      atomic.Int64   `console:"request_count" metric:"httpapi_request_count" help:"Http request count."`
+	AuthErrors        atomic.Int64   `console:"auth_error_count" metric:"httpapi_auth_error_count" help:"Authentication error count."`
+	CreatedAt         metrics.Moment `console:"created_at"`
+	LastSuccessAt     metrics.Moment `console:"last_success_at"`
+	ChargingErrors    atomic.Int64   `console:"charging_error_count" metric:"httpapi_charging_error_count" help:"Charging error count."`
+	InterceptorCount  atomic.Int64   `console:"interceptor_count" metric:"httpapi_interceptor_count" help:"Successful http request count."`
+	InterceptorErrors atomic.Int64   `console:"interceptor_error_count" metric:"httpapi_interceptor_error_count" help:"Interceptor error count."`
 }
+
+// Counters are those of the door; none has counted anything before it is made.
+func (s *Server) Counters() []metrics.Item { return metrics.Items(&s.Stats) }
 
 // Server is the door. Create it with New, then Listen, then Serve.
 type Server struct {
@@ -120,19 +124,19 @@ type Server struct {
 const streams = 100
 
 // New makes the door. access receives one line per request in the combined log format, with
-// passwords masked; nil: none. metrics serves /metrics; nil: 404.
-func New(cfg Config, auth authenticator, submit submitter, l ledger, metrics http.Handler, access io.Writer, log *slog.Logger) *Server {
+// passwords masked; nil: none. scrape serves /metrics; nil: 404.
+func New(cfg Config, auth authenticator, submit submitter, l ledger, scrape http.Handler, access io.Writer, log *slog.Logger) *Server {
 	cfg.defaults()
 	s := &Server{cfg: cfg, auth: auth, submit: submit, ledger: l, log: log, closing: make(chan struct{})}
-	s.Stats.CreatedAt = time.Now()
+	s.Stats.CreatedAt.Set(time.Now())
 	mux := http.NewServeMux()
 	mux.HandleFunc("/send", s.send)
 	mux.HandleFunc("/rate", s.rate)
 	mux.HandleFunc("/balance", s.balance)
 	mux.HandleFunc("/ping", s.ping)
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, cfg.Release) })
-	if metrics != nil {
-		mux.Handle("/metrics", metrics)
+	if scrape != nil {
+		mux.Handle("/metrics", scrape)
 	}
 	var h http.Handler = mux
 	if len(cfg.Allow) > 0 {

@@ -45,7 +45,7 @@ func keepsText(r sms.Reason) bool {
 
 func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 	s.Stats.RequestCount.Add(1)
-	s.Stats.LastRequestAt.Store(time.Now().UnixMilli())
+	s.Stats.LastRequestAt.Set(time.Now())
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
 		text(w, http.StatusMethodNotAllowed, `Error "Method `+r.Method+` is not allowed, use GET or POST."`)
@@ -57,7 +57,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.Stats.SuccessCount.Add(1)
-	s.Stats.LastSuccessAt.Store(time.Now().UnixMilli())
+	s.Stats.LastSuccessAt.Set(time.Now())
 	text(w, http.StatusOK, `Success "`+string(acc.ID)+`"`)
 }
 
@@ -134,7 +134,7 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	if err != nil {
 		return mt.Accepted{}, byArgument(err)
 	}
-	seen.LastSubmitAt.Store(time.Now().UnixMilli())
+	seen.LastSubmitAt.Set(time.Now())
 	s.logSent(a, m, acc)
 	return acc, nil
 }

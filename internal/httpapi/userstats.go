@@ -5,30 +5,30 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jasmind/internal/metrics"
 	"jasmind/internal/sms"
 )
 
-// UserStats are the counters of one user. Fields may be read at any time; moments are
-// milliseconds since the epoch, 0: never. The names are those of the console's stats --user.
+// UserStats are the counters of one user, in the order in which the console shows them. Fields may be read at any time.
 type UserStats struct {
-	Connects        atomic.Int64 // connects_count: authenticated requests
-	SubmitRequests  atomic.Int64 // submit_sm_request_count
-	RateRequests    atomic.Int64 // rate_request_count
-	BalanceRequests atomic.Int64 // balance_request_count
-	LastActivityAt  atomic.Int64 // last_activity_at
-	LastSubmitAt    atomic.Int64 // qos_last_submit_sm_at: of the last message that was accepted
+	Connects        atomic.Int64   `console:"connects_count"` // authenticated requests
+	LastActivityAt  metrics.Moment `console:"last_activity_at"`
+	RateRequests    atomic.Int64   `console:"rate_request_count"`
+	SubmitRequests  atomic.Int64   `console:"submit_sm_request_count"`
+	LastSubmitAt    metrics.Moment `console:"qos_last_submit_sm_at"` // of the last message that was accepted
+	BalanceRequests atomic.Int64   `console:"balance_request_count"`
 }
 
 // users holds the counters of those who were here. It grows with the users that exist, since
 // only authenticated ones get in.
 type users struct{ byUID sync.Map }
 
-// User gives the counters of a user; nil if he was never here.
-func (s *Server) User(uid sms.UserID) *UserStats {
+// UserCounters gives the counters of a user.
+func (s *Server) UserCounters(uid sms.UserID) []metrics.Item {
 	if v, ok := s.users.byUID.Load(uid); ok {
-		return v.(*UserStats)
+		return metrics.Items(v)
 	}
-	return nil
+	return metrics.Items(new(UserStats))
 }
 
 // seen counts an authenticated request and gives the counters for the rest.
@@ -39,6 +39,6 @@ func (u *users) seen(uid sms.UserID) *UserStats {
 	}
 	st := v.(*UserStats)
 	st.Connects.Add(1)
-	st.LastActivityAt.Store(time.Now().UnixMilli())
+	st.LastActivityAt.Set(time.Now())
 	return st
 }

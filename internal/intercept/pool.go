@@ -71,14 +71,14 @@ func (c Config) Validate() error {
 
 // Stats counts what a Pool did. Its fields are read at any time.
 type Stats struct {
-	Runs     atomic.Int64 // scripts run, filters included
-	Refused  atomic.Int64 // messages that a script refused
-	Answered atomic.Int64 // messages that a script answered by itself
-	Failed   atomic.Int64 // runs that ended in an error, TimedOut and Crashed included
-	TimedOut atomic.Int64 // runs that were ended at their deadline
-	Crashed  atomic.Int64 // workers that ended by themselves
-	Busy     atomic.Int64 // messages for which no worker became free
-	Started  atomic.Int64 // worker processes started
+	Runs     atomic.Int64 `metric:"jasmind_interceptor_runs_total" help:"Scripts run, those of filters included."`
+	Refused  atomic.Int64 `metric:"jasmind_interceptor_refused_total" help:"Messages that a script refused."`
+	Answered atomic.Int64 `metric:"jasmind_interceptor_answered_total" help:"Messages that a script answered by itself."`
+	Failed   atomic.Int64 `metric:"jasmind_interceptor_failed_total" help:"Runs that ended in an error, those stopped and crashed included."`
+	TimedOut atomic.Int64 `metric:"jasmind_interceptor_timed_out_total" help:"Runs stopped at their deadline."`
+	Crashed  atomic.Int64 `metric:"jasmind_interceptor_crashed_total" help:"Workers that ended by themselves."`
+	Busy     atomic.Int64 `metric:"jasmind_interceptor_busy_total" help:"Messages for which no worker became free."`
+	Started  atomic.Int64 `metric:"jasmind_interceptor_started_total" help:"Worker processes started."`
 }
 
 // errBusy is the fault when more messages wait than the queue holds, or for too long.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jasmind/internal/deadletter"
+	"jasmind/internal/metrics"
 	"jasmind/internal/queue"
 )
 
@@ -233,9 +234,9 @@ func (s *session) showLetter(letters deadLetters, text string) {
 	line("queue", orNone(string(l.Queue)))
 	line("cause", string(l.Cause))
 	line("reason", l.Reason)
-	line("buried_at", statText(l.At))
+	line("buried_at", metrics.TimeText(l.At))
 	if !l.Claimed.IsZero() {
-		line("replay_began_at", statText(l.Claimed))
+		line("replay_began_at", metrics.TimeText(l.Claimed))
 	}
 	line("destination", orNone(l.Destination()))
 	line("message_id", l.Message.ID)

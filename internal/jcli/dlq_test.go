@@ -115,3 +115,11 @@ func TestDeadLettersWhileTheStoreIsAway(t *testing.T) {
 		t.Errorf("without an office: %s", got)
 	}
 }
+
+func at(text string) time.Time {
+	t, err := time.ParseInLocation(time.DateTime, text, time.Local)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"jasmind/internal/connector"
 	"jasmind/internal/intercept"
+	"jasmind/internal/metrics"
 	"jasmind/internal/provision"
 	"jasmind/internal/sms"
 )
@@ -58,6 +59,16 @@ func (fakeBinds) Unbind(_ context.Context, uid sms.UserID) error {
 	return nil
 }
 
+func (fakeBinds) Peers(uid sms.UserID) []string {
+	switch uid {
+	case "sandra":
+		return []string{"10.0.0.7 (bind_transmitter @ 2019-06-02 10:00:00)", "10.0.0.8 (bind_receiver @ 2019-06-02 10:00:01)"}
+	case "foo":
+		return make([]string, 6)
+	}
+	return nil
+}
+
 type fakeScripts struct{}
 
 func (fakeScripts) Check(_ context.Context, s *intercept.Script) error {
@@ -67,18 +78,10 @@ func (fakeScripts) Check(_ context.Context, s *intercept.Script) error {
 	return nil
 }
 
-func at(text string) time.Time {
-	t, err := time.ParseInLocation(time.DateTime, text, time.Local)
-	if err != nil {
-		panic(err)
-	}
-	return t
-}
+// documentedConnectors have the numbers of the documentation's examples.
+type documentedConnectors struct{}
 
-// documentedStats are the numbers of the documentation's examples.
-type documentedStats struct{}
-
-func (documentedStats) Connector(cid sms.ConnectorID) *connector.Stats {
+func (documentedConnectors) Connector(cid sms.ConnectorID) *connector.Stats {
 	if cid != "MTN" {
 		return nil
 	}
@@ -94,43 +97,70 @@ func (documentedStats) Connector(cid sms.ConnectorID) *connector.Stats {
 	return st
 }
 
-func (documentedStats) User(uid sms.UserID) UserStats {
-	var st UserStats
-	switch uid {
-	case "sandra":
-		st.SMPP.BindCount, st.SMPP.SubmitSMCount, st.SMPP.SubmitSMRequestCount, st.SMPP.UnbindCount = 26, 1500, 1506, 24
-		st.SMPP.LastActivityAt, st.SMPP.QoSLastSubmitSMAt = at("2019-06-02 15:35:01"), at("2019-06-02 12:31:23")
-		st.SMPP.OtherSubmitErrorCount, st.SMPP.ThrottlingErrorCount, st.SMPP.ElinkCount, st.SMPP.DeliverSMCount = 4, 2, 16, 1430
-		st.SMPP.BoundTransmitter, st.SMPP.BoundReceiver = 1, 1
-		st.SMPP.Peers = []Peer{{"10.0.0.7", "bind_transmitter", at("2019-06-02 10:00:00")}, {"10.0.0.8", "bind_receiver", at("2019-06-02 10:00:01")}}
-		st.HTTP.ConnectsCount, st.HTTP.LastActivityAt, st.HTTP.RateRequestCount = 20, at("2019-06-01 12:12:33"), 20
-		st.HTTP.SubmitSMRequestCount, st.HTTP.QoSLastSubmitSMAt, st.HTTP.BalanceRequestCount = 102, at("2019-05-22 15:56:02"), 16
-	case "foo":
-		st.SMPP.BoundTransceiver, st.SMPP.LastActivityAt = 6, at("2019-06-02 15:35:10")
-	case "bar":
-		st.HTTP.ConnectsCount, st.HTTP.LastActivityAt = 1289, at("2019-06-02 15:39:12")
-	}
-	return st
+// documentedDoor is a door with counters of the documentation's examples: those that have a value there are listed by
+// name and value, the others have counted nothing.
+type documentedDoor struct {
+	names, userNames string
+	values           []string
+	users            map[sms.UserID][]string
 }
 
-func (documentedStats) HTTPAPI() HTTPAPIStats {
-	return HTTPAPIStats{
-		ServerErrorCount: 120, ThroughputErrorCount: 4, SuccessCount: 14332, RouteErrorCount: 156, RequestCount: 20126, AuthErrorCount: 78,
-		CreatedAt: at("2019-06-04 02:22:17"), LastSuccessAt: at("2019-06-05 18:20:29"), ChargingErrorCount: 178,
+func counted(names string, values []string) []metrics.Item {
+	var out []metrics.Item
+	for _, name := range strings.Fields(names) {
+		text := "0"
+		switch i := slices.Index(values, name); {
+		case i >= 0:
+			text = values[i+1]
+		case strings.HasSuffix(name, "_at"):
+			text = "ND"
+		case name == "bound_connections_count":
+			text = "{'bind_transmitter': 0, 'bind_receiver': 0, 'bind_transceiver': 0}"
+		}
+		out = append(out, metrics.Item{Name: name, Text: text})
 	}
+	return out
 }
 
-func (documentedStats) SMPPServer() SMPPServerStats {
-	return SMPPServerStats{
-		DisconnectCount: 2, BoundRXCount: 1, CreatedAt: at("2019-06-04 02:22:17"), ElinkCount: 89, ThrottlingErrorCount: 1, SubmitSMCount: 199,
-		ConnectedCount: 2, ConnectCount: 16, BoundTRXCount: 1, DataSMCount: 2, SubmitSMRequestCount: 200, DeliverSMCount: 145,
-		LastSentPDUAt: at("2019-06-05 12:12:13"), UnbindCount: 6, LastReceivedPDUAt: at("2019-06-05 12:16:21"), BindTXCount: 6,
-	}
+func (d *documentedDoor) Counters() []metrics.Item { return counted(d.names, d.values) }
+
+func (d *documentedDoor) UserCounters(uid sms.UserID) []metrics.Item {
+	return counted(d.userNames, d.users[uid])
+}
+
+var documentedHTTP = &documentedDoor{
+	names: "server_error_count last_request_at throughput_error_count success_count route_error_count request_count auth_error_count " +
+		"created_at last_success_at charging_error_count interceptor_count interceptor_error_count",
+	userNames: "connects_count last_activity_at rate_request_count submit_sm_request_count qos_last_submit_sm_at balance_request_count",
+	values: []string{"server_error_count", "120", "throughput_error_count", "4", "success_count", "14332", "route_error_count", "156", "request_count", "20126",
+		"auth_error_count", "78", "created_at", "2019-06-04 02:22:17", "last_success_at", "2019-06-05 18:20:29", "charging_error_count", "178"},
+	users: map[sms.UserID][]string{
+		"sandra": {"connects_count", "20", "last_activity_at", "2019-06-01 12:12:33", "rate_request_count", "20",
+			"submit_sm_request_count", "102", "qos_last_submit_sm_at", "2019-05-22 15:56:02", "balance_request_count", "16"},
+		"bar": {"connects_count", "1289", "last_activity_at", "2019-06-02 15:39:12"},
+	},
+}
+
+var documentedSMPP = &documentedDoor{
+	names: "disconnect_count bound_rx_count bound_tx_count other_submit_error_count bind_rx_count bind_trx_count created_at last_received_elink_at elink_count " +
+		"throttling_error_count submit_sm_count connected_count connect_count bound_trx_count data_sm_count submit_sm_request_count deliver_sm_count last_sent_pdu_at " +
+		"unbind_count last_received_pdu_at bind_tx_count interceptor_count interceptor_error_count",
+	userNames: "bind_count submit_sm_count submit_sm_request_count unbind_count data_sm_count last_activity_at other_submit_error_count throttling_error_count " +
+		"bound_connections_count elink_count qos_last_submit_sm_at deliver_sm_count",
+	values: []string{"disconnect_count", "2", "bound_rx_count", "1", "created_at", "2019-06-04 02:22:17", "elink_count", "89", "throttling_error_count", "1",
+		"submit_sm_count", "199", "connected_count", "2", "connect_count", "16", "bound_trx_count", "1", "data_sm_count", "2", "submit_sm_request_count", "200",
+		"deliver_sm_count", "145", "last_sent_pdu_at", "2019-06-05 12:12:13", "unbind_count", "6", "last_received_pdu_at", "2019-06-05 12:16:21", "bind_tx_count", "6"},
+	users: map[sms.UserID][]string{
+		"sandra": {"bind_count", "26", "submit_sm_count", "1500", "submit_sm_request_count", "1506", "unbind_count", "24",
+			"last_activity_at", "2019-06-02 15:35:01", "qos_last_submit_sm_at", "2019-06-02 12:31:23", "other_submit_error_count", "4", "throttling_error_count", "2",
+			"elink_count", "16", "deliver_sm_count", "1430", "bound_connections_count", "{'bind_transmitter': 1, 'bind_receiver': 1, 'bind_transceiver': 0}"},
+		"foo": {"last_activity_at", "2019-06-02 15:35:10"},
+	},
 }
 
 func documentedDeps(t *testing.T) Deps {
 	t.Helper()
 	store := provision.NewStore()
 	return Deps{Store: store, Profiles: &fakeProfiles{saved: map[string]bool{}}, Connectors: fakeConnectors{store}, Binds: fakeBinds{},
-		Scripts: fakeScripts{}, Explain: fakeExplainer{store}, Stats: documentedStats{}, DeadLetters: fakeDeadLetters{}}
+		Scripts: fakeScripts{}, Explain: fakeExplainer{store}, Connected: documentedConnectors{}, HTTPAPI: documentedHTTP, SMPPServer: documentedSMPP, DeadLetters: fakeDeadLetters{}}
 }

@@ -28,6 +28,7 @@ import (
 	"jasmind/internal/billing"
 	"jasmind/internal/connector"
 	"jasmind/internal/intercept"
+	"jasmind/internal/metrics"
 	"jasmind/internal/mt"
 	"jasmind/internal/provision"
 	"jasmind/internal/smppc"
@@ -83,6 +84,8 @@ type connectors interface {
 type binds interface {
 	// Unbind sends unbind to every session of a user and closes it.
 	Unbind(ctx context.Context, uid sms.UserID) error
+	// Peers tells of each session that a user has bound: its address, how it was bound, and when.
+	Peers(uid sms.UserID) []string
 }
 
 // accounts know what is left of quotas.
@@ -101,12 +104,15 @@ type scripts interface {
 	Check(ctx context.Context, s *intercept.Script) error
 }
 
-// statistics gives the numbers of the stats command.
-type statistics interface {
+// counters are those of connectors.
+type counters interface {
 	Connector(cid sms.ConnectorID) *connector.Stats // nil: none yet
-	User(uid sms.UserID) UserStats
-	HTTPAPI() HTTPAPIStats
-	SMPPServer() SMPPServerStats
+}
+
+// door has the counters of one.
+type door interface {
+	Counters() []metrics.Item
+	UserCounters(uid sms.UserID) []metrics.Item
 }
 
 // Deps are what the console works with. Store and Log are required. What is nil does not
@@ -118,8 +124,12 @@ type Deps struct {
 	Binds      binds
 	Accounts   accounts
 	Scripts    scripts // nil: scripts are copied without being compiled
-	Stats      statistics
 	Explain    explainer
+
+	// For stats.
+	Connected  counters
+	HTTPAPI    door
+	SMPPServer door
 
 	DeadLetters deadLetters
 	Log         *slog.Logger

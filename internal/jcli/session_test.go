@@ -461,7 +461,7 @@ func TestQuotasAreThoseOfTheLedger(t *testing.T) {
 // Fifty sessions change everything at once; then everything is as the last of them left it.
 func TestManySessionsAtOnce(t *testing.T) {
 	const sessions, rounds = 50, 2
-	f := serve(t, Config{}, Deps{Stats: documentedStats{}, Profiles: &lockedProfiles{}})
+	f := serve(t, Config{}, Deps{Connected: documentedConnectors{}, HTTPAPI: documentedHTTP, SMPPServer: documentedSMPP, Profiles: &lockedProfiles{}})
 	var wg sync.WaitGroup
 	for n := range sessions {
 		wg.Go(func() {

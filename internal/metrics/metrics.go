@@ -1,8 +1,9 @@
-// Package metrics exposes counters that live elsewhere, as atomics, to Prometheus under
-// exact names: those of the original's /metrics, and ours beside them.
+// Package metrics gives counters, which live elsewhere, as atomics, their names: those of the console's stats and those of
+// Prometheus, both exact. They are the original's, and ours beside them.
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -17,6 +18,7 @@ type Emit func(label string, v float64)
 // metric is one name with its source.
 type metric struct {
 	name   string
+	help   string
 	desc   *prometheus.Desc
 	kind   prometheus.ValueType
 	single func() float64
@@ -27,26 +29,34 @@ type metric struct {
 // prometheus.Collector.
 type Set struct {
 	metrics []metric
+	faults  []error
 }
+
+func (s *Set) add(m metric, labels []string) {
+	m.desc = prometheus.NewDesc(m.name, m.help, labels, nil)
+	s.metrics = append(s.metrics, m)
+}
+
+func (s *Set) fault(err error) { s.faults = append(s.faults, err) }
 
 // Counter adds a value that only grows.
 func (s *Set) Counter(name, help string, f func() float64) {
-	s.metrics = append(s.metrics, metric{name: name, desc: prometheus.NewDesc(name, help, nil, nil), kind: prometheus.CounterValue, single: f})
+	s.add(metric{name: name, help: help, kind: prometheus.CounterValue, single: f}, nil)
 }
 
 // Gauge adds a value that comes and goes.
 func (s *Set) Gauge(name, help string, f func() float64) {
-	s.metrics = append(s.metrics, metric{name: name, desc: prometheus.NewDesc(name, help, nil, nil), kind: prometheus.GaugeValue, single: f})
+	s.add(metric{name: name, help: help, kind: prometheus.GaugeValue, single: f}, nil)
 }
 
 // CounterEach adds growing values that differ in one label, whose values must be a bounded set.
 func (s *Set) CounterEach(name, help, label string, f func(Emit)) {
-	s.metrics = append(s.metrics, metric{name: name, desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.CounterValue, each: f})
+	s.add(metric{name: name, help: help, kind: prometheus.CounterValue, each: f}, []string{label})
 }
 
 // GaugeEach adds values that come and go and differ in one label, whose values must be a bounded set.
 func (s *Set) GaugeEach(name, help, label string, f func(Emit)) {
-	s.metrics = append(s.metrics, metric{name: name, desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: prometheus.GaugeValue, each: f})
+	s.add(metric{name: name, help: help, kind: prometheus.GaugeValue, each: f}, []string{label})
 }
 
 // Describe sends the descriptions.
@@ -70,6 +80,9 @@ func (s *Set) Collect(ch chan<- prometheus.Metric) {
 
 // Handler serves the set and the process's own figures in the text format.
 func (s *Set) Handler() (http.Handler, error) {
+	if err := errors.Join(s.faults...); err != nil {
+		return nil, err
+	}
 	seen := make(map[string]bool)
 	for i := range s.metrics {
 		name := s.metrics[i].name

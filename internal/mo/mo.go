@@ -69,14 +69,15 @@ func (c *Config) defaults() {
 
 // Metrics counts what the MO flow did. Fields may be read at any time.
 type Metrics struct {
-	Accepted    atomic.Int64 // deliver_sm and data_sm answered with ESME_ROK, parts and those without a route included
-	Refused     atomic.Int64 // answered with an error: by an interceptor, or because they could not be made durable
-	Parts       atomic.Int64 // parts of long messages that were stored
-	Joined      atomic.Int64 // long messages queued with all parts
-	Incomplete  atomic.Int64 // long messages queued without some parts
-	Repeats     atomic.Int64 // messages dropped since they were nothing but parts that came again
-	HTTP, SMPPS atomic.Int64 // messages queued for URLs, and for ESMEs
-	Unrouted    atomic.Int64 // messages without a route, moved to the dead-letter queue
+	Accepted   atomic.Int64 `metric:"jasmind_mo_accepted_total" help:"MO answered with ESME_ROK, parts of long ones and those without a route included."`
+	Refused    atomic.Int64 `metric:"jasmind_mo_refused_total" help:"MO answered with an error: by an interceptor, or because they could not be made durable."`
+	Parts      atomic.Int64 `metric:"jasmind_mo_parts_total" help:"Parts of long MO that were stored."`
+	Joined     atomic.Int64 `metric:"jasmind_mo_joined_total" help:"Long MO queued with all parts."`
+	Incomplete atomic.Int64 `metric:"jasmind_mo_incomplete_total" help:"Long MO queued without some parts, after long_mo_timeout."`
+	Repeats    atomic.Int64 `metric:"jasmind_mo_repeats_total" help:"Parts of MO that came again after their message, dropped."`
+	HTTP       atomic.Int64 `metric:"jasmind_mo_http_total" help:"MO queued for URLs."`
+	SMPPS      atomic.Int64 `metric:"jasmind_mo_smpps_total" help:"MO queued for ESMEs."`
+	Unrouted   atomic.Int64 `metric:"jasmind_mo_unrouted_total" help:"MO without a route, moved to the dead-letter queue."`
 }
 
 // Deps are what the MO flow works with.

@@ -23,8 +23,8 @@ type Bills struct {
 	journal journal.Journal
 	log     *slog.Logger
 
-	Charged     atomic.Int64 // requests charged; those that came twice count twice
-	Undecodable atomic.Int64 // moved to the dead letters: undecodable, or never to be charged
+	Charged     atomic.Int64 `metric:"jasmind_bills_charged_total" help:"Bill requests charged after the SMSC accepted a part."`
+	Undecodable atomic.Int64 `metric:"jasmind_bills_undecodable_total" help:"Bill requests moved to the dead-letter queue."`
 }
 
 // NewBills makes the consumer; Run starts it.

@@ -47,7 +47,7 @@ func (r *receiver) TrySend(p pdu.PDU, done func(smpp.Response, error)) error {
 		} else {
 			r.user.stats.DeliverSMCount.Add(1)
 		}
-		r.user.stats.LastActivityAt.set(time.Now())
+		r.user.stats.LastActivityAt.Set(time.Now())
 	}
 	return err
 }
@@ -98,6 +98,7 @@ func (srv *Server) reserve(s *smpp.Session, m *member, checked *account.User) (w
 	}
 	if u == nil {
 		u = &user{uid: now.UID, sessions: make(map[*smpp.Session]*member)}
+		u.stats.ElinkCount = func() int64 { return srv.enquired(u) }
 		srv.users[now.UID] = u
 	}
 	m.user = u
@@ -140,7 +141,8 @@ func (srv *Server) stateChanged(s *smpp.Session, from, to smpp.State) {
 		srv.Stats.boundCount(m.kind).Add(1)
 		st := &m.user.stats
 		st.BindCount.Add(1)
-		st.LastActivityAt.set(time.Now())
+		st.Bound.of(m.kind).Add(1)
+		st.LastActivityAt.Set(time.Now())
 		srv.log.Info("bound", "uid", string(m.user.uid), "system_id", m.systemID, "peer", m.peer, "bind", m.kind.String())
 		if m.receiver != nil {
 			srv.deps.Receivers.Bound(m.systemID, m.receiver)
@@ -160,6 +162,7 @@ func (srv *Server) leave(s *smpp.Session, m *member) {
 		return
 	}
 	srv.Stats.boundCount(m.kind).Add(-1)
+	m.user.stats.Bound.of(m.kind).Add(-1)
 	if m.receiver != nil {
 		srv.deps.Receivers.Unbound(m.systemID, m.receiver)
 	}

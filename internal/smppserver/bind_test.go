@@ -128,14 +128,14 @@ func TestMaxBindingsCountsAllSessionsAndFreesThem(t *testing.T) {
 		t.Error(err)
 	}
 	all[1].Close(nil) // without a word
-	until(t, "places are free", func() bool { _, _, s := w.srv.User("u_foo"); return len(s) == 1 })
+	until(t, "places are free", func() bool { return len(w.srv.Peers("u_foo")) == 1 })
 	for range 2 {
 		w.bind(pdu.Bind{})
 	}
 	if got := w.statusOfBind(pdu.Bind{SystemID: "foo"}); got != pdu.StatusBindFail {
 		t.Errorf("a fourth bind: %s", got)
 	}
-	st, _, _ := w.srv.User("u_foo")
+	st := w.srv.userStats("u_foo")
 	if st.BindCount.Load() != 5 || st.UnbindCount.Load() != 1 {
 		t.Errorf("bind_count %d, unbind_count %d, want 5 and 1", st.BindCount.Load(), st.UnbindCount.Load())
 	}
@@ -161,7 +161,7 @@ func TestReceiversAreAnnounced(t *testing.T) {
 		t.Error(err)
 	}
 	until(t, "one receiver", func() bool { return len(w.receivers()) == 1 })
-	st, _, _ := w.srv.User("u_foo")
+	st := w.srv.userStats("u_foo")
 	if a, b := st.DeliverSMCount.Load(), w.srv.Stats.DeliverSMCount.Load(); a != 2 || b != 2 {
 		t.Errorf("deliver_sm_count %d and %d, want 2", a, b)
 	}
@@ -239,7 +239,7 @@ func TestWhoIsRemovedOrDisabledIsUnbound(t *testing.T) {
 	}
 	until(t, "counters are forgotten", func() bool {
 		w.srv.Review()
-		st, _, _ := w.srv.User("u_gone")
+		st := w.srv.userStats("u_gone")
 		return st == nil
 	})
 }
@@ -257,7 +257,7 @@ func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
 	if n := w.srv.Stats.ConnectCount.Load(); n != 3 {
 		t.Errorf("connect_count %d, want 3", n)
 	}
-	if n := w.srv.Connected(); n != 2 {
+	if n := w.srv.Stats.ConnectedCount(); n != 2 {
 		t.Errorf("connected_count %d, want 2", n)
 	}
 }

@@ -277,7 +277,7 @@ func (w *world) statusOfBind(b pdu.Bind) pdu.Status {
 	case err == nil:
 		e.Close(nil)
 		<-e.Done()
-		until(w.t, "session leaves the server", func() bool { _, _, s := w.srv.User("u_" + sms.UserID(b.SystemID)); return len(s) == 0 })
+		until(w.t, "session leaves the server", func() bool { return len(w.srv.Peers("u_"+sms.UserID(b.SystemID))) == 0 })
 		return pdu.StatusOK
 	case errors.As(err, &se):
 		return se.Status

@@ -164,7 +164,9 @@ func New(cfg Config, deps Deps) *Server {
 	cfg.defaults()
 	srv := &Server{cfg: cfg, deps: deps, log: deps.Log.With("server", cfg.ID), users: make(map[sms.UserID]*user)}
 	srv.ctx, srv.abort = context.WithCancelCause(context.Background())
-	srv.Stats.CreatedAt = time.Now()
+	srv.Stats.CreatedAt.Set(time.Now())
+	srv.Stats.ConnectedCount = func() int64 { return int64(len(srv.smpp.Sessions())) }
+	srv.Stats.InWork = func() int64 { return int64(srv.work.inWork()) }
 	if cfg.SSL || slices.ContainsFunc(cfg.Listeners, func(l Listener) bool { return l.TLS }) {
 		srv.tls = certs.New("smpp-server", cfg.TLS, srv.log)
 	}

@@ -1,103 +1,133 @@
 package smppserver
 
 import (
+	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
 
+	"jasmind/internal/metrics"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
-// Moment is a point in time that may not have come yet. It is safe for concurrent use.
-type Moment struct{ ns atomic.Int64 }
-
-// Time is the moment, zero if it has not come.
-func (m *Moment) Time() time.Time {
-	if ns := m.ns.Load(); ns != 0 {
-		return time.Unix(0, ns)
-	}
-	return time.Time{}
-}
-
-func (m *Moment) set(t time.Time) { m.ns.Store(t.UnixNano()) }
-
-// Stats are the counters of the door. Fields may be read at any time. The names are those of
-// the console's stats --smppsapi and of the smppsapi_* metrics.
+// Stats are the counters of the door, in the order in which the console shows them. Fields may be read at any time. Those that
+// come and go have the original's type in /metrics.
 type Stats struct {
-	CreatedAt time.Time // created_at
+	DisconnectCount       atomic.Int64   `console:"disconnect_count" metric:"smppsapi_disconnect_count" help:"Cumulated number of disconnect requests."` // sessions that have ended
+	BoundRXCount          atomic.Int64   `console:"bound_rx_count" metric:"smppsapi_bound_rx_count" help:"Number of bound sessions in receiver mode."`
+	BoundTXCount          atomic.Int64   `console:"bound_tx_count" metric:"smppsapi_bound_tx_count" help:"Number of bound sessions in transmitter mode."`
+	OtherSubmitErrorCount atomic.Int64   `console:"other_submit_error_count" metric:"smppsapi_other_submit_error_count" help:"Other errors count."` // submissions answered with another error
+	BindRXCount           atomic.Int64   `console:"bind_rx_count" metric:"smppsapi_bind_rx_count" help:"Number of bind requests in receiver mode."`
+	BindTRXCount          atomic.Int64   `console:"bind_trx_count" metric:"smppsapi_bind_trx_count" help:"Number of bind requests in transceiver mode."`
+	CreatedAt             metrics.Moment `console:"created_at"`
+	LastReceivedElinkAt   metrics.Moment `console:"last_received_elink_at"`
+	ElinkCount            atomic.Int64   `console:"elink_count" metric:"smppsapi_elink_count" help:"EnquireLinks count."`                            // received
+	ThrottlingErrorCount  atomic.Int64   `console:"throttling_error_count" metric:"smppsapi_throttling_error_count" help:"Throttling errors count."` // submissions answered with ESME_RTHROTTLED
+	SubmitSMCount         atomic.Int64   `console:"submit_sm_count" metric:"smppsapi_submit_sm_count" help:"Complete SubmitSm transactions count."`  // answered with ESME_ROK
+	ConnectedCount        metrics.Func   `console:"connected_count" metric:"smppsapi_connected_count" help:"Number of connected sessions."`          // bound or not
+	ConnectCount          atomic.Int64   `console:"connect_count" metric:"smppsapi_connect_count" help:"Cumulated number of connect requests."`      // connections taken
+	BoundTRXCount         atomic.Int64   `console:"bound_trx_count" metric:"smppsapi_bound_trx_count" help:"Number of bound sessions in transceiver mode."`
+	DataSMCount           atomic.Int64   `console:"data_sm_count" metric:"smppsapi_data_sm_count" help:"Complete DataSm transactions count."`              // sent and received
+	SubmitSMRequestCount  atomic.Int64   `console:"submit_sm_request_count" metric:"smppsapi_submit_sm_request_count" help:"SubmitSm pdu requests count."` // submit_sm and submit_multi received
+	DeliverSMCount        atomic.Int64   `console:"deliver_sm_count" metric:"smppsapi_deliver_sm_count" help:"DeliverSm pdu requests count."`              // sent
+	LastSentPDUAt         metrics.Moment `console:"last_sent_pdu_at"`
+	UnbindCount           atomic.Int64   `console:"unbind_count" metric:"smppsapi_unbind_count" help:"Cumulated number of unbind requests."`
+	LastReceivedPDUAt     metrics.Moment `console:"last_received_pdu_at"`
+	BindTXCount           atomic.Int64   `console:"bind_tx_count" metric:"smppsapi_bind_tx_count" help:"Number of bind requests in transmitter mode."`
+	InterceptorCount      atomic.Int64   `console:"interceptor_count" metric:"smppsapi_interceptor_count" help:"Interceptor calls count."`
+	InterceptorErrorCount atomic.Int64   `console:"interceptor_error_count" metric:"smppsapi_interceptor_error_count" help:"Interception errors count."` // refused by an interceptor, or because it failed
 
-	LastReceivedPDUAt   Moment // last_received_pdu_at
-	LastSentPDUAt       Moment // last_sent_pdu_at
-	LastReceivedElinkAt Moment // last_received_elink_at
-
-	ConnectCount    atomic.Int64 // connect_count: connections taken
-	DisconnectCount atomic.Int64 // disconnect_count: sessions that have ended
-
-	BoundTRXCount, BoundRXCount, BoundTXCount atomic.Int64 // bound_trx_count ...: bound now
-	BindTRXCount, BindRXCount, BindTXCount    atomic.Int64 // bind_trx_count ...: requests
-	UnbindCount                               atomic.Int64 // unbind_count: requests
-
-	SubmitSMRequestCount  atomic.Int64 // submit_sm_request_count: submit_sm and submit_multi received
-	SubmitSMCount         atomic.Int64 // submit_sm_count: of them, answered with ESME_ROK
-	DeliverSMCount        atomic.Int64 // deliver_sm_count: sent
-	DataSMCount           atomic.Int64 // data_sm_count: sent and received
-	ElinkCount            atomic.Int64 // elink_count: enquire_link received
-	ThrottlingErrorCount  atomic.Int64 // throttling_error_count: submissions answered with ESME_RTHROTTLED
-	OtherSubmitErrorCount atomic.Int64 // other_submit_error_count: answered with another error
-	InterceptorErrorCount atomic.Int64 // interceptor_error_count: refused by an interceptor, or because it failed
-	InterceptorCount      atomic.Int64 // interceptor_count: interceptors run
+	InWork metrics.Func `metric:"jasmind_smppsapi_in_work" help:"Requests of ESMEs that are being submitted." kind:"gauge"`
 }
 
-// UserStats are the counters of one user. Fields may be read at any time. The names are those
-// of the console's stats --user.
+// UserStats are the counters of one user, in the order in which the console shows them. Fields may be read at any time.
 type UserStats struct {
-	BindCount             atomic.Int64 // bind_count: accepted
-	UnbindCount           atomic.Int64 // unbind_count: of his
-	SubmitSMRequestCount  atomic.Int64 // submit_sm_request_count
-	SubmitSMCount         atomic.Int64 // submit_sm_count
-	DeliverSMCount        atomic.Int64 // deliver_sm_count
-	DataSMCount           atomic.Int64 // data_sm_count
-	ThrottlingErrorCount  atomic.Int64 // throttling_error_count
-	OtherSubmitErrorCount atomic.Int64 // other_submit_error_count
-	LastActivityAt        Moment       // last_activity_at
-	QoSLastSubmitSMAt     Moment       // qos_last_submit_sm_at
+	BindCount             atomic.Int64   `console:"bind_count"` // accepted
+	SubmitSMCount         atomic.Int64   `console:"submit_sm_count"`
+	SubmitSMRequestCount  atomic.Int64   `console:"submit_sm_request_count"`
+	UnbindCount           atomic.Int64   `console:"unbind_count"` // of his
+	DataSMCount           atomic.Int64   `console:"data_sm_count"`
+	LastActivityAt        metrics.Moment `console:"last_activity_at"`
+	OtherSubmitErrorCount atomic.Int64   `console:"other_submit_error_count"`
+	ThrottlingErrorCount  atomic.Int64   `console:"throttling_error_count"`
+	Bound                 boundCounts    `console:"bound_connections_count"`
+	ElinkCount            metrics.Func   `console:"elink_count"` // enquire_link received
+	QoSLastSubmitSMAt     metrics.Moment `console:"qos_last_submit_sm_at"`
+	DeliverSMCount        atomic.Int64   `console:"deliver_sm_count"`
 
 	ended atomic.Int64 // enquire_link received on sessions that have ended
 }
 
-// Bound is one session that is bound.
-type Bound struct {
-	Address string // without port
-	Type    pdu.BindType
-	At      time.Time
+// boundCounts are how many sessions of a user are bound now, by the bind that they sent.
+type boundCounts struct{ tx, rx, trx atomic.Int64 }
+
+// of gives the counter of a kind of bind.
+func (c *boundCounts) of(t pdu.BindType) *atomic.Int64 {
+	switch t {
+	case pdu.Transmitter:
+		return &c.tx
+	case pdu.Receiver:
+		return &c.rx
+	}
+	return &c.trx
 }
 
-// User gives the counters of a user, his enquire_links and his sessions that are bound now; a
-// nil stats: he has never bound.
-func (srv *Server) User(uid sms.UserID) (stats *UserStats, elinks int64, sessions []Bound) {
+// String is the original's dictionary.
+func (c *boundCounts) String() string {
+	return fmt.Sprintf("{'bind_transmitter': %d, 'bind_receiver': %d, 'bind_transceiver': %d}", c.tx.Load(), c.rx.Load(), c.trx.Load())
+}
+
+// Counters are those of the door; none has counted anything before it is made.
+func (srv *Server) Counters() []metrics.Item { return metrics.Items(&srv.Stats) }
+
+// UserCounters gives the counters of a user.
+func (srv *Server) UserCounters(uid sms.UserID) []metrics.Item {
+	st := srv.userStats(uid)
+	if st == nil {
+		st = new(UserStats)
+	}
+	return metrics.Items(st)
+}
+
+// userStats gives the counters of a user; nil if he has never bound.
+func (srv *Server) userStats(uid sms.UserID) *UserStats {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if u := srv.users[uid]; u != nil {
+		return &u.stats
+	}
+	return nil
+}
+
+// Peers tells of each session that a user has bound: its address, how it was bound, and when.
+func (srv *Server) Peers(uid sms.UserID) []string {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	u := srv.users[uid]
 	if u == nil {
-		return nil, 0, nil
+		return nil
 	}
-	elinks = u.stats.ended.Load()
-	for s, m := range u.sessions {
-		elinks += int64(s.Stats().EnquireReceived) //nolint:gosec // a count
+	var out []string
+	for _, m := range u.sessions {
 		if m.bound {
-			sessions = append(sessions, Bound{m.peer, m.kind, m.boundAt})
+			out = append(out, m.peer+" (bind_"+m.kind.String()+" @ "+metrics.TimeText(m.boundAt)+")")
 		}
 	}
-	return &u.stats, elinks, sessions
+	return out
 }
 
-// Connected is how many sessions there are now, bound or not (connected_count).
-func (srv *Server) Connected() int { return len(srv.smpp.Sessions()) }
-
-// InWork is how many requests are being submitted.
-func (srv *Server) InWork() int { return srv.work.inWork() }
+// enquired is how many enquire_link a user has sent.
+func (srv *Server) enquired(u *user) int64 {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	n := u.stats.ended.Load()
+	for s := range u.sessions {
+		n += int64(s.Stats().EnquireReceived) //nolint:gosec // a count
+	}
+	return n
+}
 
 func (st *Stats) bindCount(t pdu.BindType) *atomic.Int64 {
 	switch t {
@@ -123,7 +153,7 @@ func (st *Stats) boundCount(t pdu.BindType) *atomic.Int64 {
 func (st *Stats) trace(dir smpp.Direction, h pdu.Header, _ pdu.PDU) {
 	now := time.Now()
 	if dir == smpp.Out {
-		st.LastSentPDUAt.set(now)
+		st.LastSentPDUAt.Set(now)
 		switch h.ID {
 		case pdu.CmdDeliverSM:
 			st.DeliverSMCount.Add(1)
@@ -132,11 +162,11 @@ func (st *Stats) trace(dir smpp.Direction, h pdu.Header, _ pdu.PDU) {
 		}
 		return
 	}
-	st.LastReceivedPDUAt.set(now)
+	st.LastReceivedPDUAt.Set(now)
 	switch h.ID {
 	case pdu.CmdEnquireLink:
 		st.ElinkCount.Add(1)
-		st.LastReceivedElinkAt.set(now)
+		st.LastReceivedElinkAt.Set(now)
 	case pdu.CmdUnbind:
 		st.UnbindCount.Add(1)
 	case pdu.CmdDataSM:

@@ -27,7 +27,7 @@ func (srv *Server) serve(s *smpp.Session, r *smpp.Request) {
 	}
 	now := time.Now()
 	st := &m.user.stats
-	st.LastActivityAt.set(now)
+	st.LastActivityAt.Set(now)
 	k := strandKey{session: s}
 	switch p := r.PDU.(type) {
 	case *pdu.SubmitSM:
@@ -51,7 +51,7 @@ func (srv *Server) serve(s *smpp.Session, r *smpp.Request) {
 		st.SubmitSMRequestCount.Add(1)
 		srv.Stats.SubmitSMRequestCount.Add(1)
 	}
-	st.QoSLastSubmitSMAt.set(now)
+	st.QoSLastSubmitSMAt.Set(now)
 	if !srv.work.add(k, job{r, m}) {
 		srv.refuse(job{r, m}, &sms.Error{Reason: sms.ReasonThrottled, Detail: "too many requests are in work"})
 	}

@@ -375,7 +375,7 @@ func TestWorkIsBounded(t *testing.T) {
 			t.Errorf("got %s", st)
 		}
 	}
-	st, _, _ := w.srv.User("u_foo")
+	st := w.srv.userStats("u_foo")
 	if st.ThrottlingErrorCount.Load() != 1 || st.SubmitSMCount.Load() != 8 || w.srv.Stats.SubmitSMRequestCount.Load() != 9 {
 		t.Errorf("throttled %d, done %d, requests %d", st.ThrottlingErrorCount.Load(), st.SubmitSMCount.Load(), w.srv.Stats.SubmitSMRequestCount.Load())
 	}
@@ -400,7 +400,7 @@ func TestASlowReaderIsClosed(t *testing.T) {
 			break
 		}
 	}
-	until(t, "the session is gone", func() bool { return w.srv.Connected() == 1 })
+	until(t, "the session is gone", func() bool { return w.srv.Stats.ConnectedCount() == 1 })
 	if st, _ := other.do(t, submitSM("1", "x")); st != pdu.StatusOK {
 		t.Errorf("the other session: %s", st)
 	}
@@ -469,11 +469,11 @@ func TestWhatWaitsOfAnEndedSessionIsDropped(t *testing.T) {
 			receive(t, "a submission", entered)
 		}
 	}
-	until(t, "all are here", func() bool { return w.srv.InWork() == 3 })
+	until(t, "all are here", func() bool { return w.srv.Stats.InWork() == 3 })
 	e.Close(nil)
-	until(t, "the session is gone", func() bool { return w.srv.Connected() == 0 })
+	until(t, "the session is gone", func() bool { return w.srv.Stats.ConnectedCount() == 0 })
 	close(release)
-	until(t, "nothing is in work", func() bool { return w.srv.InWork() == 0 })
+	until(t, "nothing is in work", func() bool { return w.srv.Stats.InWork() == 0 })
 	if n := len(w.messages()); n != 1 {
 		t.Errorf("%d messages were taken, want 1", n)
 	}

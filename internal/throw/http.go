@@ -52,10 +52,10 @@ func (c *Config) defaults() {
 
 // Metrics counts what a thrower did. Fields may be read at any time.
 type Metrics struct {
-	Delivered atomic.Int64 // acknowledged by the endpoint
-	Failed    atomic.Int64 // calls that were not acknowledged
-	Deferred  atomic.Int64 // put back because their host was busy
-	Dead      atomic.Int64 // given up, moved to the dead-letter queue
+	Delivered atomic.Int64 `metric:"jasmind_*_http_delivered_total" help:"*s acknowledged by their URL."`
+	Failed    atomic.Int64 `metric:"jasmind_*_http_failed_total" help:"Calls for *s that their URL did not acknowledge."`
+	Deferred  atomic.Int64 `metric:"jasmind_*_http_deferred_total" help:"*s put back because their host was busy."`
+	Dead      atomic.Int64 `metric:"jasmind_*_http_dead_total" help:"*s given up, moved to the dead-letter queue."`
 }
 
 // HTTP throws what is in one queue. Create it with NewHTTP or NewMO.

@@ -48,11 +48,11 @@ func (c *SMPPSConfig) defaults() {
 
 // SMPPSMetrics counts what the thrower to ESMEs did. Fields may be read at any time.
 type SMPPSMetrics struct {
-	Moved     atomic.Int64 // put into the queue of their ESME
-	Delivered atomic.Int64 // acknowledged by the ESME
-	Failed    atomic.Int64 // refused by it, or not answered
-	Dead      atomic.Int64 // given up, moved to the dead-letter queue
-	Waiting   atomic.Int64 // taken from the queues of ESMEs that are bound and not settled; comes and goes
+	Moved     atomic.Int64 `metric:"jasmind_smpps_moved_total" help:"Receipts and messages put into the queue of their ESME."`
+	Delivered atomic.Int64 `metric:"jasmind_smpps_delivered_total" help:"Receipts and messages acknowledged by their ESME."`
+	Failed    atomic.Int64 `metric:"jasmind_smpps_failed_total" help:"Receipts and messages that an ESME refused or did not answer."`
+	Dead      atomic.Int64 `metric:"jasmind_smpps_dead_total" help:"Receipts and messages for ESMEs given up, moved to the dead-letter queue."`
+	Waiting   atomic.Int64 `metric:"jasmind_smpps_waiting" help:"Receipts and messages taken from the queues of bound ESMEs and not settled." kind:"gauge"`
 }
 
 // Receiver is a session of an ESME that takes deliver_sm.
