@@ -107,12 +107,19 @@ func (l *load) steps(sc *godog.ScenarioContext) {
 		l.wg.Wait()
 		return nil
 	})
+	sc.Step(`^(\d+) clients send (\d+) messages each and ask for DLRs$`, func(clients, each int) error {
+		if err := l.begin(clients, each, l.reports()); err != nil {
+			return err
+		}
+		l.wg.Wait()
+		return nil
+	})
 	sc.Step(`^(\d+) clients begin to send (\d+) messages each$`, func(clients, each int) error {
 		return l.begin(clients, each, url.Values{})
 	})
 	sc.Step(`^(\d+) clients keep sending$`, func(clients int) error { return l.begin(clients, 0, url.Values{}) })
 	sc.Step(`^(\d+) clients keep sending and ask for DLRs of level 3$`, func(clients int) error {
-		return l.begin(clients, 0, url.Values{"dlr-url": {l.pages.url(dlrPath)}, "dlr-level": {"3"}})
+		return l.begin(clients, 0, l.reports())
 	})
 	sc.Step(`^the clients have sent all$`, func() error {
 		l.wg.Wait()
@@ -132,10 +139,9 @@ func (l *load) steps(sc *godog.ScenarioContext) {
 	sc.Step(`^every answer was a Success$`, func() error {
 		return l.all(func(a answer) bool { return a.id != "" })
 	})
+	sc.Step(`^every answer was 503$`, func() error { return l.all(unavailable) })
 	sc.Step(`^every answer was a Success or 503$`, func() error {
-		return l.all(func(a answer) bool {
-			return a.id != "" || a.status == http.StatusServiceUnavailable && strings.HasPrefix(a.body, `Error "`)
-		})
+		return l.all(func(a answer) bool { return a.id != "" || unavailable(a) })
 	})
 	sc.Step(`^the page is told of both levels for every accepted message$`, func() error { return l.toldOfAll("1", "2") })
 	sc.Step(`^every id was given once$`, func() error {
@@ -178,6 +184,15 @@ func (l *load) steps(sc *godog.ScenarioContext) {
 		_, err = sim.Wait(ctx, n, smscsim.Filter{})
 		return err
 	})
+}
+
+// reports asks for DLRs of level 3 at the page.
+func (l *load) reports() url.Values {
+	return url.Values{"dlr-url": {l.pages.url(dlrPath)}, "dlr-level": {"3"}}
+}
+
+func unavailable(a answer) bool {
+	return a.status == http.StatusServiceUnavailable && strings.HasPrefix(a.body, `Error "`)
 }
 
 func (l *load) awaitAccepted(n int) error {

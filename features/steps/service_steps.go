@@ -13,6 +13,7 @@ import (
 
 	"github.com/cucumber/godog"
 	amqp "github.com/rabbitmq/amqp091-go"
+	goredis "github.com/redis/go-redis/v9"
 
 	"jasmind/internal/testenv"
 )
@@ -122,6 +123,19 @@ func allEmpty(r *testenv.Rabbit) (bool, error) {
 	return true, nil
 }
 
+// asked has f ask the scenario's Redis, as an operator would.
+func (b *services) asked(f func(context.Context, *goredis.Client) error) error {
+	o, err := goredis.ParseURL(b.redis.URL())
+	if err != nil {
+		return err
+	}
+	c := goredis.NewClient(o)
+	defer c.Close() //nolint:errcheck // it only asked
+	ctx, cancel := deadline()
+	defer cancel()
+	return f(ctx, c)
+}
+
 func (b *services) steps(sc *godog.ScenarioContext) {
 	own := func(f func(testing.TB)) func() error {
 		return func() error {
@@ -139,7 +153,20 @@ func (b *services) steps(sc *godog.ScenarioContext) {
 		b.ownRedis = testenv.DedicatedRedis(tb)
 		b.redis = &b.ownRedis.RedisDB
 	}))
-	sc.Step(`^(RabbitMQ|Redis) (stops|is killed|starts again)$`, func(which, what string) error {
+	sc.Step(`^Redis is full$`, func() error {
+		return b.asked(func(ctx context.Context, c *goredis.Client) error { return c.ConfigSet(ctx, "maxmemory", "1").Err() })
+	})
+	sc.Step(`^Redis holds nothing of the messages$`, func() error {
+		return b.asked(func(ctx context.Context, c *goredis.Client) error {
+			for _, of := range []string{"dlr:*", "msg:*", "bill*", "expiry"} {
+				if keys, err := c.Keys(ctx, of).Result(); err != nil || len(keys) > 0 {
+					return errors.Join(err, fmt.Errorf("there are %q", keys))
+				}
+			}
+			return nil
+		})
+	})
+	sc.Step(`^(RabbitMQ|Redis) (stops|is killed|starts again|hangs|answers again)$`, func(which, what string) error {
 		var service *testenv.Service
 		switch {
 		case which == "RabbitMQ" && b.ownRabbit != nil:
@@ -156,6 +183,10 @@ func (b *services) steps(sc *godog.ScenarioContext) {
 			return service.Stop(ctx)
 		case "is killed":
 			return service.Kill(ctx)
+		case "hangs":
+			return service.Pause(ctx)
+		case "answers again":
+			return service.Unpause(ctx)
 		}
 		return service.Start(ctx)
 	})

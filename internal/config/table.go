@@ -181,6 +181,8 @@ func table(c *Config) []Key {
 			key("password", "None", "Password; None: none.", into(unless("None"), &c.Redis.Password)),
 			key("timeout", "5", "Seconds that connecting, or an answer, may take; then Redis counts as away.",
 				into(seconds(0.1, 3600), &c.Redis.DialTimeout, &c.Redis.Timeout)),
+			key("low_memory_mib", "0", "MiB left of Redis's maxmemory below which no message is accepted; 0: the smaller of 256 MiB and 10 %.",
+				into(mebibytes[uint64](0, 1<<20), &c.Redis.LowMemory)),
 		}, void("concurrent calls share pipelines", key("poolsize", "10", "", into(number(0, maxWhole)))), logKeys("redis-client.log", "W6", &c.RedisLog)),
 		section("jcli", []Key{
 			key("bind", "127.0.0.1", "Address to listen on.", into(text, &c.Console.Bind)),

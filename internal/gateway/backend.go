@@ -46,7 +46,8 @@ type backend struct {
 	failed  <-chan struct{}
 	err     func() error // why, once failed is closed
 	close   func() error
-	db      *localdb.DB // embedded only
+	db      *localdb.DB       // embedded only
+	redis   *storeredis.Store // services only
 }
 
 func openBackend(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
@@ -106,6 +107,7 @@ func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*
 		started: []string{"RedisClient", "AMQP Broker"},
 		err:     func() error { return nil },
 		close:   func() error { return errors.Join(b.Close(), store.Close()) },
+		redis:   store,
 	}, nil
 }
 

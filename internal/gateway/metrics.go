@@ -49,5 +49,20 @@ func (g *Gateway) metrics() (http.Handler, error) {
 		s.Gauge("jasmind_embedded_free_bytes", "Free space on the embedded database's disk.", func() float64 { return float64(db.Space().Free) })
 		s.Gauge("jasmind_embedded_disk_bytes", "Space that the embedded database uses.", func() float64 { return float64(db.Metrics().Disk) })
 	}
+	if store := g.backend.redis; store != nil {
+		s.Gauge("jasmind_redis_up", "1 while Redis answers.", func() float64 {
+			if store.Healthy() != nil {
+				return 0
+			}
+			return 1
+		})
+		s.Gauge("jasmind_redis_low_memory", "1 while no message is accepted because Redis has little memory left.", func() float64 {
+			if store.Memory().Low {
+				return 1
+			}
+			return 0
+		})
+		s.Gauge("jasmind_redis_free_bytes", "What is left of Redis's maxmemory; 0 without one.", func() float64 { return float64(store.Memory().Free) })
+	}
 	return s.Handler()
 }

@@ -70,6 +70,9 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 		}
 	}
 	if err := j.store.Admit(ctx, e); err != nil {
+		if journal.Passes(err) { // its answer may be lost
+			j.takeBack(ctx, e)
+		}
 		return err
 	}
 	if len(e.Publish)+len(e.Retry) == 0 {
@@ -80,9 +83,7 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 		return j.acknowledge(ctx, e)
 	}
 	if err := j.store.Write(ctx, e, journal.Record); err != nil {
-		if !journal.Passes(err) {
-			j.takeBack(ctx, e)
-		}
+		j.takeBack(ctx, e)
 		return err
 	}
 	if err := j.publish(ctx, e); err != nil {
@@ -107,7 +108,7 @@ func (j *Journal) publish(ctx context.Context, e *journal.Entry) error {
 	return j.broker.Send(ctx, e.Publish, e.Retry)
 }
 
-// takeBack undoes what was written for an entry of which surely nothing was published. Should that fail, reservations
+// takeBack undoes what was, or may have been, written for an entry of which surely nothing was published. Should that fail, reservations
 // lapse, and what was recorded expires, by itself.
 func (j *Journal) takeBack(ctx context.Context, e *journal.Entry) {
 	_ = j.store.TakeBack(context.WithoutCancel(ctx), e)

@@ -6,33 +6,50 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync/atomic"
-	"time"
+	"sync"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"jasmind/internal/queue"
 )
 
-const (
-	maxBatch  = 256             // calls in one transaction
-	pingEvery = 2 * time.Second // when nothing else tells whether Redis answers
-)
+const maxBatch = 256 // calls in one transaction
 
 // batched is one call waiting for its place in a transaction.
 type batched struct {
 	add  func(goredis.Pipeliner) // queues the call's commands
 	done chan error              // buffered: a caller that left is not waited for
-	// taken is set once, by the one who sends the commands or by the caller who leaves before.
-	taken atomic.Bool
+
+	mu   sync.Mutex // held while add runs
+	left bool       // the caller does not wait any longer: nothing of it is queued
 }
 
-// do runs the commands that add queues, together with those of other callers, and waits.
-// With a nil error the commands' results can be read; redis.Nil is no error here. When it
-// returns, nothing refers any more to what add does.
+// queue queues the commands of a call that somebody waits for.
+func (b *batched) queue(p goredis.Pipeliner) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.left {
+		b.add(p)
+	}
+}
+
+// leave ends a call that is not waited for any longer. Commands that are queued may still be carried out.
+func (b *batched) leave() {
+	b.mu.Lock()
+	b.left = true
+	b.mu.Unlock()
+}
+
+// do runs the commands that add queues, together with those of other callers, and waits until ctx ends, or for
+// the round trip under way and the next one, of which each ends within Config.Timeout. While Redis is away it does not wait.
+// With a nil error the commands' results can be read; redis.Nil is no error here. When do returns, nothing calls add
+// any more.
 func (s *Store) do(ctx context.Context, add func(goredis.Pipeliner)) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: redis: %w", queue.ErrUnavailable, context.Cause(ctx))
+	}
+	if err := s.Healthy(); err != nil {
+		return err
 	}
 	b := &batched{add: add, done: make(chan error, 1)}
 	select {
@@ -46,25 +63,19 @@ func (s *Store) do(ctx context.Context, add func(goredis.Pipeliner)) error {
 	case err := <-b.done:
 		return err
 	case <-ctx.Done():
-		if b.taken.Swap(true) {
-			return <-b.done // what add refers to is being sent; that ends within Config.Timeout
-		}
+		b.leave()
 		return fmt.Errorf("%w: redis: %w", queue.ErrUnavailable, context.Cause(ctx))
 	}
 }
 
 // run sends transactions one after the other; what comes during one goes into the next.
 func (s *Store) run() {
-	ping := time.NewTicker(pingEvery)
-	defer ping.Stop()
 	batch := make([]*batched, 0, maxBatch)
 	for {
 		batch = batch[:0]
 		select {
 		case b := <-s.calls:
 			batch = append(batch, b)
-		case <-ping.C:
-			batch = append(batch, &batched{add: func(p goredis.Pipeliner) { p.Ping(context.Background()) }, done: make(chan error, 1)})
 		case <-s.closed:
 			return
 		}
@@ -76,7 +87,13 @@ func (s *Store) run() {
 				more = false
 			}
 		}
-		s.exec(batch)
+		if err := s.Healthy(); err != nil { // those that came while it was found out
+			for _, b := range batch {
+				b.done <- err
+			}
+		} else {
+			s.exec(batch)
+		}
 		clear(batch)
 	}
 }
@@ -87,9 +104,7 @@ func (s *Store) exec(batch []*batched) {
 	pipe := s.client.TxPipeline()
 	ends := make([]int, len(batch))
 	for i, b := range batch {
-		if !b.taken.Swap(true) {
-			b.add(pipe)
-		}
+		b.queue(pipe)
 		ends[i] = pipe.Len()
 	}
 	if pipe.Len() == 0 {
@@ -111,10 +126,9 @@ func (s *Store) exec(batch []*batched) {
 		b.done <- classify(err)
 	}
 	var reply goredis.Error
-	if reached || errors.As(execErr, &reply) {
-		s.setUp(true, nil)
-	} else {
+	if !reached && !errors.As(execErr, &reply) {
 		s.setUp(false, execErr)
+		s.lookNow()
 	}
 }
 

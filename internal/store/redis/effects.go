@@ -96,8 +96,14 @@ var effects = []effect{
 
 func remembered(a journal.Ack) bool { return a.Remember }
 
-// Admit makes what may refuse an entry, with an error of journal.Journal's Commit.
+// Admit makes what may refuse an entry, with an error of journal.Journal's Commit. One that brings work which is to be recorded here
+// is refused while little memory is left.
 func (s *Store) Admit(ctx context.Context, e *journal.Entry) error {
+	if e.BringsWork() && slices.ContainsFunc(effects, func(x effect) bool { return x.phase <= journal.Record && x.has(e) }) {
+		if err := s.room(); err != nil {
+			return err
+		}
+	}
 	for i := range effects {
 		if x := &effects[i]; x.phase == journal.Admit && x.has(e) {
 			if err := x.admit(s, ctx, e); err != nil {
@@ -129,15 +135,15 @@ func (s *Store) TakeBack(ctx context.Context, e *journal.Entry) error {
 
 // Apply writes the phases Record and Conclude of an entry, as one change.
 func (s *Store) Apply(ctx context.Context, e *journal.Entry) error {
-	return s.write(ctx, e, journal.Record, journal.Conclude)
+	return s.carryOut(ctx, e, journal.Record, journal.Conclude)
 }
 
 // Write writes one of these phases, as one change. It asks nothing of Redis when the entry has nothing for it.
 func (s *Store) Write(ctx context.Context, e *journal.Entry, phase journal.Phase) error {
-	return s.write(ctx, e, phase, phase)
+	return s.carryOut(ctx, e, phase, phase)
 }
 
-func (s *Store) write(ctx context.Context, e *journal.Entry, a, b journal.Phase) error {
+func (s *Store) carryOut(ctx context.Context, e *journal.Entry, a, b journal.Phase) error {
 	if err := validCharges(e.Charges); err != nil {
 		return err
 	}

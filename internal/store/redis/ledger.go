@@ -84,7 +84,7 @@ func (s *Store) Finalize(ctx context.Context, cs []billing.Charge) error {
 func (s *Store) Lapse(ctx context.Context, limit int) (int, error) {
 	var cmd *goredis.Cmd
 	if err := s.do(ctx, func(p goredis.Pipeliner) {
-		cmd = p.Eval(noContext, lapseScript, []string{s.keys.reserved()}, s.keys.prefix, limit)
+		cmd = s.settle(p, lapseScript, []string{s.keys.reserved()}, s.keys.prefix, limit)
 	}); err != nil {
 		return 0, err
 	}
@@ -114,7 +114,7 @@ func (s *Store) addBills(p goredis.Pipeliner, script string, bills []billing.Bil
 	for _, b := range bills {
 		args = append(args, string(b))
 	}
-	p.Eval(noContext, script, []string{s.keys.reserved()}, args...)
+	s.settle(p, script, []string{s.keys.reserved()}, args...)
 }
 
 func (s *Store) addConfirm(p goredis.Pipeliner, bills []billing.BillID) {
@@ -133,7 +133,7 @@ func (s *Store) addOwed(p goredis.Pipeliner, cs []billing.Charge) {
 		names = append(names, s.keys.quota(c.UID), s.keys.owed(c.UID))
 		args = append(args, string(c.Bill), -int64(c.Amount), -c.Count)
 	}
-	p.Eval(noContext, owedScript, names, args...)
+	s.settle(p, owedScript, names, args...)
 }
 
 // Credit gives what is left to a user.
@@ -183,7 +183,7 @@ func (s *Store) Adjust(ctx context.Context, uid sms.UserID, ch billing.Change) (
 	key := s.keys.quota(uid)
 	var cmd *goredis.Cmd
 	if err := s.do(ctx, func(p goredis.Pipeliner) {
-		cmd = p.Eval(noContext, adjustScript, []string{key, s.keys.bill(ch.Bill)},
+		cmd = s.settle(p, adjustScript, []string{key, s.keys.bill(ch.Bill)},
 			int64(ch.Balance), ch.Count, openBalance(&ch.Open), openCount(&ch.Open), time.Hour.Milliseconds())
 	}); err != nil {
 		return billing.Credit{}, err
@@ -212,14 +212,14 @@ func (s *Store) Set(ctx context.Context, uid sms.UserID, which billing.Quotas, c
 	return s.do(ctx, func(p goredis.Pipeliner) {
 		if which&billing.QuotaBalance != 0 {
 			if c.HasBalance {
-				p.HSet(noContext, key, fieldBalance, int64(c.Balance))
+				s.write(p, "HSET", key, fieldBalance, int64(c.Balance))
 			} else {
 				p.HDel(noContext, key, fieldBalance)
 			}
 		}
 		if which&billing.QuotaCount != 0 {
 			if c.HasCount {
-				p.HSet(noContext, key, fieldCount, c.Count)
+				s.write(p, "HSET", key, fieldCount, c.Count)
 			} else {
 				p.HDel(noContext, key, fieldCount)
 			}

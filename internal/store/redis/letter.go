@@ -89,7 +89,7 @@ return out
 func (s *Store) addLetters(p goredis.Pipeliner, letters []queue.Letter) {
 	for i := range letters {
 		l := &letters[i]
-		p.Eval(noContext, keepLetterScript, []string{s.keys.letters(), s.keys.lettersGone(), s.keys.letterCounts(), s.keys.lettersOf(l.Queue), s.keys.letter(l.ID)},
+		s.settle(p, keepLetterScript, []string{s.keys.letters(), s.keys.lettersGone(), s.keys.letterCounts(), s.keys.lettersOf(l.Queue), s.keys.letter(l.ID)},
 			string(l.ID), string(l.Queue), string(l.Cause), l.Encode())
 	}
 }
@@ -101,7 +101,7 @@ func (s *Store) addLetterDrops(p goredis.Pipeliner, ids []queue.LetterID) {
 	for _, id := range ids {
 		args = append(args, string(id))
 	}
-	p.Eval(noContext, dropLettersScript, []string{s.keys.letters(), s.keys.lettersGone(), s.keys.letterCounts()}, args...)
+	s.settle(p, dropLettersScript, []string{s.keys.letters(), s.keys.lettersGone(), s.keys.letterCounts()}, args...)
 }
 
 // Letters gives up to limit dead letters behind an id.
@@ -216,7 +216,7 @@ func (s *Store) ClaimLetters(ctx context.Context, at time.Time, again bool, ids 
 	}
 	var reply *goredis.Cmd
 	if err := s.do(ctx, func(p goredis.Pipeliner) {
-		reply = p.Eval(noContext, claimLettersScript, []string{s.keys.letters()}, args...)
+		reply = s.settle(p, claimLettersScript, []string{s.keys.letters()}, args...)
 	}); err != nil {
 		return nil, err
 	}

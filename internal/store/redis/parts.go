@@ -22,6 +22,9 @@ func (s *Store) AddPart(ctx context.Context, p sms.LongPart, id sms.MessageID, w
 	if p.Seq < 1 || p.Seq > p.Key.Total || p.Key.Total > maxParts {
 		return nil, fmt.Errorf("redis: part %d of %d of a long MO", p.Seq, p.Key.Total)
 	}
+	if err := s.room(); err != nil {
+		return nil, err
+	}
 	name := longName(p.Key)
 	return s.released(ctx, addPartScript, []string{s.keys.prefix + name, s.keys.longDue()},
 		s.keys.prefix, name, p.Key.Total, string(id), p.Seq, fmt.Sprintf("%016x", p.Digest), string(p.Body), wait.Milliseconds(), claim.Milliseconds())
@@ -32,7 +35,7 @@ func (s *Store) ReleaseParts(ctx context.Context, limit int, wait, claim time.Du
 	if limit < 1 {
 		return nil, ctx.Err()
 	}
-	return s.released(ctx, releasePartsScript, []string{s.keys.longDue()}, s.keys.prefix, limit, wait.Milliseconds(), claim.Milliseconds())
+	return s.released(ctx, s.settling+releasePartsScript, []string{s.keys.longDue()}, s.keys.prefix, limit, wait.Milliseconds(), claim.Milliseconds())
 }
 
 // addJoined drops long MOs.

@@ -2,7 +2,8 @@ package redis
 
 // The Lua scripts of the ledger. Amounts are integers in millionths, as decimal text, and
 // only HINCRBY computes with them: Lua's own numbers are exact up to 2^53 only. Its reply
-// tells the sign in any case. Each script can be run again without harm.
+// tells the sign in any case. Each script can be run again without harm. All run though
+// Redis's memory is full, but reserveScript and addPartScript.
 
 // reserveScript makes charges, all or none.
 //
@@ -202,3 +203,6 @@ const extendScript = `
 local left = redis.call('PTTL', KEYS[1])
 if left >= 0 and left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return 0`
+
+// writeScript is one command. KEYS: its key. ARGV: its name, and what follows the key.
+const writeScript = `return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))`

@@ -173,7 +173,7 @@ func (s *Store) addMessages(p goredis.Pipeliner, records []sms.Record) {
 	for i := range records {
 		r := &records[i]
 		key := s.keys.record(r.MsgID)
-		p.HSet(noContext, key, recordFields(r)...)
+		s.write(p, "HSET", key, recordFields(r)...)
 		p.PExpireAt(noContext, key, r.Until)
 	}
 }
@@ -194,7 +194,7 @@ func (s *Store) addChanges(p goredis.Pipeliner, changes []sms.StateChange) {
 		}
 		args = append(args, int(c.State), int(c.Err), final, left, string(c.Moved))
 	}
-	p.Eval(noContext, changeScript, names, args...)
+	s.settle(p, changeScript, names, args...)
 }
 
 func (s *Store) addUnclaim(p goredis.Pipeliner, ids []sms.MessageID) {
@@ -213,7 +213,7 @@ func (s *Store) Override(ctx context.Context, os []sms.Override) error {
 		}
 		var cmd *goredis.Cmd
 		if err := s.do(ctx, func(p goredis.Pipeliner) {
-			cmd = p.Eval(noContext, overrideScript, []string{s.keys.record(o.MsgID)}, string(o.UID), o.Version, value,
+			cmd = s.settle(p, overrideScript, []string{s.keys.record(o.MsgID)}, string(o.UID), o.Version, value,
 				sms.QueueStay.Milliseconds(), final, int(pdu.StateDeleted))
 		}); err != nil {
 			return err
@@ -267,7 +267,7 @@ func (s *Store) Claim(ctx context.Context, ids []sms.MessageID) ([]sms.Override,
 		names[i] = s.keys.record(id)
 	}
 	var cmd *goredis.Cmd
-	if err := s.do(ctx, func(p goredis.Pipeliner) { cmd = p.Eval(noContext, claimScript, names) }); err != nil {
+	if err := s.do(ctx, func(p goredis.Pipeliner) { cmd = s.settle(p, claimScript, names) }); err != nil {
 		return nil, err
 	}
 	texts, err := cmd.StringSlice()

@@ -11,6 +11,9 @@
 //	err = s.Apply(ctx, &entry)
 //	m, ok, err := s.Mapping(ctx, "smppcc", "1A2B")
 //
+// A watch asks Redis every second how much memory it has left. Once a round trip had no answer in time, Redis is away: every call
+// fails at once until the watch has an answer.
+//
 // What Redis holds is as durable as its own settings make it; Open warns when
 // appendonly is off or the eviction policy may drop keys.
 package redis
@@ -49,6 +52,10 @@ type Config struct {
 
 	DialTimeout time.Duration // default 2s
 	Timeout     time.Duration // for one shared round trip; default 5s
+
+	// LowMemory are the octets left of Redis's maxmemory below which no new work is taken; default the
+	// smaller of 256 MiB and 10 % of maxmemory.
+	LowMemory uint64
 
 	ReservedFor time.Duration // until a charge that is not final lapses; default 60s
 
@@ -109,7 +116,12 @@ type Store struct {
 	once   sync.Once
 	wg     sync.WaitGroup
 
-	up atomic.Bool
+	up     atomic.Bool
+	look   chan struct{} // cap 1: the watch is to look at once
+	memory atomic.Pointer[Memory]
+	// settling begins the scripts of what is to be carried out though Redis's memory is full; "" where Redis knows no such
+	// thing, or does not tell how much is left.
+	settling string
 }
 
 // Open connects, trying until ctx ends; refused credentials are returned at once.
@@ -132,13 +144,23 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	quiet.Do(func() { goredis.SetLogger(silent{}) })
 	s := &Store{cfg: cfg, log: cfg.Logger, addr: o.Addr, client: goredis.NewClient(o), keys: keys{cfg.Prefix},
-		calls: make(chan *batched), closed: make(chan struct{})}
-	if err := s.connect(ctx); err != nil {
-		return nil, errors.Join(err, s.client.Close())
+		calls: make(chan *batched), closed: make(chan struct{}), look: make(chan struct{}, 1)}
+	s.memory.Store(new(Memory))
+	// A round trip under way does not look at its context.
+	stop := context.AfterFunc(ctx, func() { s.client.Close() })
+	if err = s.connect(ctx); err == nil {
+		s.checkDurability(ctx)
+		s.checkMemory(ctx)
 	}
-	s.checkDurability(ctx)
+	if stopped := stop(); err != nil || !stopped {
+		if stopped {
+			return nil, errors.Join(err, s.client.Close())
+		}
+		return nil, errors.Join(err, context.Cause(ctx))
+	}
 	s.setUp(true, nil)
 	s.wg.Go(s.run)
+	s.wg.Go(s.watch)
 	return s, nil
 }
 
@@ -216,6 +238,11 @@ func (s *Store) Healthy() error {
 }
 
 func (s *Store) setUp(up bool, err error) {
+	select {
+	case <-s.closed:
+		return
+	default:
+	}
 	if s.up.Swap(up) == up {
 		return
 	}
@@ -229,15 +256,15 @@ func (s *Store) setUp(up bool, err error) {
 	}
 }
 
-// Close ends the round trip under way and the connections. Later calls give queue.ErrClosed.
+// Close ends the round trips under way and the connections. Later calls give queue.ErrClosed.
 func (s *Store) Close() error {
 	var err error
 	s.once.Do(func() {
 		close(s.closed)
-		s.wg.Wait()
 		if err = s.client.Close(); err != nil {
 			err = fmt.Errorf("close Redis %s: %w", s.addr, err)
 		}
+		s.wg.Wait()
 	})
 	return err
 }

@@ -30,17 +30,15 @@ func (s *Store) addReceipts(p goredis.Pipeliner, rs []sms.ReceiptRequest) {
 	for i := range rs {
 		r := &rs[i]
 		key := s.keys.receipt(r.MsgID)
-		p.HSet(noContext, key, receiptFields(r)...)
+		s.write(p, "HSET", key, receiptFields(r)...)
 		p.PExpire(noContext, key, ttl(r.Expiry))
 	}
 }
 
 func (s *Store) addExpiries(p goredis.Pipeliner, xs []sms.Expiry) {
-	zs := make([]goredis.Z, len(xs))
 	for i := range xs {
-		zs[i] = goredis.Z{Score: float64(xs[i].At.UnixMilli()), Member: expiryMember(&xs[i])}
+		s.write(p, "ZADD", s.keys.expiry(), xs[i].At.UnixMilli(), expiryMember(&xs[i]))
 	}
-	p.ZAdd(noContext, s.keys.expiry(), zs...)
 }
 
 func (s *Store) addUnexpire(p goredis.Pipeliner, xs []sms.Expiry) {
@@ -55,7 +53,7 @@ func (s *Store) addMappings(p goredis.Pipeliner, ms []sms.Mapping) {
 	for i := range ms {
 		m := &ms[i]
 		key := s.keys.mapping(m.CID, m.SMPPMsgID)
-		p.HSet(noContext, key, mappingFields(m)...)
+		s.write(p, "HSET", key, mappingFields(m)...)
 		p.PExpire(noContext, key, ttl(m.Expiry))
 		// The wait for a receipt begins with the last part, however long the message was queued; until
 		// then one that is still queued must find its request when it is sent.
@@ -63,7 +61,7 @@ func (s *Store) addMappings(p goredis.Pipeliner, ms []sms.Mapping) {
 		if m.Part >= m.Parts {
 			p.PExpire(noContext, request, ttl(m.Expiry))
 		} else {
-			p.Eval(noContext, extendScript, []string{request}, ttl(m.Expiry).Milliseconds())
+			s.settle(p, extendScript, []string{request}, ttl(m.Expiry).Milliseconds())
 		}
 	}
 }
@@ -76,7 +74,7 @@ func (s *Store) addOutcomes(p goredis.Pipeliner, outcomes []sms.PartOutcome) {
 			continue
 		}
 		key := s.keys.parts(o.MsgID)
-		p.HSet(noContext, key, strconv.Itoa(o.Part), encodeOutcome(o))
+		s.write(p, "HSET", key, strconv.Itoa(o.Part), encodeOutcome(o))
 		p.PExpire(noContext, key, ttl(o.Expiry))
 	}
 }
@@ -84,7 +82,7 @@ func (s *Store) addOutcomes(p goredis.Pipeliner, outcomes []sms.PartOutcome) {
 // addFinal records a final state unless the part has one.
 func (s *Store) addFinal(p goredis.Pipeliner, o *sms.PartOutcome) {
 	key := s.keys.finals(o.MsgID)
-	p.HSetNX(noContext, key, strconv.Itoa(o.Part), encodeOutcome(o))
+	s.write(p, "HSETNX", key, strconv.Itoa(o.Part), encodeOutcome(o))
 	p.PExpire(noContext, key, ttl(o.Expiry))
 }
 
@@ -106,6 +104,6 @@ func (s *Store) addSettled(p goredis.Pipeliner, ds []*queue.Delivery) {
 		byQueue[d.Queue] = append(byQueue[d.Queue], settledMember(d))
 	}
 	for q, args := range byQueue {
-		p.Eval(noContext, settledScript, []string{s.keys.settled(q)}, args...)
+		s.settle(p, settledScript, []string{s.keys.settled(q)}, args...)
 	}
 }
