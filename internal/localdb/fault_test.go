@@ -25,13 +25,25 @@ type fault struct {
 	on    atomic.Bool
 	kinds []errorfs.OpKind
 	ext   string
+	err   error // default ENOSPC
+	met   func()
+}
+
+func (f *fault) cause() error {
+	if f.err != nil {
+		return f.err
+	}
+	return syscall.ENOSPC
 }
 
 func (f *fault) String() string { return "disk full" }
 
 func (f *fault) MaybeError(op errorfs.Op) error {
 	if f.on.Load() && slices.Contains(f.kinds, op.Kind) && strings.HasSuffix(op.Path, f.ext) {
-		return &os.PathError{Op: "write", Path: op.Path, Err: syscall.ENOSPC}
+		if f.met != nil {
+			f.met()
+		}
+		return &os.PathError{Op: "write", Path: op.Path, Err: f.cause()}
 	}
 	return nil
 }
@@ -104,17 +116,18 @@ func TestDiskFull(t *testing.T) {
 		{"creating a table", &fault{kinds: []errorfs.OpKind{errorfs.OpCreate}, ext: ".sst"}},
 		{"writing a table", &fault{kinds: []errorfs.OpKind{errorfs.OpFileWrite}, ext: ".sst"}},
 		{"creating a log", &fault{kinds: []errorfs.OpKind{errorfs.OpCreate, errorfs.OpReuseForWrite}, ext: ".log"}},
+		{"writing a table, for another reason", &fault{kinds: []errorfs.OpKind{errorfs.OpFileWrite}, ext: ".sst", err: syscall.EIO}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			mem := vfs.NewCrashableMem()
 			fatal := make(chan error, 10)
-			db := open(t, "db", Config{FS: faulty(mem, c.f), MemTableSize: 64 << 10, OnFatal: func(err error) { fatal <- err }})
+			db := open(t, "db", Config{FS: faulty(mem, c.f), MemTableSize: 64 << 10, OnFatal: func(err error) { fatal <- err }, Patience: time.Millisecond, retry: time.Millisecond})
 			confirmed := writeUntilFailed(t, db, func() { c.f.on.Store(true) })
 			<-db.Failed()
-			if err := db.Err(); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+			if err := db.Err(); !errors.Is(err, ErrFailed) || !errors.Is(err, c.f.cause()) {
 				// Pebble reports some of them as text only.
-				if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "no space left") {
-					t.Errorf("the database failed with %v, want ErrFailed and ENOSPC", err)
+				if !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), c.f.cause().Error()) {
+					t.Errorf("the database failed with %v, want ErrFailed and %v", err, c.f.cause())
 				}
 			}
 			if err := <-fatal; !errors.Is(err, ErrFailed) {
@@ -184,26 +197,98 @@ func TestOpenDiskFull(t *testing.T) {
 	}
 }
 
-// A flush that fails for a moment is repeated and harms nobody.
+// A flush that fails for a while, however often, is repeated and harms nobody.
 func TestShortFault(t *testing.T) {
-	var left atomic.Int32
-	left.Store(maxBackgroundFailures / 2)
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") && left.Add(-1) >= 0 {
-			return syscall.ENOSPC
-		}
-		return nil
-	}))
-	db := open(t, "db", Config{FS: fs, MemTableSize: 64 << 10})
-	value := strings.Repeat("v", 1000)
-	for i := range 500 {
-		set(t, db, fmt.Sprint(i), value)
+	for _, cause := range []error{syscall.ENOSPC, syscall.EIO} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			var left atomic.Int32
+			left.Store(100)
+			fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") && left.Add(-1) >= 0 {
+					return cause
+				}
+				return nil
+			}))
+			db := open(t, "db", Config{FS: fs, MemTableSize: 64 << 10, retry: time.Millisecond})
+			value := strings.Repeat("v", 1000)
+			for i := range 500 {
+				set(t, db, fmt.Sprint(i), value)
+			}
+			if err := db.Err(); err != nil {
+				t.Error(err)
+			}
+			if left.Load() >= 0 {
+				t.Error("the fault did not happen")
+			}
+		})
 	}
-	if err := db.Err(); err != nil {
-		t.Error(err)
-	}
-	if left.Load() >= 0 {
-		t.Error("the fault did not happen")
+}
+
+// While the disk is full commits wait; they are carried out when there is room, and a database that is closed before ends.
+func TestAFullDiskIsWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		kinds []errorfs.OpKind
+		ext   string
+		end   bool
+	}{
+		{"the log", []errorfs.OpKind{errorfs.OpFileWrite}, ".log", false},
+		{"a new log", []errorfs.OpKind{errorfs.OpCreate, errorfs.OpReuseForWrite}, ".log", false},
+		{"tables", []errorfs.OpKind{errorfs.OpFileWrite}, ".sst", false},
+		{"closed meanwhile", []errorfs.OpKind{errorfs.OpFileWrite}, ".log", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			met := make(chan struct{}, 1)
+			f := &fault{kinds: c.kinds, ext: c.ext, met: func() {
+				select {
+				case met <- struct{}{}:
+				default:
+				}
+			}}
+			mem := vfs.NewMem()
+			db, err := Open("db", Config{FS: faulty(mem, f), MemTableSize: 64 << 10, retry: time.Millisecond})
+			must(t, err)
+			f.on.Store(true)
+			var wg sync.WaitGroup
+			value := strings.Repeat("v", 1000)
+			for w := range 8 {
+				wg.Go(func() {
+					for i := range 100 {
+						b := db.NewBatch()
+						b.Set(key(fmt.Sprintf("%d-%d", w, i)), []byte(value))
+						if err := db.Commit(t.Context(), b); c.end != (err != nil) {
+							t.Errorf("commit: %v", err)
+							return
+						}
+					}
+				})
+			}
+			for range 3 {
+				<-met // again and again
+			}
+			if err := db.Err(); err != nil || !db.Stuck() {
+				t.Errorf("while it is full: %v, stuck %v; want that it is", err, db.Stuck())
+			}
+			if c.end {
+				if err := db.Close(); !errors.Is(err, ErrFailed) {
+					t.Errorf("close: %v, want ErrFailed", err)
+				}
+				wg.Wait()
+				return
+			}
+			f.on.Store(false)
+			wg.Wait()
+			must(t, db.Close())
+			if db.Stuck() {
+				t.Error("it is stuck still")
+			}
+			again := open(t, "db", Config{FS: mem})
+			n := 0
+			must(t, again.Scan(nsTest.Prefix(), PrefixEnd(nsTest.Prefix()), func([]byte, []byte) bool { n++; return true }))
+			if n != 800 {
+				t.Errorf("%d are there, want 800", n)
+			}
+		})
 	}
 }
 
@@ -266,7 +351,7 @@ func TestDiskFullTmpfs(t *testing.T) {
 // fillChild writes while it fills the disk, tells of what was confirmed, and ends with exit code 1 when
 // the database does.
 func fillChild(dir string) error {
-	db, err := Open(dir, Config{MemTableSize: 256 << 10})
+	db, err := Open(dir, Config{MemTableSize: 256 << 10, Patience: time.Millisecond})
 	if err != nil {
 		return err
 	}

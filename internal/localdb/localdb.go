@@ -55,12 +55,15 @@ type Config struct {
 	LowSpace      uint64        // free octets under which the space is low; default the smaller of 256 MiB and 5 % of the file system
 	SpaceInterval time.Duration // between two looks at the free space; default 1s
 	SweepInterval time.Duration // between two sweeps of expired values; default 1s
+	Patience      time.Duration // how long the disk may be full, or tables may not be written, before the database ends; default 5 minutes
 
 	OnSpace func(Space) // called when the space becomes low and when it is ok again; must not block
 	OnFatal func(error) // called once, when the database has ended; must not block
 
 	Log *slog.Logger // default: discards
 	FS  vfs.FS       // default: the operating system's; tests inject faults here
+
+	retry time.Duration // between two tries to write; default 100ms
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -82,8 +85,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.SweepInterval == 0 {
 		c.SweepInterval = time.Second
 	}
-	if c.SpaceInterval < 0 || c.SweepInterval < 0 {
-		return c, fmt.Errorf("localdb: SpaceInterval %v, SweepInterval %v: not negative", c.SpaceInterval, c.SweepInterval)
+	if c.Patience == 0 {
+		c.Patience = 5 * time.Minute
+	}
+	if c.SpaceInterval < 0 || c.SweepInterval < 0 || c.Patience < 0 {
+		return c, fmt.Errorf("localdb: SpaceInterval %v, SweepInterval %v, Patience %v: not negative", c.SpaceInterval, c.SweepInterval, c.Patience)
+	}
+	if c.retry == 0 {
+		c.retry = 100 * time.Millisecond
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -106,20 +115,19 @@ type DB struct {
 	expiry  sweeper
 	space   spaceWatch
 
-	fatal     atomic.Pointer[error] // the error that ended the database
-	failed    chan struct{}         // closed when it is set
-	flushBad  atomic.Int32          // failed flushes since the last good one
-	compacBad atomic.Int32          // the same for compactions
+	fatal   atomic.Pointer[error] // the error that ended the database
+	failed  chan struct{}         // closed when it is set
+	closing chan struct{}         // closed by Close
+
+	full       atomic.Int32 // writes that wait for the disk to have room
+	flushes    failing
+	compaction failing
 
 	stop   context.CancelFunc
 	wg     sync.WaitGroup // sweeper and space watch
 	opened atomic.Bool
 	closed atomic.Bool
 }
-
-// maxBackgroundFailures is how often in a row a flush or a compaction may fail before the database is
-// taken for lost. Pebble repeats both at once and for ever; a disk that is full for a moment recovers.
-const maxBackgroundFailures = 16
 
 // Open opens the database in dir, which is made when it does not exist.
 //
@@ -140,14 +148,14 @@ func Open(dir string, cfg Config) (*DB, error) {
 		}
 		return nil, fmt.Errorf("localdb: lock %s: %w", dir, err)
 	}
-	d := &DB{cfg: cfg, dir: dir, lock: lock, failed: make(chan struct{})}
+	d := &DB{cfg: cfg, dir: dir, lock: lock, failed: make(chan struct{}), closing: make(chan struct{})}
 	d.reads.idle = make(chan struct{})
 	d.commits.init(d)
 
 	cache := pebble.NewCache(cfg.CacheSize)
 	defer cache.Unref()
 	options := &pebble.Options{
-		FS:                          logFS{cfg.FS, d},
+		FS:                          diskFS{cfg.FS, d},
 		Lock:                        lock,
 		Cache:                       cache,
 		Logger:                      pebbleLog{d},
@@ -199,11 +207,13 @@ func lockedElsewhere(err error) bool {
 }
 
 // Close waits for the commits under way and closes the database. Commits that come later get ErrClosed.
-// After a fatal error it returns that error and leaves the files as they are: the process is to end.
+// After a fatal error it returns that error and leaves the files as they are: the process is to end. A full disk
+// is not waited for any longer.
 func (d *DB) Close() error {
 	if !d.closed.CompareAndSwap(false, true) {
 		return nil
 	}
+	close(d.closing)
 	d.stop()
 	d.wg.Wait()
 	d.commits.close()
@@ -259,10 +269,10 @@ func (d *DB) events() *pebble.EventListener {
 			d.fail(fmt.Errorf("corrupt file %s: %w", info.Path, info.Details))
 		},
 		FlushEnd: func(info pebble.FlushInfo) {
-			d.background("flush", info.Err, &d.flushBad)
+			d.background("flush", info.Err, &d.flushes)
 		},
 		CompactionEnd: func(info pebble.CompactionInfo) {
-			d.background("compaction", info.Err, &d.compacBad)
+			d.background("compaction", info.Err, &d.compaction)
 		},
 		WALCreated: d.logCreated,
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
@@ -271,15 +281,24 @@ func (d *DB) events() *pebble.EventListener {
 	}
 }
 
-func (d *DB) background(what string, err error, bad *atomic.Int32) {
+// failing tells since when something has failed, in nanoseconds since the epoch; 0: it does not.
+type failing struct{ since atomic.Int64 }
+
+// background is told of each flush or compaction. Pebble repeats both for ever; diskFS pauses it meanwhile.
+func (d *DB) background(what string, err error, f *failing) {
+	now := time.Now()
 	switch {
 	case err == nil:
-		bad.Store(0)
+		f.since.Store(0)
 	case errors.Is(err, pebble.ErrCancelledCompaction):
-	case bad.Add(1) >= maxBackgroundFailures:
-		d.fail(fmt.Errorf("%s failed %d times in a row: %w", what, maxBackgroundFailures, err))
+	case f.since.CompareAndSwap(0, now.UnixNano()):
+	case now.UnixNano()-f.since.Load() >= int64(d.cfg.Patience):
+		d.fail(fmt.Errorf("%s has failed for %v: %w", what, d.cfg.Patience, err))
 	}
 }
+
+// Stuck tells that nothing more can be written for now, because the disk is full or fails: commits wait.
+func (d *DB) Stuck() bool { return d.full.Load() > 0 || d.flushes.since.Load() != 0 }
 
 // pebbleLog hands Pebble's log lines on. Pebble expects Fatalf not to return: it reports the error and
 // holds the goroutine for ever, since what Pebble would do next relies on the write that failed.

@@ -319,6 +319,9 @@ func (d *Driver) Admit() error {
 	if err := d.db.Err(); err != nil {
 		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
 	}
+	if d.db.Stuck() {
+		return fmt.Errorf("%w: the disk of %s takes nothing now", queue.ErrUnavailable, d.db.Dir())
+	}
 	if d.db.Low() {
 		s := d.db.Space()
 		return fmt.Errorf("%w: %d MiB left on the disk of %s, the mark is %d MiB", queue.ErrUnavailable, s.Free>>20, d.db.Dir(), s.Mark>>20)
