@@ -88,6 +88,13 @@ var (
 	ErrClosed = errors.New("queue driver closed")
 )
 
+// Stale tells that a delivery cannot be settled any more, since its consumer or its connection has ended or it was settled; false
+// proves nothing. A Handle with a method of this name and type answers.
+func (d *Delivery) Stale() bool {
+	h, ok := d.Handle.(interface{ Stale() bool })
+	return ok && h.Stale()
+}
+
 // Key names one attempt of one message: its id, queue and count of attempts.
 func (d *Delivery) Key() string {
 	return string(d.Queue) + "/" + d.ID + "/" + strconv.Itoa(d.Attempts)

@@ -83,6 +83,7 @@ type job struct {
 	d      *queue.Delivery
 	parsed *url.URL
 	host   string
+	hold   *held
 }
 
 func (t *HTTP) newJob(d *queue.Delivery) (job, error) {
@@ -97,7 +98,7 @@ func (t *HTTP) newJob(d *queue.Delivery) (job, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return job{}, fmt.Errorf("%surl %q is no http or https URL", t.kind.param, loggedURL(u))
 	}
-	return job{c, d, u, hostOf(u)}, nil
+	return job{call: c, d: d, parsed: u, host: hostOf(u)}, nil
 }
 
 // answerMax is how much of an answer is read: the acknowledgement is ten characters.

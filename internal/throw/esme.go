@@ -84,6 +84,11 @@ func (e *esme) serve(ctx context.Context) {
 	if err := c.Close(context.WithoutCancel(ctx)); err != nil {
 		e.log.Warn("close the queue of an ESME", "system_id", e.systemID, "err", err)
 	}
+	for _, c := range f.chains {
+		for _, m := range append([]message{c.head}, c.waiting...) {
+			f.hands.drop(m.hold)
+		}
+	}
 	e.Metrics.Waiting.Add(-int64(f.held))
 }
 
@@ -134,8 +139,9 @@ type chain struct {
 
 // message is a delivery and what is sent of it.
 type message struct {
-	d *queue.Delivery
-	p pdu.PDU
+	d    *queue.Delivery
+	p    pdu.PDU
+	hold *held
 }
 
 // feed delivers from one subscription to the ESME's queue. All of it belongs to run.
@@ -198,24 +204,32 @@ func (f *feed) run(ctx context.Context, c queue.Consumer) {
 	}
 }
 
-// take accepts a delivery.
+// take accepts a delivery. A copy of a message that was sent here is not sent again; see hands.
 func (f *feed) take(d *queue.Delivery) {
+	hold, known := f.hands.take(d)
+	if known == waits {
+		return
+	}
 	f.held++
 	f.Metrics.Waiting.Add(1)
+	if known == already {
+		f.finish(outcome{d: d, kind: repeated})
+		return
+	}
 	if f.tooOld(d, time.Now()) {
-		f.finish(outcome{d: d, kind: dead, cause: queue.CauseHeld, why: f.tooOldReason()})
+		f.finish(outcome{d: d, hold: hold, kind: dead, cause: queue.CauseHeld, why: f.tooOldReason()})
 		return
 	}
 	p, key, err := f.compose(d)
 	if err != nil {
-		f.finish(outcome{d: d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
+		f.finish(outcome{d: d, hold: hold, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
 		return
 	}
 	if c := f.chains[key]; c != nil {
-		c.waiting = append(c.waiting, message{d, p})
+		c.waiting = append(c.waiting, message{d, p, hold})
 		return
 	}
-	c := &chain{key: key, head: message{d, p}}
+	c := &chain{key: key, head: message{d, p, hold}}
 	f.chains[key] = c
 	f.stalled = append(f.stalled, c)
 }
@@ -234,11 +248,19 @@ func (f *feed) place(sessions []Receiver) {
 	n := 0
 	for n < len(f.stalled) {
 		c := f.stalled[n]
+		if f.hands.dropStale(c.head.hold) { // it comes again
+			f.stalled[n] = nil
+			n++
+			f.held--
+			f.Metrics.Waiting.Add(-1)
+			f.advance(c)
+			continue
+		}
 		sent, err := f.send(c, sessions)
 		if err != nil { // it cannot be encoded
 			f.stalled[n] = nil
 			n++
-			f.finish(outcome{d: c.head.d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
+			f.finish(outcome{d: c.head.d, hold: c.head.hold, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
 			f.advance(c)
 			continue
 		}
@@ -305,7 +327,7 @@ func (f *feed) answered(a *answer) {
 	switch {
 	case (a.err == nil || errors.As(a.err, &malformed)) && status == pdu.StatusOK && a.resp.Header.ID != pdu.CmdGenericNack:
 		f.delivered(c)
-		f.finish(outcome{d: c.head.d, kind: delivered})
+		f.finish(outcome{d: c.head.d, hold: c.head.hold, kind: delivered})
 		f.advance(c)
 	case a.err == nil, malformed != nil:
 		f.refused(c, status.String(), status == pdu.StatusRxPAppn || status == pdu.StatusRxRAppn, f.cfg.RetryDelay)
@@ -325,7 +347,7 @@ func (f *feed) refused(c *chain, why string, final bool, after time.Duration) {
 		if final {
 			cause = queue.CauseRefused
 		}
-		f.finish(outcome{d: c.head.d, kind: dead, cause: cause, why: fmt.Sprintf("try %d at %s: %s", c.tries, f.systemID, why)})
+		f.finish(outcome{d: c.head.d, hold: c.head.hold, kind: dead, cause: cause, why: fmt.Sprintf("try %d at %s: %s", c.tries, f.systemID, why)})
 		f.advance(c)
 		return
 	}

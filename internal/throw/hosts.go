@@ -172,12 +172,23 @@ func (hs *hosts) next(name string, took time.Duration, now time.Time) (job, bool
 	defer hs.mu.Unlock()
 	h := hs.byName[name]
 	h.last = now
-	hs.held--
 	if h.typical == 0 {
 		h.typical = max(took, 1)
 	} else {
 		h.typical += (took - h.typical) / 8
 	}
+	return hs.advance(h)
+}
+
+// skip gives the next job in place of one that is not called.
+func (hs *hosts) skip(name string) (job, bool) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return hs.advance(hs.byName[name])
+}
+
+func (hs *hosts) advance(h *host) (job, bool) {
+	hs.held--
 	if len(h.waiting) == 0 {
 		h.active--
 		return job{}, false

@@ -3,7 +3,7 @@
 // they are bound.
 //
 // Delivery is at least once: an endpoint may see the same DLR or MO twice after a crash, or when
-// its acknowledgement came too late. A repeat carries the same parameters, so an endpoint
+// its acknowledgement came too late, not because the connection to the broker was lost (see hands). A repeat carries the same parameters, so an endpoint
 // that stores the state by message id and level, or an MO by its id, is not harmed.
 package throw
 
@@ -66,6 +66,7 @@ type HTTP struct {
 	settle  *journal.Writer[*outcome]
 	log     *slog.Logger
 	client  *http.Client
+	hands   *hands
 	Metrics Metrics
 }
 
@@ -85,7 +86,7 @@ func newHTTP(k *kind, cfg Config, broker queue.Source, j journal.Journal, log *s
 		cfg.UserAgent = k.agent
 	}
 	t := &HTTP{
-		kind: k, cfg: cfg, broker: broker, log: log,
+		kind: k, cfg: cfg, broker: broker, log: log, hands: newHands(max(4*cfg.Prefetch, 4096)),
 		client: &http.Client{
 			Timeout: cfg.Timeout,
 			// A redirect is not followed: an acknowledgement is the endpoint's own.
@@ -104,7 +105,7 @@ func newHTTP(k *kind, cfg Config, broker queue.Source, j journal.Journal, log *s
 			},
 		},
 	}
-	t.settle = newSettler(j, log, settleGrace, t.account)
+	t.settle = newSettler(j, t.hands, log, settleGrace, t.account)
 	return t
 }
 
@@ -160,12 +161,23 @@ func (r *run) consume(ctx context.Context, c queue.Consumer) error {
 	}
 }
 
+// dispatch takes a delivery in hand. A copy of a message that was called here is not called again; see hands.
 func (r *run) dispatch(ctx context.Context, d *queue.Delivery) {
+	hold, known := r.hands.take(d)
+	switch known {
+	case waits:
+		return
+	case already:
+		r.settle.Post(&outcome{d: d, kind: repeated})
+		return
+	case fresh:
+	}
 	j, err := r.newJob(d)
 	if err != nil {
-		r.settle.Post(&outcome{d: d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
+		r.settle.Post(&outcome{d: d, hold: hold, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
 		return
 	}
+	j.hold = hold
 	v, back := r.hosts.take(j, time.Now())
 	if v == start {
 		r.callers.Go(func() { r.serve(ctx, j) })
@@ -175,15 +187,23 @@ func (r *run) dispatch(ctx context.Context, d *queue.Delivery) {
 
 func (r *run) giveBack(back []sentBack) {
 	for _, b := range back {
-		r.settle.Post(&outcome{d: b.j.d, kind: deferred, after: b.after})
+		if !r.hands.dropStale(b.j.hold) {
+			r.settle.Post(&outcome{d: b.j.d, hold: b.j.hold, kind: deferred, after: b.after})
+		}
 	}
 }
 
-// serve calls the endpoint for j and for what waits for the same host meanwhile.
+// serve calls the endpoint for j and for what waits for the same host meanwhile. What the broker delivers again anyway
+// is not called before it does.
 func (r *run) serve(ctx context.Context, j job) {
 	for ok := true; ok && ctx.Err() == nil; {
+		if r.hands.dropStale(j.hold) {
+			j, ok = r.hosts.skip(j.host)
+			continue
+		}
 		began := time.Now()
 		o := r.call(ctx, j)
+		o.hold = j.hold
 		if o.kind != delivered && ctx.Err() != nil {
 			return // cut off: it says nothing of the endpoint
 		}
@@ -202,6 +222,6 @@ func (t *HTTP) account(o *outcome) {
 	case dead:
 		t.Metrics.Dead.Add(1)
 		t.log.Error(t.kind.name+" given up, moved to the dead-letter queue", "msgid", o.d.ID, "err", o.why) //nolint:sloglint // one of two names of ours
-	case retry:
+	case retry, repeated:
 	}
 }

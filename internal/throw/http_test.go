@@ -527,7 +527,7 @@ func TestThrowerStopsWhateverIsUnsettled(t *testing.T) {
 		return ctx.Err()
 	}
 	th := NewHTTP(Config{Prefetch: 4}, f, f, slog.New(slog.DiscardHandler))
-	th.settle = newSettler(f, slog.New(slog.DiscardHandler), time.Millisecond, th.account)
+	th.settle = newSettler(f, th.hands, slog.New(slog.DiscardHandler), time.Millisecond, th.account)
 	for range 100 {
 		f.put(level1(srv.URL))
 		f.put(level1("no URL"))

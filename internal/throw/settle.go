@@ -12,6 +12,8 @@ import (
 // outcome is what became of one delivery.
 type outcome struct {
 	d     *queue.Delivery
+	hold  *held // of d; nil: it is by itself
+	n     int   // deliveries of hold that the entry settles
 	kind  outcomeKind
 	after time.Duration
 	cause queue.Cause // of a dead one
@@ -27,11 +29,20 @@ const (
 	retry
 	deferred
 	dead
+	repeated // a copy of what was settled
 )
 
-func (o *outcome) addTo(e *journal.Entry) {
+func (o *outcome) addTo(h *hands, e *journal.Entry) {
+	if o.hold != nil {
+		ds := h.deliveries(o.hold)
+		o.n = len(ds)
+		o.d = ds[o.n-1]
+		for _, d := range ds[:o.n-1] {
+			e.Ack = append(e.Ack, journal.Ack{Delivery: d})
+		}
+	}
 	switch o.kind {
-	case delivered:
+	case delivered, repeated:
 		e.Ack = append(e.Ack, journal.Ack{Delivery: o.d})
 	case deferred:
 		e.Retry = append(e.Retry, queue.Retry{Delivery: o.d, After: o.after})
@@ -44,22 +55,33 @@ func (o *outcome) addTo(e *journal.Entry) {
 	}
 }
 
-// newSettler makes outcomes durable, and tells account what became of each delivery. A delivery whose outcome can never be
-// written is a dead letter.
-func newSettler(j journal.Journal, log *slog.Logger, grace time.Duration, account func(*outcome)) *journal.Writer[*outcome] {
-	return journal.NewWriter(j, journal.Work[*outcome]{What: "deliveries", Grace: grace, Log: log,
-		Add: func(e *journal.Entry, o *outcome) { o.addTo(e) },
+// newSettler makes outcomes durable, lets go of what is, and tells account what became of each delivery. A delivery whose outcome
+// can never be written is a dead letter.
+func newSettler(j journal.Journal, h *hands, log *slog.Logger, grace time.Duration, account func(*outcome)) *journal.Writer[*outcome] {
+	var w *journal.Writer[*outcome]
+	w = journal.NewWriter(j, journal.Work[*outcome]{What: "deliveries", Grace: grace, Log: log,
+		Add: func(e *journal.Entry, o *outcome) { o.addTo(h, e) },
 		Bury: func(e *journal.Entry, o *outcome, reason string) {
 			o.kind, o.cause, o.why = dead, queue.CauseRefused, reason
-			o.addTo(e)
+			o.addTo(h, e)
 		},
 		Done: func(o *outcome, f journal.Fate, _ error) {
-			if f != journal.Abandoned {
+			switch {
+			case f == journal.Abandoned && o.hold != nil:
+				h.drop(o.hold)
+			case f == journal.Abandoned:
+			default:
 				account(o)
+				if o.hold != nil {
+					for _, d := range h.done(o.hold, o.n) {
+						w.Post(&outcome{d: d, kind: repeated})
+					}
+				}
 			}
 			if o.settled != nil {
 				o.settled.Done()
 			}
 		},
 	})
+	return w
 }

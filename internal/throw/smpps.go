@@ -74,8 +74,8 @@ type queues interface {
 // as their windows reach, with one in flight between any two addresses, so that what
 // belongs together arrives in order.
 //
-// Delivery is at least once: an ESME sees a receipt twice when the connection was lost before
-// its answer, or after a crash. A repeat has the same receipted_message_id and state, so that
+// Delivery is at least once: an ESME sees a receipt twice when the connection to it was lost before
+// its answer, or after a crash, not because that to the broker was lost (see hands). A repeat has the same receipted_message_id and state, so that
 // one who keeps the state of his messages is not harmed. Moving twice is such a repeat too.
 type SMPPS struct {
 	cfg     SMPPSConfig
@@ -85,6 +85,7 @@ type SMPPS struct {
 	log     *slog.Logger
 	Metrics SMPPSMetrics
 
+	hands  *hands
 	settle *journal.Writer[*outcome] // what became of deliveries to ESMEs
 	mover  *journal.Writer[moving]   // from the shared queues to theirs
 
@@ -100,9 +101,9 @@ type SMPPS struct {
 // hold something from an earlier run.
 func NewSMPPS(cfg SMPPSConfig, broker queues, j journal.Journal, known func() []string, log *slog.Logger) *SMPPS {
 	cfg.defaults()
-	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log,
+	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log, hands: newHands(esmesRemembered),
 		esmes: make(map[string]*esme), declared: make(map[string]struct{}), swept: make(map[string]chan struct{})}
-	t.settle = newSettler(j, log, cfg.Grace+settleGrace, t.account)
+	t.settle = newSettler(j, t.hands, log, cfg.Grace+settleGrace, t.account)
 	t.mover = journal.NewWriter(j, t.moves())
 	return t
 }
@@ -195,6 +196,9 @@ func (t *SMPPS) run(ctx context.Context, shared []queue.Name, consumers []queue.
 	return nil
 }
 
+// esmesRemembered is how many settled messages are remembered, of all ESMEs and of the shared queues.
+const esmesRemembered = 1 << 14
+
 // moveMax is the number of messages that one journal entry moves at most.
 const moveMax = 256
 
@@ -204,25 +208,35 @@ type moving struct {
 	systemID string
 	fault    error
 	cause    queue.Cause // of fault
+	hold     *held       // nil: a copy of one that was moved, which is only to be acknowledged
+	n        *int        // deliveries of hold that the entry settles
 }
 
 // move puts what came into a shared queue into the queues of its ESMEs, in order. One whose queue will never take
 // it is buried, and keeps none of the others. A move that was begun may outlive ctx: its messages would be moved again
 // if they were not acknowledged.
 func (t *SMPPS) move(ctx context.Context, ds []*queue.Delivery) {
-	batch := make([]moving, len(ds))
-	for i, d := range ds {
-		batch[i].d = d
-		batch[i].cause = queue.CauseUndecodable
-		batch[i].systemID, batch[i].fault = addressee(d)
+	batch := make([]moving, 0, len(ds))
+	for _, d := range ds {
+		m := moving{d: d, cause: queue.CauseUndecodable, n: new(int)}
+		var known taken
+		if m.hold, known = t.hands.take(d); known == waits {
+			continue
+		}
+		if m.hold != nil {
+			m.systemID, m.fault = addressee(d)
+		}
+		batch = append(batch, m)
 	}
-	t.mover.Write(ctx, batch)
+	if len(batch) > 0 {
+		t.mover.Write(ctx, batch)
+	}
 }
 
 func (t *SMPPS) moves() journal.Work[moving] {
 	bury := func(e *journal.Entry, m moving, cause queue.Cause, reason string) {
 		e.Publish = append(e.Publish, queue.BuryAs(m.d, cause, reason))
-		e.Ack = append(e.Ack, journal.Ack{Delivery: m.d})
+		t.acknowledge(e, m)
 	}
 	return journal.Work[moving]{What: "messages for ESMEs", Max: moveMax, Grace: t.cfg.Grace, Log: t.log,
 		Prepare: func(ctx context.Context, batch []moving) (ready, later []moving, err error) {
@@ -238,6 +252,10 @@ func (t *SMPPS) moves() journal.Work[moving] {
 			return batch, nil, nil
 		},
 		Add: func(e *journal.Entry, m moving) {
+			if m.hold == nil {
+				e.Ack = append(e.Ack, journal.Ack{Delivery: m.d})
+				return
+			}
 			if m.fault != nil {
 				bury(e, m, m.cause, m.fault.Error())
 				return
@@ -246,7 +264,7 @@ func (t *SMPPS) moves() journal.Work[moving] {
 			copied.Attempts = 0
 			copied.Priority = 0 // one lane, so that the order stays
 			e.Publish = append(e.Publish, queue.Publication{Queue: queue.ESME(m.systemID), Message: copied})
-			e.Ack = append(e.Ack, journal.Ack{Delivery: m.d})
+			t.acknowledge(e, m)
 		},
 		Amend: func(m moving, err error) bool {
 			if errors.Is(err, queue.ErrNoQueue) { // somebody deleted it: the next try declares it again
@@ -256,11 +274,20 @@ func (t *SMPPS) moves() journal.Work[moving] {
 		},
 		Bury: func(e *journal.Entry, m moving, reason string) { bury(e, m, queue.CauseRefused, reason) },
 		Done: func(m moving, f journal.Fate, why error) {
+			if m.hold == nil {
+				return
+			}
+			if f == journal.Abandoned {
+				t.hands.drop(m.hold)
+				return
+			}
+			for _, d := range t.hands.done(m.hold, *m.n) {
+				t.mover.Post(moving{d: d})
+			}
 			if m.fault != nil {
 				why = m.fault
 			}
 			switch {
-			case f == journal.Abandoned:
 			case why != nil:
 				t.Metrics.Dead.Add(1)
 				t.log.Error("message for an ESME moved to the dead-letter queue", "queue", string(m.d.Queue), "msgid", m.d.ID, "err", why)
@@ -271,12 +298,21 @@ func (t *SMPPS) moves() journal.Work[moving] {
 	}
 }
 
+// acknowledge adds that what moved leaves the shared queue.
+func (t *SMPPS) acknowledge(e *journal.Entry, m moving) {
+	ds := t.hands.deliveries(m.hold)
+	*m.n = len(ds)
+	for _, d := range ds {
+		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
+	}
+}
+
 // declareAll declares the queues that messages move into. never are those of ESMEs whose queue cannot be made, which keep
 // none of the others; the error is one that passes.
 func (t *SMPPS) declareAll(ctx context.Context, batch []moving) (never map[string]error, err error) {
 	names := make(map[string]struct{})
 	for _, m := range batch {
-		if m.fault == nil {
+		if m.hold != nil && m.fault == nil {
 			names[m.systemID] = struct{}{}
 		}
 	}
@@ -358,6 +394,6 @@ func (t *SMPPS) account(o *outcome) {
 	case dead:
 		t.Metrics.Dead.Add(1)
 		t.log.Error("message for an ESME given up, moved to the dead-letter queue", "queue", string(o.d.Queue), "msgid", o.d.ID, "err", o.why)
-	case retry, deferred:
+	case retry, deferred, repeated:
 	}
 }

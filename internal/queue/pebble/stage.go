@@ -216,6 +216,9 @@ func retried(r *queue.Retry) queue.Message {
 	return m
 }
 
+// Stale tells that the delivery cannot be settled any more.
+func (it *item) Stale() bool { return it.state.Load() >= stateSettled }
+
 // Done tells that this very delivery was settled: acknowledged or put back.
 func (d *Driver) Done(dl *queue.Delivery) bool {
 	it, ok := dl.Handle.(*item)

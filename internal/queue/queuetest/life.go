@@ -70,7 +70,13 @@ func testStale(e *env) {
 	e.publish(qA, "1", "2")
 	c := e.consume(qA, 10)
 	ds := e.want(c, "1", "2")
+	if ds[0].Stale() || ds[1].Stale() {
+		e.Error("a delivery of an open consumer is stale")
+	}
 	e.must(c.Close(e.ctx))
+	if !ds[0].Stale() || !ds[1].Stale() {
+		e.Error("a delivery of a closed consumer is not stale")
+	}
 	if err := e.d.Ack(e.ctx, ds[0]); !errors.Is(err, queue.ErrStale) {
 		e.Errorf("ack: %v, want ErrStale", err)
 	}

@@ -18,6 +18,9 @@ type tracked struct {
 	due  time.Time // of one that came early
 }
 
+// Stale tells that the delivery cannot be settled any more.
+func (t *tracked) Stale() bool { return !t.feed.isOpen(t.tag) }
+
 // settling keeps the deliveries of a channel that are not settled, and sends
 // acknowledgements. The broker closes a channel on which a tag is settled twice, so that
 // must not happen. Whoever acknowledges first sends for all who come meanwhile, and a run
