@@ -18,6 +18,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
@@ -29,6 +30,7 @@ type containerSpec struct {
 	command []string          // default: the image's
 	env     map[string]string // besides the image's
 	files   map[string]string // content by path
+	data    string            // directory of the service's data
 }
 
 // Labels of every container that testenv makes.
@@ -153,7 +155,12 @@ func newContainer(ctx context.Context, k *kind, ports []int) (instance, error) {
 			testcontainers.WithEnv(spec.env),
 			testcontainers.WithFiles(files...),
 			testcontainers.WithExposedPorts(exposed...),
-			testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.PortBindings = bindings }),
+			testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
+				h.PortBindings = bindings
+				// A volume outlives a stop and goes with the container. The layers of a container may be a
+				// file system in user space, where each write of the service costs many times as much.
+				h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Target: spec.data})
+			}),
 			testcontainers.CustomizeRequestOption(func(req *testcontainers.GenericContainerRequest) error {
 				req.Cmd = spec.command
 				return nil

@@ -64,7 +64,8 @@ const (
 
 func rabbitContainer() containerSpec {
 	return containerSpec{
-		env: map[string]string{"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": rabbitErlang},
+		data: "/var/lib/rabbitmq",
+		env:  map[string]string{"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": rabbitErlang},
 		files: map[string]string{
 			"/etc/rabbitmq/enabled_plugins":        rabbitPlugins,
 			"/etc/rabbitmq/conf.d/90-testenv.conf": rabbitConfig,

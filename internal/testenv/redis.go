@@ -52,7 +52,7 @@ func newRedisKind(appendfsync string) *kind {
 			// The image may be one of Valkey, whose server has another name.
 			argv := []string{"sh", "-c", `exec "$(command -v redis-server || command -v valkey-server)" "$@"`, "sh",
 				"--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data"}
-			return containerSpec{command: append(argv, arguments...)}
+			return containerSpec{command: append(argv, arguments...), data: "/data"}
 		},
 		process: func(dir string, ports []int) (processSpec, error) {
 			program, err := exec.LookPath("redis-server")
