@@ -48,6 +48,8 @@ type backend struct {
 	close   func() error
 	db      *localdb.DB       // embedded only
 	redis   *storeredis.Store // services only
+	// held counts what is queued, delayed, collected and kept; embedded only.
+	held func(context.Context) (int, error)
 }
 
 func openBackend(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
@@ -81,7 +83,17 @@ func openEmbedded(cfg *config.Config, log *slog.Logger) (*backend, error) {
 		started: []string{"Embedded store", "Embedded broker"},
 		failed:  db.Failed(), err: db.Err,
 		close: func() error { return errors.Join(queues.Close(), db.Close()) },
-		db:    db,
+		held: func(ctx context.Context) (int, error) {
+			queued, errQueued := queues.Count(ctx)
+			parts, errParts := store.CountParts(ctx)
+			letters, errLetters := store.CountLetters(ctx)
+			n := queued + parts
+			for _, c := range letters {
+				n += c.Count
+			}
+			return n, errors.Join(errQueued, errParts, errLetters)
+		},
+		db: db,
 	}, nil
 }
 
@@ -138,7 +150,7 @@ func transient(err error) bool {
 
 // forgotten counts the messages in an embedded database that the services mode would leave
 // lying. A database that is not there or is in use by another process has none for us.
-func forgotten(cfg *config.Config, log *slog.Logger) (int, error) {
+func forgotten(ctx context.Context, cfg *config.Config, log *slog.Logger) (int, error) {
 	if _, err := os.Stat(filepath.Join(cfg.Paths.Data, databaseDir)); err != nil || cfg.Mode != config.Services {
 		return 0, nil
 	}
@@ -146,17 +158,6 @@ func forgotten(cfg *config.Config, log *slog.Logger) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	n := 0
-	for _, name := range b.broker.(*pebble.Driver).Names() {
-		waiting, err := b.broker.Length(context.Background(), name)
-		if err != nil {
-			return 0, errors.Join(err, b.close())
-		}
-		n += waiting
-	}
-	letters, err := b.letters.CountLetters(context.Background())
-	for _, c := range letters {
-		n += c.Count
-	}
+	n, err := b.held(ctx)
 	return n, errors.Join(err, b.close())
 }

@@ -148,7 +148,7 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	for _, key := range g.cfg.Unserved {
 		g.logs.manager.Warn("configuration key has no effect", "key", key)
 	}
-	if err := g.refuseToForget(); err != nil {
+	if err := g.refuseToForget(ctx); err != nil {
 		return err
 	}
 	if g.backend, err = openBackend(ctx, g.cfg, g.logs); err != nil {
@@ -222,11 +222,11 @@ type ConfigurationError struct{ Reason string }
 func (e *ConfigurationError) Error() string { return e.Reason }
 
 // refuseToForget keeps the services mode from leaving messages of the embedded mode lying.
-func (g *Gateway) refuseToForget() error {
+func (g *Gateway) refuseToForget(ctx context.Context) error {
 	if g.opts.AbandonEmbedded {
 		return nil
 	}
-	n, err := forgotten(g.cfg, g.logs.manager)
+	n, err := forgotten(ctx, g.cfg, g.logs.manager)
 	if err != nil {
 		return fmt.Errorf("look for messages of the embedded mode: %w", err)
 	}

@@ -26,9 +26,14 @@ import (
 	"jasmind/internal/certs/certstest"
 	"jasmind/internal/config"
 	"jasmind/internal/gateway"
+	"jasmind/internal/localdb"
+	"jasmind/internal/queue"
+	queuepebble "jasmind/internal/queue/pebble"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smpp/receipt"
+	"jasmind/internal/sms"
+	storepebble "jasmind/internal/store/pebble"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -354,18 +359,81 @@ func TestServicesModeDoesNotForgetEmbeddedMessages(t *testing.T) {
 	g := start(t, root, provisioning(t, "127.0.0.1:1", ""))
 	send(t, g, url.Values{})
 	stop(t, g)
-	cfg, err := config.Load(config.Options{Environment: env(map[string]string{"ROOT_PATH": root, "GATEWAY_MODE": "services", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0"})})
+	refusesServices(t, root, 1)
+}
+
+// refusesServices wants a start in services mode to be refused because of what the embedded database under root holds.
+func refusesServices(t *testing.T, root string, messages int) {
+	t.Helper()
+	cfg, err := config.Load(config.Options{Environment: env(map[string]string{"ROOT_PATH": root, "GATEWAY_MODE": "services", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0",
+		"AMQP_BROKER_PORT": "1", "REDIS_CLIENT_PORT": "1"})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := gateway.New(gateway.Options{Config: cfg, Stdout: &bytes.Buffer{}})
+	g, err := gateway.New(gateway.Options{Config: cfg, Stdout: &bytes.Buffer{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = second.Start(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // for those that are not there
+	defer cancel()
+	err = g.Start(ctx)
 	var refused *gateway.ConfigurationError
-	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "holds 1 messages") {
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), fmt.Sprintf("holds %d messages", messages)) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What waits for its time, and parts of long MOs whose others have not come, are messages too.
+func TestServicesModeForgetsNeitherDelayedMessagesNorParts(t *testing.T) {
+	delayed := func(t *testing.T, db *localdb.DB) {
+		d, err := queuepebble.New(db, queuepebble.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if err := d.Declare(t.Context(), "q"); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Publish(t.Context(), queue.Publication{Queue: "q", Message: queue.Message{ID: "m"}}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := d.Consume(t.Context(), "q", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Retry(t.Context(), queue.Retry{Delivery: <-c.C(), After: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parts := func(t *testing.T, db *localdb.DB) {
+		for seq := range 2 {
+			p := sms.LongPart{Key: sms.LongKey{CID: "abc", Total: 3}, Seq: seq + 1, Digest: uint64(seq)}
+			if _, err := storepebble.New(db).AddPart(t.Context(), p, "m", time.Hour, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name     string
+		fill     func(*testing.T, *localdb.DB)
+		messages int
+	}{{"delayed", delayed, 1}, {"parts", parts, 2}} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			cfg, err := config.Load(config.Options{Environment: env(map[string]string{"ROOT_PATH": root, "GATEWAY_MODE": "embedded"})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			db, err := localdb.Open(filepath.Join(cfg.Paths.Data, "messages"), localdb.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.fill(t, db)
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			refusesServices(t, root, tt.messages)
+		})
 	}
 }
 

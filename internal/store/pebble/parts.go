@@ -82,6 +82,19 @@ func (s *Store) join(ctx context.Context, wait, claim time.Duration, change func
 	return s.commit(ctx, b)
 }
 
+// CountParts counts the parts of long MOs that wait for the others.
+func (s *Store) CountParts(ctx context.Context) (int, error) {
+	n := 0
+	err := s.db.Scan(nsPart.Prefix(), localdb.PrefixEnd(nsPart.Prefix()), func(_, _ []byte) bool {
+		n++
+		return ctx.Err() == nil
+	})
+	if err != nil {
+		return 0, unavailable("parts of long MOs", err)
+	}
+	return n, ctx.Err()
+}
+
 // AddPart makes a part durable, and gives what it released.
 func (s *Store) AddPart(ctx context.Context, p sms.LongPart, id sms.MessageID, wait, claim time.Duration) ([]sms.LongMO, error) {
 	if p.Seq < 1 || p.Seq > p.Key.Total || p.Key.Total > 255 {
