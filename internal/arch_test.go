@@ -38,7 +38,7 @@ var layers = []layer{
 	// ring 0: octets in, structs out
 	{"protocol", "smpp/pdu smpp/receipt smpp smstext", "protocol", ""},
 	// leaves
-	{"leaf", "certs logging metrics", "", "leaf"},
+	{"leaf", "admission certs logging metrics", "", "leaf"},
 	{"database", "localdb", "leaf", ""},
 	// ring 1: the values that travel
 	{"domain", "sms account routing intercept billing queue journal smppc provision", "domain leaf protocol", real},

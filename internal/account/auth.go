@@ -8,11 +8,14 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"hash"
+	"net/http"
+	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"jasmind/internal/admission"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
@@ -32,27 +35,35 @@ type AuthConfig struct {
 	Size     int           // how many of them, default 100000
 	Workers  int           // checks computed at a time, default one per core
 	Queue    int           // checks that wait for a worker, default 256
+
+	Logins *admission.Logins // who may try a password; nil: its own, with the defaults
 }
 
 // Authenticator checks usernames and passwords. It is safe for concurrent use.
 //
 // A slow hash (argon2id) is never paid per message: a successful check is remembered in
 // memory, as a keyed digest of the password and the user's version, for some minutes.
-// Other checks wait for one of a few workers, in a bounded queue, so that a flood of wrong
-// passwords cannot take the machine. An unknown username costs what a wrong password costs.
+// Other checks wait for one of a few workers, in a bounded queue that is fair to addresses, so that a flood of wrong
+// passwords takes neither the machine nor the turn of others. An unknown username costs what a wrong password costs.
+// Who has failed too often (AuthConfig.Logins) is refused before anything is computed.
 type Authenticator struct {
 	cfg     AuthConfig
 	dir     directory
-	macs    sync.Pool     // of *mac
-	workers chan struct{} // a token for each running computation
-	waiting atomic.Int64
+	macs    sync.Pool // of *mac
+	workers *turns
 
 	mu     sync.RWMutex // guards known and flying
 	known  map[sms.UserID]memo
-	flying map[digest]*flight
+	flying map[question]*flight
 }
 
 type digest = [sha256.Size]byte
+
+// question is what is asked, and by whom.
+type question struct {
+	digest digest
+	source netip.Addr
+}
 
 // memo remembers the last successful check of a user.
 type memo struct {
@@ -87,53 +98,62 @@ func NewAuthenticator(cfg AuthConfig, dir directory) *Authenticator {
 	if cfg.Queue <= 0 {
 		cfg.Queue = 256
 	}
+	if cfg.Logins == nil {
+		cfg.Logins = admission.NewLogins(admission.LoginConfig{})
+	}
 	key := make([]byte, sha256.Size)
 	rand.Read(key) // never fails (crypto/rand)
 	return &Authenticator{
 		cfg: cfg, dir: dir,
 		macs:    sync.Pool{New: func() any { return &mac{hash: hmac.New(sha256.New, key), buf: make([]byte, 0, 64)} }},
-		workers: make(chan struct{}, cfg.Workers),
+		workers: newTurns(cfg.Workers, cfg.Queue),
 		known:   make(map[sms.UserID]memo),
-		flying:  make(map[digest]*flight),
+		flying:  make(map[question]*flight),
 	}
 }
 
-// Check gives the user behind a username and a password.
+// Check gives the user behind a username and a password that came from an address.
 //
 // Errors: *sms.Error with ReasonAuthentication for an unknown user, a wrong password and a
-// user or group that is disabled, which look the same; with ReasonUnavailable when too
-// many checks wait already, or ctx ended first.
-func (a *Authenticator) Check(ctx context.Context, username, password string) (*User, error) {
+// user or group that is disabled, which look the same, and, with a status of its own, for who has
+// failed too often; with ReasonUnavailable when too many checks wait already, or ctx ended first.
+func (a *Authenticator) Check(ctx context.Context, from netip.Addr, username, password string) (*User, error) {
 	user, group := a.dir.Account(username)
-	if user == nil {
-		if err := a.compute(ctx, func() { decoy.verify(password) }); err != nil {
-			return nil, err
-		}
-		return nil, refused(username)
+	if user == nil { // who takes the same road, in vain
+		user = &User{UID: sms.UserID("\x00" + username), Username: username, Password: decoy}
 	}
 	d := a.digest(user, password)
-	ok := a.remembered(user.UID, d)
-	if !ok {
-		var err error
-		if ok, err = a.verify(ctx, user, password, d); err != nil {
-			return nil, err
-		}
+	if a.remembered(user.UID, d) && user.enabledIn(group) && a.cfg.Logins.Trusted(from, username) {
+		return user, nil
 	}
-	if !ok || !user.Enabled || group == nil || !group.Enabled {
+	ok, err := a.verify(ctx, from, user, group, password, d)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
 		return nil, refused(username)
 	}
 	return user, nil
 }
 
-// Known gives the user behind a username and a password if Check would not have to compute
-// anything: the same password was found right a moment ago. Nil tells nothing.
-func (a *Authenticator) Known(username, password string) *User {
-	user, group := a.dir.Account(username)
-	if user == nil || !user.Enabled || group == nil || !group.Enabled || !a.remembered(user.UID, a.digest(user, password)) {
-		return nil
+// Verify compares a password with one that is no user's, such as that of the console, for a username that
+// came from an address; nil stands for a password that nobody has. It has the limits and the errors of Check.
+func (a *Authenticator) Verify(ctx context.Context, from netip.Addr, username string, p *Password, password string) error {
+	if p == nil {
+		p = &decoy
 	}
-	return user
+	right := false
+	err := a.attempt(ctx, from, username, func() bool {
+		right, _ = p.verify(password)
+		return right
+	})
+	if err == nil && !right {
+		err = refused(username)
+	}
+	return err
 }
+
+func (u *User) enabledIn(g *Group) bool { return u.Enabled && g != nil && g.Enabled }
 
 // Forget drops everything remembered, so that the next check of each user is computed.
 func (a *Authenticator) Forget() {
@@ -144,6 +164,13 @@ func (a *Authenticator) Forget() {
 
 func refused(username string) error {
 	return &sms.Error{Reason: sms.ReasonAuthentication, Field: "username", Detail: "Authentication failure for username:" + username}
+}
+
+// tooMany is the answer to who has failed too often: another one than to a wrong password, since the right one is
+// refused too.
+func tooMany(err error) error {
+	return &sms.Error{Reason: sms.ReasonAuthentication, Field: "username", Detail: "Too many failed authentications, try again later",
+		Override: &sms.StatusPair{HTTP: http.StatusTooManyRequests, SMPP: pdu.StatusBindFail}, Err: err}
 }
 
 func busy(err error) error {
@@ -173,19 +200,21 @@ func (a *Authenticator) remembered(uid sms.UserID, d digest) bool {
 	return ok && subtle.ConstantTimeCompare(m.digest[:], d[:]) == 1 && time.Now().Before(m.expires)
 }
 
-// verify computes a check, or waits for one who computes the same.
-func (a *Authenticator) verify(ctx context.Context, u *User, password string, d digest) (bool, error) {
+// verify computes a check, or waits for one who computes the same: many clients that start at once with the same
+// password are one attempt.
+func (a *Authenticator) verify(ctx context.Context, from netip.Addr, u *User, g *Group, password string, d digest) (bool, error) {
+	same := question{d, admission.Source(from)}
 	for {
 		a.mu.Lock()
-		f := a.flying[d]
+		f := a.flying[same]
 		mine := f == nil
 		if mine {
 			f = &flight{done: make(chan struct{})}
-			a.flying[d] = f
+			a.flying[same] = f
 		}
 		a.mu.Unlock()
 		if mine {
-			a.fly(ctx, f, u, password, d)
+			a.fly(ctx, same, f, u, g, password)
 			return f.ok, f.err
 		}
 		select {
@@ -200,21 +229,29 @@ func (a *Authenticator) verify(ctx context.Context, u *User, password string, d 
 	}
 }
 
-func (a *Authenticator) fly(ctx context.Context, f *flight, u *User, password string, d digest) {
-	var fresh *Password
+func (a *Authenticator) fly(ctx context.Context, q question, f *flight, u *User, g *Group, password string) {
 	f.err = busy(nil) // what others see should the computation panic
 	defer func() {
 		a.mu.Lock()
-		delete(a.flying, d)
-		if f.err == nil && f.ok {
-			a.remember(u.UID, memo{digest: d, expires: time.Now().Add(a.cfg.Remember)})
-		}
+		delete(a.flying, q)
 		a.mu.Unlock()
 		close(f.done)
 	}()
-	err := a.compute(ctx, func() { f.ok, fresh = u.Password.verify(password) })
-	f.err = err
-	if err == nil && fresh != nil {
+	var fresh *Password
+	f.err = a.attempt(ctx, q.source, u.Username, func() bool {
+		right := a.remembered(u.UID, q.digest) // but not for this address
+		if !right {
+			right, fresh = u.Password.verify(password)
+		}
+		f.ok = right && u.enabledIn(g)
+		return f.ok
+	})
+	if f.ok {
+		a.mu.Lock()
+		a.remember(u.UID, memo{digest: q.digest, expires: time.Now().Add(a.cfg.Remember)})
+		a.mu.Unlock()
+	}
+	if fresh != nil {
 		a.dir.Upgrade(u, *fresh)
 	}
 }
@@ -239,23 +276,22 @@ func (a *Authenticator) remember(uid sms.UserID, m memo) {
 	a.known[uid] = m
 }
 
-// compute runs f on one of the workers' turns.
-func (a *Authenticator) compute(ctx context.Context, f func()) error {
-	select {
-	case a.workers <- struct{}{}:
-	default:
-		if a.waiting.Add(1) > int64(a.cfg.Queue) {
-			a.waiting.Add(-1)
-			return busy(nil)
-		}
-		defer a.waiting.Add(-1)
-		select {
-		case a.workers <- struct{}{}:
-		case <-ctx.Done():
-			return busy(context.Cause(ctx))
-		}
+// attempt makes one attempt of a login on one of the workers' turns, if there may be one: judge tells whether it succeeds.
+// Who waits for his turn has not tried yet; who hangs up later has.
+func (a *Authenticator) attempt(ctx context.Context, from netip.Addr, username string, judge func() bool) error {
+	if err := a.cfg.Logins.May(from, username); err != nil {
+		return tooMany(err)
 	}
-	defer func() { <-a.workers }()
-	f()
+	if err := a.workers.take(ctx, admission.Source(from)); err != nil {
+		return busy(err)
+	}
+	defer a.workers.give()
+	attempt, err := a.cfg.Logins.Begin(from, username)
+	if err != nil {
+		return tooMany(err)
+	}
+	if judge() {
+		attempt.Succeeded()
+	}
 	return nil
 }

@@ -3,6 +3,9 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,8 +13,20 @@ import (
 	"testing/synctest"
 	"time"
 
+	"jasmind/internal/admission"
+	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
+
+var (
+	home  = netip.MustParseAddr("192.0.2.1")
+	other = netip.MustParseAddr("192.0.2.2")
+)
+
+// anyNumber limits nobody.
+func anyNumber() *admission.Logins {
+	return admission.NewLogins(admission.LoginConfig{PerName: 1e6, PerAddress: 1e6, Everywhere: 1e6})
+}
 
 // accounts is a directory in memory.
 type accounts struct {
@@ -85,18 +100,18 @@ func TestCheck(t *testing.T) {
 	}{{"argon2id", slow, 0}, {"md5", md5, 1}, {"declared", declared, 0}} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := newAccounts(tt.p)
-			a := NewAuthenticator(AuthConfig{}, dir)
+			a := NewAuthenticator(AuthConfig{Logins: anyNumber()}, dir)
 			for range 2 {
-				u, err := a.Check(t.Context(), "foo", "bar")
+				u, err := a.Check(t.Context(), home, "foo", "bar")
 				if err != nil || u.UID != "u1" {
 					t.Fatalf("got %v, %v", u, err)
 				}
 				for _, wrong := range []string{"", "baz", "Bar", "bar ", strings.Repeat("bar", 1000)} {
-					_, err := a.Check(t.Context(), "foo", wrong)
+					_, err := a.Check(t.Context(), home, "foo", wrong)
 					wantReason(t, err, sms.ReasonAuthentication)
 				}
 			}
-			_, err := a.Check(t.Context(), "nobody", "bar")
+			_, err := a.Check(t.Context(), home, "nobody", "bar")
 			wantReason(t, err, sms.ReasonAuthentication)
 			if got := err.Error(); got != "Authentication failure for username:nobody" {
 				t.Errorf("got %q", got)
@@ -105,7 +120,7 @@ func TestCheck(t *testing.T) {
 				t.Errorf("%d upgrades, want %d", got, tt.upgrades)
 			}
 			a.Forget()
-			if _, err := a.Check(t.Context(), "foo", "bar"); err != nil {
+			if _, err := a.Check(t.Context(), home, "foo", "bar"); err != nil {
 				t.Errorf("after the upgrade: %v", err)
 			}
 			if got := dir.upgrades.Load(); got != tt.upgrades {
@@ -118,35 +133,35 @@ func TestCheck(t *testing.T) {
 func TestDisabledUserAndGroupAreRefusedAtOnce(t *testing.T) {
 	dir := newAccounts(cheap("bar"))
 	a := NewAuthenticator(AuthConfig{}, dir)
-	if _, err := a.Check(t.Context(), "foo", "bar"); err != nil {
+	if _, err := a.Check(t.Context(), home, "foo", "bar"); err != nil {
 		t.Fatal(err)
 	}
 	dir.groups["g1"] = &Group{GID: "g1"}
-	_, err := a.Check(t.Context(), "foo", "bar")
+	_, err := a.Check(t.Context(), home, "foo", "bar")
 	wantReason(t, err, sms.ReasonAuthentication)
 	delete(dir.groups, "g1")
-	_, err = a.Check(t.Context(), "foo", "bar")
+	_, err = a.Check(t.Context(), home, "foo", "bar")
 	wantReason(t, err, sms.ReasonAuthentication)
 	dir.groups["g1"] = &Group{GID: "g1", Enabled: true}
 	disabled := *dir.users["foo"]
 	disabled.Enabled = false
 	dir.users["foo"] = &disabled
-	_, err = a.Check(t.Context(), "foo", "bar")
+	_, err = a.Check(t.Context(), home, "foo", "bar")
 	wantReason(t, err, sms.ReasonAuthentication)
 }
 
 func TestNewPasswordCountsAtOnce(t *testing.T) {
 	dir := newAccounts(cheap("bar"))
 	a := NewAuthenticator(AuthConfig{}, dir)
-	if _, err := a.Check(t.Context(), "foo", "bar"); err != nil {
+	if _, err := a.Check(t.Context(), home, "foo", "bar"); err != nil {
 		t.Fatal(err)
 	}
 	changed := *dir.users["foo"]
 	changed.Password, changed.Version = cheap("new"), 2
 	dir.users["foo"] = &changed
-	_, err := a.Check(t.Context(), "foo", "bar")
+	_, err := a.Check(t.Context(), home, "foo", "bar")
 	wantReason(t, err, sms.ReasonAuthentication)
-	if _, err := a.Check(t.Context(), "foo", "new"); err != nil {
+	if _, err := a.Check(t.Context(), home, "foo", "new"); err != nil {
 		t.Error(err)
 	}
 }
@@ -155,7 +170,7 @@ func TestWhatIsRememberedExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := newAccounts(cheap("bar"))
 		a := NewAuthenticator(AuthConfig{Remember: time.Minute}, dir)
-		u, err := a.Check(t.Context(), "foo", "bar")
+		u, err := a.Check(t.Context(), home, "foo", "bar")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +183,7 @@ func TestWhatIsRememberedExpires(t *testing.T) {
 		if a.remembered("u1", d) {
 			t.Error("remembered too long")
 		}
-		if _, err := a.Check(t.Context(), "foo", "bar"); err != nil || !a.remembered("u1", d) {
+		if _, err := a.Check(t.Context(), home, "foo", "bar"); err != nil || !a.remembered("u1", d) {
 			t.Errorf("not remembered anew: %v", err)
 		}
 	})
@@ -186,24 +201,32 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	}
 }
 
+// held takes a worker.
+func held(t *testing.T, a *Authenticator) {
+	t.Helper()
+	if err := a.workers.take(t.Context(), netip.Addr{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // With every worker held, as many checks wait as the queue has room for; one more is
 // refused as temporary, and so is one whose context ends.
 func TestFullQueueIsATemporaryRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := newAccounts(cheap("bar"))
 		a := NewAuthenticator(AuthConfig{Workers: 1, Queue: 2}, dir)
-		a.workers <- struct{}{} // held
+		held(t, a)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		var errs [2]error
-		wg.Go(func() { _, errs[0] = a.Check(t.Context(), "foo", "bar") })
-		wg.Go(func() { _, errs[1] = a.Check(ctx, "nobody", "x") })
+		wg.Go(func() { _, errs[0] = a.Check(t.Context(), home, "foo", "bar") })
+		wg.Go(func() { _, errs[1] = a.Check(ctx, home, "nobody", "x") })
 		synctest.Wait()
-		_, err := a.Check(t.Context(), "foo", "wrong")
+		_, err := a.Check(t.Context(), home, "foo", "wrong")
 		wantReason(t, err, sms.ReasonUnavailable)
 		cancel()
 		synctest.Wait()
-		<-a.workers
+		a.workers.give()
 		wg.Wait()
 		if errs[0] != nil {
 			t.Errorf("the one who waited: %v", errs[0])
@@ -212,7 +235,7 @@ func TestFullQueueIsATemporaryRefusal(t *testing.T) {
 		if !errors.Is(errs[1], context.Canceled) {
 			t.Errorf("the cause is lost: %v", errs[1])
 		}
-		if n := a.waiting.Load(); n != 0 {
+		if n := a.workers.waiting; n != 0 {
 			t.Errorf("%d still counted as waiting", n)
 		}
 	})
@@ -229,20 +252,20 @@ func TestSameChecksAreComputedOnce(t *testing.T) {
 		dir := newAccounts(old)
 		dir.upgrade = func(*User, Password) {}
 		a := NewAuthenticator(AuthConfig{Workers: 1, Queue: 1}, dir)
-		a.workers <- struct{}{}
+		held(t, a)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		var first error
-		wg.Go(func() { _, first = a.Check(ctx, "foo", "bar") })
+		wg.Go(func() { _, first = a.Check(ctx, home, "foo", "bar") })
 		synctest.Wait()
 		errs := make([]error, 100)
 		for i := range errs {
-			wg.Go(func() { _, errs[i] = a.Check(t.Context(), "foo", "bar") })
+			wg.Go(func() { _, errs[i] = a.Check(t.Context(), home, "foo", "bar") })
 		}
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		<-a.workers
+		a.workers.give()
 		wg.Wait()
 		wantReason(t, first, sms.ReasonUnavailable)
 		for i, err := range errs {
@@ -256,13 +279,145 @@ func TestSameChecksAreComputedOnce(t *testing.T) {
 	})
 }
 
+// A flood of one address, which fills the queue, keeps the first attempt of another neither out nor waiting long.
+func TestTheQueueIsFairToAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAuthenticator(AuthConfig{Workers: 1, Queue: 8, Logins: anyNumber()}, newAccounts(cheap("bar")))
+		held(t, a)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		ended := map[sms.Reason]int{}
+		for i := range 20 {
+			wg.Go(func() {
+				_, err := a.Check(t.Context(), home, "foo", fmt.Sprint("guess", i))
+				mu.Lock()
+				ended[sms.ReasonOf(err)]++
+				mu.Unlock()
+			})
+			synctest.Wait()
+		}
+		var user *User
+		var err error
+		wg.Go(func() { user, err = a.Check(t.Context(), other, "foo", "bar") })
+		synctest.Wait()
+		if ended[sms.ReasonUnavailable] != 13 || ended[sms.ReasonAuthentication] != 0 {
+			t.Errorf("of those who came in vain, %v", ended)
+		}
+		a.workers.mu.Lock()
+		ahead := slices.IndexFunc(a.workers.lines, func(l *line) bool { return l.from == other })
+		a.workers.mu.Unlock()
+		if ahead != 1 {
+			t.Errorf("%d turns come before that of the other address", ahead)
+		}
+		a.workers.give()
+		wg.Wait()
+		if err != nil || user == nil {
+			t.Errorf("the other address: %v", err)
+		}
+		if ended[sms.ReasonAuthentication] != 7 || a.workers.waiting != 0 || len(a.workers.lines) != 0 || a.workers.free != 1 {
+			t.Errorf("%v, %d wait", ended, a.workers.waiting)
+		}
+	})
+}
+
+func TestWhoFailedTooOftenIsRefusedBeforeAnythingIsComputed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins := admission.NewLogins(admission.LoginConfig{PerName: 3})
+		a := NewAuthenticator(AuthConfig{Workers: 1, Queue: 1, Logins: logins}, newAccounts(cheap("bar")))
+		check := func(from netip.Addr, password string) error {
+			_, err := a.Check(t.Context(), from, "foo", password)
+			return err
+		}
+		if err := check(other, "bar"); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			wantReason(t, check(home, "wrong"), sms.ReasonAuthentication)
+		}
+		held(t, a) // so that whatever is computed waits for ever
+		for _, password := range []string{"wrong", "bar"} {
+			var e *sms.Error
+			if err := check(home, password); !errors.As(err, &e) || e.Override == nil || e.Override.HTTP != 429 || e.Override.SMPP != pdu.StatusBindFail {
+				t.Errorf("the password %q: %v", password, err)
+			}
+			if err := a.Verify(t.Context(), home, "foo", nil, password); err == nil || sms.ReasonOf(err) != sms.ReasonAuthentication {
+				t.Errorf("at the console: %v", err)
+			}
+		}
+		if err := check(other, "bar"); err != nil {
+			t.Errorf("another address: %v", err)
+		}
+		a.workers.give()
+		time.Sleep(20 * time.Second)
+		if err := check(home, "bar"); err != nil {
+			t.Errorf("later: %v", err)
+		}
+	})
+}
+
+// Who hangs up while his password is computed has failed all the same. Who hangs up while he waits for his turn has not tried.
+func TestHangingUpCountsAsFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAuthenticator(AuthConfig{Workers: 1, Queue: 1, Logins: admission.NewLogins(admission.LoginConfig{PerName: 3})}, newAccounts(cheap("bar")))
+		held(t, a)
+		for range 10 {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error)
+			go func() { _, err := a.Check(ctx, home, "foo", "guess"); done <- err }()
+			synctest.Wait()
+			cancel()
+			wantReason(t, <-done, sms.ReasonUnavailable)
+		}
+		a.workers.give()
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 3 {
+			_, err := a.Check(gone, home, "foo", "guess")
+			wantReason(t, err, sms.ReasonAuthentication)
+		}
+		var tooMany *admission.RefusedError
+		if _, err := a.Check(t.Context(), home, "foo", "bar"); !errors.As(err, &tooMany) {
+			t.Errorf("one more: %v", err)
+		}
+	})
+}
+
+// A host with more users than the limit of failures, all of which log in at once, is refused nothing.
+func TestManyUsersOfOneAddressLogInAtOnce(t *testing.T) {
+	dir := newAccounts(cheap("bar"))
+	for i := range 100 {
+		name := fmt.Sprint("user", i)
+		dir.users[name] = &User{UID: sms.UserID(name), GID: "g1", Username: name, Password: cheap("bar"), Enabled: true}
+	}
+	a := NewAuthenticator(AuthConfig{Logins: admission.NewLogins(admission.LoginConfig{PerName: 1, PerAddress: 64})}, dir)
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			if _, err := a.Check(t.Context(), home, fmt.Sprint("user", i), "bar"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestVerify(t *testing.T) {
+	a := NewAuthenticator(AuthConfig{}, nil)
+	p := cheap("jclipwd")
+	if err := a.Verify(t.Context(), home, "admin", &p, "jclipwd"); err != nil {
+		t.Error(err)
+	}
+	wantReason(t, a.Verify(t.Context(), home, "admin", &p, "x"), sms.ReasonAuthentication)
+	wantReason(t, a.Verify(t.Context(), home, "nobody", nil, "jclipwd"), sms.ReasonAuthentication)
+}
+
 func TestRememberedCheckAllocatesNothing(t *testing.T) {
 	a := NewAuthenticator(AuthConfig{}, newAccounts(cheap("bar")))
-	if _, err := a.Check(t.Context(), "foo", "bar"); err != nil {
+	if _, err := a.Check(t.Context(), home, "foo", "bar"); err != nil {
 		t.Fatal(err)
 	}
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, err := a.Check(t.Context(), "foo", "bar"); err != nil {
+		if _, err := a.Check(t.Context(), home, "foo", "bar"); err != nil {
 			t.Fatal(err)
 		}
 	}); n >= 1 && !raceDetector { // a collection may empty the pool
@@ -272,12 +427,12 @@ func TestRememberedCheckAllocatesNothing(t *testing.T) {
 
 func BenchmarkCheckRemembered(b *testing.B) {
 	a := NewAuthenticator(AuthConfig{}, newAccounts(cheap("bar")))
-	if _, err := a.Check(b.Context(), "foo", "bar"); err != nil {
+	if _, err := a.Check(b.Context(), home, "foo", "bar"); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := a.Check(b.Context(), "foo", "bar"); err != nil {
+		if _, err := a.Check(b.Context(), home, "foo", "bar"); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -292,7 +447,7 @@ func BenchmarkCheckComputed(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		a.Forget()
-		if _, err := a.Check(b.Context(), "foo", "bar"); err != nil {
+		if _, err := a.Check(b.Context(), home, "foo", "bar"); err != nil {
 			b.Fatal(err)
 		}
 	}

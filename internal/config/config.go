@@ -18,6 +18,7 @@ import (
 
 	"gopkg.in/ini.v1"
 
+	"jasmind/internal/admission"
 	"jasmind/internal/connector"
 	"jasmind/internal/deadletter"
 	"jasmind/internal/dlr"
@@ -54,6 +55,8 @@ type Config struct {
 	ShutdownTimeout time.Duration // [gateway] shutdown_timeout
 
 	Database localdb.Config
+
+	Logins admission.LoginConfig
 
 	HTTP    httpapi.Config
 	HTTPLog logging.Config

@@ -29,6 +29,14 @@ func table(c *Config) []Key {
 				into(mebibytes[uint64](0, 1<<20), &c.Database.LowSpace)),
 			key("shutdown_timeout", "15", "Seconds that messages under way get to settle when the daemon stops.", into(seconds(0, 3600), &c.ShutdownTimeout)),
 		}),
+		// Files of the original have no such section.
+		section("admission", []Key{
+			key("login_failures_per_name", "5", "Wrong passwords for one username from one address (of IPv6: one /64) that are looked at at once, and in each minute after that, at all doors together.",
+				into(number(1, 1000000), &c.Logins.PerName)),
+			key("login_failures_per_address", "30", "The same for all usernames from one address, but for those that logged in from it in the last day.", into(number(1, 1000000), &c.Logins.PerAddress)),
+			key("login_failures_everywhere", "60", "The same for one username from all addresses; then addresses from which it has not logged in have one attempt a minute each.",
+				into(number(1, 1000000), &c.Logins.Everywhere)),
+		}),
 		// The lower half of these is not in files of the original.
 		section("smpp-server", []Key{
 			key("id", "smpps_01", "Names the server in its log.", into(unquoted, &c.SMPPServer.ID)),
@@ -141,7 +149,7 @@ func table(c *Config) []Key {
 			key("access_log", logFolder+"http-access.log", "Where to log requests; stdout: standard output; none: nowhere.", into(unless("none"), &c.Access.File)),
 			key("log_privacy", "False", "Log no message text.", into(boolean, &c.HTTP.LogPrivacy)),
 		}, logKeys("http-api.log", "W6", &c.HTTPLog)),
-		// Files of the original have no such section.
+		// Nor this one.
 		section("billing", []Key{
 			key("refund_on_error", "False", "Give back what was charged at acceptance for parts that ended without being accepted by the SMSC: refused for good, or expired. sms_count is not given back.",
 				into(boolean, &c.Connector.RefundOnError)),

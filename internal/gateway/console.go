@@ -42,7 +42,7 @@ func (g *Gateway) startConsole() error {
 
 func (g *Gateway) consoleDeps() jcli.Deps {
 	d := jcli.Deps{
-		Store: g.state, Profiles: g.profiles, Connectors: g.fleet, Accounts: g.accounts, Scripts: g.pool,
+		Store: g.state, Auth: g.auth, Profiles: g.profiles, Connectors: g.fleet, Accounts: g.accounts, Scripts: g.pool,
 		Explain: g.submit, Connected: &g.counters, HTTPAPI: g.http, SMPPServer: g.smppServer(), DeadLetters: g.letters, Log: g.logs.console,
 	}
 	if g.smpp != nil {

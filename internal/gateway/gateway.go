@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/certs"
 	"jasmind/internal/config"
 	"jasmind/internal/connector"
@@ -67,6 +68,7 @@ type Gateway struct {
 	moThrower *throw.HTTP
 	esmes     *throw.SMPPS
 	letters   *deadletter.Office
+	logins    *admission.Logins
 	auth      *account.Authenticator
 	submit    *mt.Service
 	mo        *mo.Service
@@ -179,7 +181,8 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	g.say("DLRLookup Started.")
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.fleet.InFlight, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
-	g.auth = account.NewAuthenticator(account.AuthConfig{}, g.state)
+	g.logins = admission.NewLogins(g.cfg.Logins)
+	g.auth = account.NewAuthenticator(account.AuthConfig{Logins: g.logins}, g.state)
 	g.submit = mt.New(g.cfg.MT, mt.Deps{Snapshots: g.state, Scripts: g.scripts, Bound: g.fleet.Bound, Quality: g.counters.Quality, Ledger: g.backend.ledger,
 		Journal: g.backend.journal, Backlog: g.backend.broker, Log: g.logs.router})
 	g.bills = mt.NewBills(g.backend.broker, g.backend.journal, g.logs.router)

@@ -13,7 +13,7 @@ import (
 func (g *Gateway) metrics() (http.Handler, error) {
 	var s metrics.Set
 	for _, stats := range []any{
-		&g.http.Stats, &g.smppServer().Stats, g.bills, &g.lookup.Metrics, &g.esmes.Metrics, &g.letters.Metrics, &g.pool.Stats, &g.mo.Metrics,
+		&g.http.Stats, &g.smppServer().Stats, g.bills, &g.lookup.Metrics, &g.esmes.Metrics, &g.letters.Metrics, &g.pool.Stats, &g.mo.Metrics, &g.logins.Stats,
 	} {
 		s.Counters(stats)
 	}

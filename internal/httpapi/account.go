@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/billing"
 	"jasmind/internal/mt"
 	"jasmind/internal/sms"
@@ -175,7 +176,7 @@ func (s *Server) left(ctx context.Context, user *account.User) (billing.Credit, 
 func (s *Server) user(r *http.Request, a *arguments) (*account.User, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)
 	defer cancel()
-	return s.check(ctx, r, a.get("username"), a.get("password"))
+	return s.auth.Check(ctx, admission.AddressOf(r.RemoteAddr), a.get("username"), a.get("password"))
 }
 
 // number writes an amount as the original writes its floats, yet exactly: 100.0, 0.25.

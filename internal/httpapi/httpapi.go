@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,12 +64,9 @@ func (c *Config) defaults() {
 
 // authenticator checks credentials.
 type authenticator interface {
-	// Check gives the user behind a name and password. Errors: *sms.Error with
+	// Check gives the user behind a name and password that came from an address. Errors: *sms.Error with
 	// ReasonAuthentication, or ReasonUnavailable when too many checks wait.
-	Check(ctx context.Context, username, password string) (*account.User, error)
-	// Known gives the user if the same password was found right a moment ago, nil if nothing
-	// can be told without computing.
-	Known(username, password string) *account.User
+	Check(ctx context.Context, from netip.Addr, username, password string) (*account.User, error)
 }
 
 // submitter takes messages.
@@ -112,12 +108,8 @@ type Server struct {
 	http   *http.Server
 	ln     net.Listener
 	users  users
-	guard  guard
 	Stats  Stats
-
-	tls     *certs.Source // nil without ssl
-	closing chan struct{} // closed by Shutdown
-	closed  sync.Once
+	tls    *certs.Source // nil without ssl
 }
 
 // streams is how many requests of one HTTP/2 connection are in work at a time.
@@ -127,7 +119,7 @@ const streams = 100
 // passwords masked; nil: none. scrape serves /metrics; nil: 404.
 func New(cfg Config, auth authenticator, submit submitter, l ledger, scrape http.Handler, access io.Writer, log *slog.Logger) *Server {
 	cfg.defaults()
-	s := &Server{cfg: cfg, auth: auth, submit: submit, ledger: l, log: log, closing: make(chan struct{})}
+	s := &Server{cfg: cfg, auth: auth, submit: submit, ledger: l, log: log}
 	s.Stats.CreatedAt.Set(time.Now())
 	mux := http.NewServeMux()
 	mux.HandleFunc("/send", s.send)
@@ -154,7 +146,7 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, scrape http
 		Handler:           h,
 		ReadHeaderTimeout: cfg.HeaderTimeout,
 		ReadTimeout:       cfg.ReadTimeout,
-		WriteTimeout:      cfg.ReadTimeout + cfg.SubmitWait + longestWait,
+		WriteTimeout:      cfg.ReadTimeout + cfg.SubmitWait,
 		IdleTimeout:       cfg.IdleTimeout,
 		MaxHeaderBytes:    cfg.MaxHeader,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streams},
@@ -211,7 +203,6 @@ func (s *Server) Serve() error {
 // Shutdown refuses new connections and waits for requests under way until ctx ends; those
 // left then are cut off, unanswered.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.closed.Do(func() { close(s.closing) })
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("http-api: %w", err), s.http.Close())

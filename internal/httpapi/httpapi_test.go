@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"strings"
@@ -30,9 +31,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type fakeAuth func(username, password string) (*account.User, error)
 
-func (f fakeAuth) Check(_ context.Context, u, p string) (*account.User, error) { return f(u, p) }
-
-func (f fakeAuth) Known(u, p string) *account.User { return nil }
+func (f fakeAuth) Check(_ context.Context, _ netip.Addr, u, p string) (*account.User, error) {
+	return f(u, p)
+}
 
 var foo = &account.User{UID: "u1", GID: "g1", Username: "foo", Enabled: true, Credentials: account.DefaultCredentials()}
 

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+
+	"jasmind/internal/admission"
 )
 
 // boundedListener accepts no more than a number of connections at a time; further ones wait in
@@ -38,7 +40,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			<-l.slots
 			return nil, err
 		}
-		from := address(c.RemoteAddr().String())
+		from := admission.AddressOf(c.RemoteAddr().String())
 		if !l.enter(from) {
 			_ = c.Close() // it has too many others
 			continue
@@ -82,15 +84,6 @@ func (c *boundedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// address is who is at the other end, without port and zone; the zero Addr if that cannot be told.
-func address(remote string) netip.Addr {
-	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
-}
-
 // allowList lets only some addresses pass.
 type allowList struct {
 	server *Server
@@ -99,7 +92,7 @@ type allowList struct {
 
 // ServeHTTP refuses who is not on the list before anything is read of the request.
 func (l *allowList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	from := address(r.RemoteAddr)
+	from := admission.AddressOf(r.RemoteAddr)
 	for _, p := range l.server.cfg.Allow {
 		if p.Contains(from) {
 			l.next.ServeHTTP(w, r)

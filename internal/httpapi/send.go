@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -100,9 +101,18 @@ func (s *Server) refusal(w http.ResponseWriter, r *http.Request, err error) (sta
 		s.log.Warn("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
 	}
 	if answer.status == http.StatusServiceUnavailable || answer.status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(err)))
 	}
 	return answer.status, answer.text
+}
+
+// retryAfter is in how many seconds another try makes sense.
+func retryAfter(err error) int {
+	var tooMany *admission.RefusedError
+	if errors.As(err, &tooMany) {
+		return int(tooMany.Wait/time.Second) + 1
+	}
+	return 1
 }
 
 func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted, error) {
@@ -120,7 +130,7 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)
 	defer cancel()
-	user, err := s.check(ctx, r, a.get("username"), a.get("password"))
+	user, err := s.auth.Check(ctx, admission.AddressOf(r.RemoteAddr), a.get("username"), a.get("password"))
 	if err != nil {
 		return mt.Accepted{}, err
 	}

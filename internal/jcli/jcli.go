@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
 	"strconv"
 	"sync"
@@ -115,10 +116,18 @@ type door interface {
 	UserCounters(uid sms.UserID) []metrics.Item
 }
 
-// Deps are what the console works with. Store and Log are required. What is nil does not
+// authenticator compares passwords.
+type authenticator interface {
+	// Verify compares the password that came for a username from an address with p, nil: nobody's. Errors: *sms.Error with
+	// ReasonAuthentication, behind which is *admission.RefusedError for who has failed too often; else none was compared.
+	Verify(ctx context.Context, from netip.Addr, username string, p *account.Password, password string) error
+}
+
+// Deps are what the console works with. Store, Auth and Log are required. What is nil does not
 // exist in this daemon: there is nothing bound then, nothing counted, and so on.
 type Deps struct {
 	Store      *provision.Store
+	Auth       authenticator
 	Profiles   profiles
 	Connectors connectors
 	Binds      binds

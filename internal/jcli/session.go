@@ -1,6 +1,7 @@
 package jcli
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"io"
@@ -14,6 +15,10 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"jasmind/internal/account"
+	"jasmind/internal/admission"
+	"jasmind/internal/sms"
 )
 
 const (
@@ -174,17 +179,38 @@ func (s *session) login() (ok bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		known := subtle.ConstantTimeCompare([]byte(username), []byte(s.srv.cfg.AdminUsername)) == 1
-		s.srv.heavily(func() { ok = s.srv.cfg.AdminPassword.Matches(strings.TrimSpace(password)) })
-		if known && ok && !s.in.overlong {
+		if s.in.overlong {
+			s.in.overlong, password = false, ""
+		}
+		err = s.authenticate(username, strings.TrimSpace(password))
+		if err == nil {
 			s.log.Info("logged in", "username", username)
 			return true, nil
 		}
-		s.in.overlong = false
-		s.log.Warn("login failed", "username", username)
+		s.log.Warn("login failed", "username", username, "err", err)
+		var refused *admission.RefusedError
+		switch {
+		case errors.As(err, &refused):
+			s.print("Too many failed logins, try again in " + strconv.Itoa(int(refused.Wait/time.Second)+1) + " seconds.")
+			return false, nil
+		case sms.ReasonOf(err) != sms.ReasonAuthentication:
+			s.print("Too many logins at this moment, try again later.")
+			return false, nil
+		}
 		s.print("Incorrect Username/Password.", "")
 	}
 	return false, nil
+}
+
+// authenticate compares a password with the operator's, within the time of the login.
+func (s *session) authenticate(username, password string) error {
+	ctx, cancel := context.WithDeadline(s.srv.ctx, s.began.Add(s.srv.cfg.LoginTimeout))
+	defer cancel()
+	var p *account.Password // of nobody
+	if subtle.ConstantTimeCompare([]byte(username), []byte(s.srv.cfg.AdminUsername)) == 1 {
+		p = &s.srv.cfg.AdminPassword
+	}
+	return s.srv.deps.Auth.Verify(ctx, admission.AddressOf(s.conn.RemoteAddr().String()), username, p, password)
 }
 
 // print writes lines.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/billing"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
@@ -258,7 +259,7 @@ func TestSlowLoginsEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := New(Config{Authentication: true, AdminUsername: "a", AdminPassword: password}, Deps{Store: provision.NewStore(), Log: quiet()})
+				s := New(Config{Authentication: true, AdminUsername: "a", AdminPassword: password}, Deps{Store: provision.NewStore(), Auth: account.NewAuthenticator(account.AuthConfig{}, nil), Log: quiet()})
 				conn := pipe(s)
 				begin := time.Now()
 				typed := make(chan struct{})
@@ -289,6 +290,19 @@ func TestSlowLoginsEnd(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// So many wrong passwords are looked at, whatever the number of sessions.
+func TestTooManyFailedLoginsAreRefused(t *testing.T) {
+	logins := admission.NewLogins(admission.LoginConfig{PerName: 1})
+	f := serve(t, Config{Authentication: true}, Deps{Auth: account.NewAuthenticator(account.AuthConfig{Logins: logins}, nil)})
+	first := stripTelnet(f.converse(t, atOnce(strings.Repeat("jcliadmin\nwrong\n", 2))))
+	if !strings.Contains(first, "Incorrect Username/Password.\r\n\r\nUsername: ") || !strings.HasSuffix(first, " seconds.\r\n") {
+		t.Errorf("wrong ones: %q", first)
+	}
+	if got := stripTelnet(f.converse(t, atOnce("jcliadmin\njclipwd\nquit\n"))); !strings.Contains(got, "Too many failed logins, try again in ") || strings.Contains(got, "Welcome") {
+		t.Errorf("the right one: %q", got)
 	}
 }
 

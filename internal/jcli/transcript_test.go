@@ -168,6 +168,9 @@ func serve(t testing.TB, cfg Config, deps Deps) *fixture {
 	if deps.Store == nil {
 		deps.Store = provision.NewStore()
 	}
+	if deps.Auth == nil {
+		deps.Auth = account.NewAuthenticator(account.AuthConfig{}, nil)
+	}
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}

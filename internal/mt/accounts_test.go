@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -379,7 +380,7 @@ func TestALedgerThatHangsDelaysNobodyElse(t *testing.T) {
 		if err := a.Store.Apply(func(d *provision.Draft) error { return d.RemoveUser("u3") }); err != nil {
 			t.Error(err)
 		}
-		u, err := auth.Check(t.Context(), "u2", "x")
+		u, err := auth.Check(t.Context(), netip.MustParseAddr("192.0.2.1"), "u2", "x")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package provision
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -239,7 +240,7 @@ func TestUpgradeKeepsTheVersionAndLosesToAChange(t *testing.T) {
 func TestLoginWithAnOldDigestUpgradesIt(t *testing.T) {
 	s := configured(t)
 	auth := account.NewAuthenticator(account.AuthConfig{}, s)
-	if u, err := auth.Check(t.Context(), "foo", "bar"); err != nil || u.UID != "u1" {
+	if u, err := auth.Check(t.Context(), netip.MustParseAddr("192.0.2.1"), "foo", "bar"); err != nil || u.UID != "u1" {
 		t.Fatalf("got %+v, %v", u, err)
 	}
 	if u, _ := s.Account("foo"); u.Password.String() != "argon2id" {

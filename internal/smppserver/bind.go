@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -57,7 +58,7 @@ func (r *receiver) TrySend(p pdu.PDU, done func(smpp.Response, error)) error {
 func (srv *Server) bind(ctx context.Context, s *smpp.Session, b *pdu.Bind) (pdu.Status, *pdu.BindResp) {
 	srv.Stats.bindCount(b.Type).Add(1)
 	log := srv.log.With("system_id", b.SystemID, "peer", s.RemoteAddr().String(), "bind", b.CommandID().String())
-	u, err := srv.deps.Auth.Check(ctx, b.SystemID, b.Password)
+	u, err := srv.deps.Auth.Check(ctx, admission.AddressOf(s.RemoteAddr().String()), b.SystemID, b.Password)
 	if err != nil {
 		st := status(err)
 		log.Warn("bind refused", "status", st.String(), "err", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
@@ -77,6 +78,21 @@ func TestARefusedBindLeavesTheConnectionOpen(t *testing.T) {
 	p.ExpectHeader(pdu.CmdBindTransceiverResp, pdu.StatusAlyBnd, seq)
 	seq = p.Send(submitSM("1", "still here"))
 	p.ExpectHeader(pdu.CmdSubmitSMResp, pdu.StatusOK, seq)
+}
+
+// Who fails too often is answered ESME_RBINDFAIL, also with the right password; another username of the same address is not.
+func TestTooManyFailedBindsAreRefused(t *testing.T) {
+	w := newWorldWith(t, admission.LoginConfig{PerName: 1}, Config{})
+	w.setUser("other")
+	if got := w.statusOfBind(pdu.Bind{SystemID: "foo", Password: "wrong"}); got != pdu.StatusInvPaswd {
+		t.Fatalf("the first failure: %s", got)
+	}
+	for _, password := range []string{"wrong", "bar"} {
+		if got := w.statusOfBind(pdu.Bind{SystemID: "foo", Password: password}); got != pdu.StatusBindFail {
+			t.Errorf("the password %q: %s", password, got)
+		}
+	}
+	w.bind(pdu.Bind{SystemID: "other"})
 }
 
 func TestSubmitInTheWrongStateEndsTheSession(t *testing.T) {

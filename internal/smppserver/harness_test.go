@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
@@ -46,11 +47,16 @@ type world struct {
 
 func newWorld(t testing.TB, cfg Config, edit ...func(*account.User)) *world {
 	t.Helper()
+	return newWorldWith(t, admission.LoginConfig{}, cfg, edit...)
+}
+
+func newWorldWith(t testing.TB, logins admission.LoginConfig, cfg Config, edit ...func(*account.User)) *world {
+	t.Helper()
 	w := &world{t: t, ended: make(chan error, 1), users: map[string]*account.User{}, groups: map[sms.GroupID]*account.Group{"g1": {GID: "g1", Enabled: true}},
 		bound: map[throw.Receiver]string{}, change: make(chan struct{}, 1)}
 	w.setUser("foo", edit...)
 	cfg.Bind = "127.0.0.1"
-	w.srv = New(cfg, Deps{Auth: account.NewAuthenticator(account.AuthConfig{}, w), Accounts: w, Submit: w, States: &w.states, Receivers: w, Log: discard})
+	w.srv = New(cfg, Deps{Auth: account.NewAuthenticator(account.AuthConfig{Logins: admission.NewLogins(logins)}, w), Accounts: w, Submit: w, States: &w.states, Receivers: w, Log: discard})
 	if err := w.srv.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}

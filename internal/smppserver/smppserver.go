@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -102,9 +103,9 @@ func (c *Config) defaults() {
 
 // authenticator checks credentials.
 type authenticator interface {
-	// Check gives the user behind a name and password. Errors: *sms.Error with
+	// Check gives the user behind a name and password that came from an address. Errors: *sms.Error with
 	// ReasonAuthentication, or ReasonUnavailable when too many checks wait.
-	Check(ctx context.Context, username, password string) (*account.User, error)
+	Check(ctx context.Context, from netip.Addr, username, password string) (*account.User, error)
 }
 
 // directory finds accounts as they are at this moment.
