@@ -41,6 +41,22 @@ func TestLongMessageLeavesInOrderOnOneBind(t *testing.T) {
 	})
 }
 
+// The outcomes of a long message are kept as long as it may wait for its last part, however short dlr_expiry is.
+func TestOutcomesAreKeptAsLongAsTheMessageWaits(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		cfg.Connector.DLRExpiry = time.Minute
+		m.answer = accept
+	}, func(w *world) {
+		w.b.put(message(t, "long", 3, report(sms.ReportFinal)))
+		synctest.Wait()
+		var kept []time.Duration
+		for _, o := range w.b.outcomes["long"] {
+			kept = append(kept, o.Expiry)
+		}
+		wantEqual(t, "kept", kept, []time.Duration{sms.QueueStay + outcomeExpiry, sms.QueueStay + outcomeExpiry, outcomeExpiry})
+	})
+}
+
 func TestOutcomesOfAnUnaskedLongMessageAreForgotten(t *testing.T) {
 	start(t, func(_ *Config, _ *Deps, m *smsc) { m.answer = accept }, func(w *world) {
 		w.b.put(message(t, "long", 2, nil))

@@ -233,8 +233,8 @@ type action struct {
 	judged   *judging // what verdict was found by; nil without an attempt
 }
 
-// outcomeExpiry is how long the outcomes of parts are kept at least: they also say what a
-// long message that is tried again need not send again.
+// outcomeExpiry is how long the outcomes of parts are kept at least once their message has left its queue. Before, they are kept as long as
+// it may wait there: they also say what a long message that is tried again need not send again.
 const outcomeExpiry = 24 * time.Hour
 
 // addTo writes the action's effects into e. It may be called again for another entry.
@@ -291,8 +291,16 @@ func (x *action) addAccepted(cid, comes sms.ConnectorID, expiry time.Duration, e
 	}
 	if parts > 1 {
 		e.Outcomes = append(e.Outcomes, sms.PartOutcome{MsgID: x.env.ID, Part: x.part + 1, Parts: parts,
-			Status: pdu.StatusOK, SMPPMsgID: x.id, Expiry: max(expiry, outcomeExpiry)})
+			Status: pdu.StatusOK, SMPPMsgID: x.id, Expiry: x.keptFor(max(expiry, outcomeExpiry))})
 	}
+}
+
+// keptFor is how long the outcome of a part is kept that is wanted for so long after the message has left its queue.
+func (x *action) keptFor(after time.Duration) time.Duration {
+	if v := x.verdict; v != nil && v.again == nil && v.move == "" && !v.retry {
+		return after
+	}
+	return sms.QueueStay + after
 }
 
 // leave takes the message out of its queue, and out of what is kept as long as it is there.

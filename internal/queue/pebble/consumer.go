@@ -52,19 +52,13 @@ func (c *consumer) end() {
 	if i := slices.Index(l.consumers, c); i >= 0 {
 		l.consumers = slices.Delete(l.consumers, i, i+1)
 	}
-	// What was not received is not to be received any more.
-	for len(c.ch) > 0 {
-		select {
-		case <-c.ch:
-		default:
-		}
-	}
+	unseen := c.unseen() // and nobody will receive them any more
 	close(c.ch)
 	for it := l.out.next; it != &l.out; {
 		next := it.next
 		// A settling one is left to its commit.
 		if it.consumer == c && it.state.CompareAndSwap(stateOut, stateStale) {
-			l.giveBack(it)
+			l.putBack(it, !unseen[it])
 		}
 		it = next
 	}

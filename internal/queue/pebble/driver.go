@@ -7,9 +7,8 @@
 // due time and move to their priority's lane when it comes. Memory holds a window of each lane; what is
 // beyond it waits on the disk.
 //
-// Deliveries that were not settled when the process ended are there at the next start. What was in the
-// queue before the start counts as redelivered, since it may have been; every consumer has to bear a
-// repeat anyway.
+// Deliveries that were not settled when the process ended are there at the next start. Of what was in the
+// queue before the start, that counts as redelivered which may have been delivered: see mark.go.
 //
 // The Stage methods add to a batch of the caller's, so that package journal/embedded can commit a
 // queue's changes together with a store's.
@@ -33,6 +32,7 @@ const (
 	nsName    localdb.Namespace = 0x40 // name text -> id (4)
 	nsReady   localdb.Namespace = 0x41 // id (4) lane (1) sequence (8) -> record
 	nsDelayed localdb.Namespace = 0x42 // id (4) due in ms (8) sequence (8) -> record
+	nsMark    localdb.Namespace = 0x43 // id (4) lane (1) -> sequence (8): those up to it may have been delivered
 )
 
 const (
@@ -95,6 +95,9 @@ func New(db *localdb.DB, cfg Config) (*Driver, error) {
 		d.lines[name] = l
 		d.nextID = max(d.nextID, id+1)
 	}
+	if err := d.markAll(); err != nil {
+		return nil, fmt.Errorf("queue: mark what may have been delivered: %w", err)
+	}
 	for _, l := range d.lines {
 		d.wg.Go(l.run)
 	}
@@ -138,6 +141,13 @@ func (d *Driver) Close() error {
 		l.end()
 	}
 	d.wg.Wait()
+	b := d.db.NewBatch()
+	for _, l := range all {
+		l.setBack(b)
+	}
+	if err := d.db.Commit(context.Background(), b); err != nil {
+		d.cfg.Log.Warn("more may come again marked as redelivered than was delivered", "err", err)
+	}
 	return nil
 }
 
@@ -215,7 +225,7 @@ func (d *Driver) Delete(ctx context.Context, name queue.Name) error {
 	l.end()
 	b := d.db.NewBatch()
 	b.Delete(localdb.AppendText(nsName.Key(), string(name)))
-	for _, ns := range []localdb.Namespace{nsReady, nsDelayed} {
+	for _, ns := range []localdb.Namespace{nsReady, nsDelayed, nsMark} {
 		prefix := localdb.AppendUint32(ns.Key(), l.id)
 		b.DeleteRange(prefix, localdb.PrefixEnd(prefix))
 	}

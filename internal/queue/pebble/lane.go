@@ -19,6 +19,11 @@ type lane struct {
 	loaded    uint64 // every committed message up to here is in memory, delivered or gone
 	committed uint64 // every message up to here is durable
 
+	marked uint64 // messages up to here may be delivered: see mark.go
+	asked  uint64 // the mark that is being written
+	given  uint64 // the highest number that was delivered
+	start  uint64 // the mark at the start: messages up to here count as redelivered
+
 	full atomic.Bool // a hint: what is published now will be read from the disk later
 }
 

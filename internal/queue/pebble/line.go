@@ -20,9 +20,8 @@ type line struct {
 	name   queue.Name
 	id     uint32
 
-	seq   uint64      // last sequence number given, used by the committing goroutine only
-	gone  atomic.Bool // deleted: what is committed from here on is refused
-	start uint64      // last sequence number before this process; those up to it count as redelivered
+	seq  uint64      // last sequence number given, used by the committing goroutine only
+	gone atomic.Bool // deleted: what is committed from here on is refused
 
 	work  chan struct{}      // cap 1: there is something to read or to move
 	tasks chan func()        // purges, carried out by run
@@ -83,7 +82,9 @@ func (l *line) recover() error {
 		return fmt.Errorf("queue: recover %s: %w", l.name, err)
 	}
 	l.seq = max(l.seq, last)
-	l.start = l.seq
+	if err := l.readMarks(); err != nil {
+		return err
+	}
 	for i := range l.lanes {
 		n := &l.lanes[i]
 		n.loaded, n.committed = l.seq, l.seq
@@ -193,8 +194,10 @@ func (l *line) take(it *item) {
 	it.consumer.held--
 }
 
-// giveBack makes a delivery stale and puts its message back into its lane.
-func (l *line) giveBack(it *item) {
+// giveBack makes a delivery stale and puts its message back into its lane, as one that was delivered.
+func (l *line) giveBack(it *item) { l.putBack(it, true) }
+
+func (l *line) putBack(it *item, delivered bool) {
 	it.state.Store(stateStale)
 	l.take(it)
 	if l.ended {
@@ -202,7 +205,7 @@ func (l *line) giveBack(it *item) {
 	}
 	// What the consumer was given is his to change, so the message is read again.
 	again := &item{line: l, lane: it.lane, seq: it.seq, size: it.size, cold: true, tried: it.tried}
-	again.Queue, again.Redelivered, again.Handle = l.name, true, again
+	again.Queue, again.Redelivered, again.Handle = l.name, delivered || it.Redelivered, again
 	l.lanes[it.lane].giveBack(again)
 	l.ready++
 	l.wake()
@@ -219,6 +222,8 @@ func (l *line) dispatch() {
 		if it == nil {
 			return
 		}
+		n := &l.lanes[it.lane]
+		n.given = max(n.given, it.seq)
 		it.consumer = c
 		it.state.Store(stateOut)
 		it.prev, it.next = l.out.prev, &l.out
@@ -247,6 +252,9 @@ func (l *line) first() *item {
 		n := &l.lanes[i]
 		if n.cold() {
 			l.wake()
+			return nil
+		}
+		if it := n.next(); it != nil && !l.mayGo(n, it) {
 			return nil
 		}
 		it := n.pop()

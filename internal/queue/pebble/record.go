@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -105,6 +106,36 @@ func decodeRecord(raw []byte) (queue.Message, error) {
 		return queue.Message{}, d.err
 	}
 	return m, nil
+}
+
+// unreadable is a record that is not one.
+type unreadable struct {
+	key, raw []byte
+	lane     uint8
+	why      error
+}
+
+// bury makes dead letters of unreadable records, so that what is behind them goes on. It is called by the line's goroutine.
+func (l *line) bury(bad ...unreadable) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	b := l.driver.db.NewBatch()
+	letters := make([]queue.Publication, len(bad))
+	for i, u := range bad {
+		l.driver.cfg.Log.Error("unreadable entry of a queue moved to the dead-letter queue", "queue", string(l.name), "key", fmt.Sprintf("%x", u.key), "err", u.why)
+		b.Delete(u.key)
+		letters[i] = queue.Bury(&queue.Delivery{Queue: l.name, Message: queue.Message{Priority: maxPriority - u.lane, Body: u.raw}},
+			"a damaged entry of the queue: "+u.why.Error())
+	}
+	if err := l.driver.StagePublish(b, letters); err != nil {
+		b.Abandon(err)
+		return fmt.Errorf("bury what cannot be read of %s: %w", l.name, err)
+	}
+	if err := l.driver.db.Commit(context.WithoutCancel(l.ctx), b); err != nil {
+		return fmt.Errorf("bury what cannot be read of %s: %w", l.name, err)
+	}
+	return nil
 }
 
 // decoder takes values off the front of s. After an error it gives zero values.

@@ -34,7 +34,10 @@ func (l *line) run() {
 
 // step reads and moves what there is and tells how long nothing more will be due.
 func (l *line) step() time.Duration {
-	err := l.move()
+	err := l.mark()
+	if err == nil {
+		err = l.move()
+	}
 	if err == nil {
 		err = l.warm()
 	}
@@ -76,7 +79,10 @@ func (l *line) warm() error {
 		var m queue.Message
 		if ok {
 			if m, err = decodeRecord(raw); err != nil {
-				return fmt.Errorf("read %s again: message %d: %w", l.name, it.seq, err)
+				if err := l.bury(unreadable{it.key(), raw, it.lane, err}); err != nil {
+					return err
+				}
+				ok = false
 			}
 		}
 		l.mu.Lock()
@@ -124,9 +130,10 @@ func (l *line) loadLane(i uint8) (more bool, err error) {
 		return false, nil
 	}
 	var (
-		items []*item
-		last  = to
-		bad   error
+		items  []*item
+		last   = to
+		bad    error
+		buried []unreadable
 	)
 	err = l.driver.db.Scan(readyKey(l.id, i, from), readyKey(l.id, i, to+1), func(key, value []byte) bool {
 		_, seq, ok := cutReady(key)
@@ -136,10 +143,10 @@ func (l *line) loadLane(i uint8) (more bool, err error) {
 		}
 		m, err := decodeRecord(value)
 		if err != nil {
-			bad = fmt.Errorf("message %d: %w", seq, err)
-			return false
+			buried = append(buried, unreadable{slices.Clone(key), slices.Clone(value), i, err})
+			return true
 		}
-		it := &item{Delivery: queue.Delivery{Message: m, Queue: l.name, Redelivered: seq <= l.start}, line: l, lane: i, seq: seq, size: len(value)}
+		it := &item{Delivery: queue.Delivery{Message: m, Queue: l.name, Redelivered: seq <= n.start}, line: l, lane: i, seq: seq, size: len(value)}
 		it.Handle, it.tried = it, m.Attempts > 0
 		items = append(items, it)
 		octets -= it.size
@@ -152,8 +159,12 @@ func (l *line) loadLane(i uint8) (more bool, err error) {
 	if err = errors.Join(err, bad); err != nil {
 		return false, fmt.Errorf("read %s: %w", l.name, err)
 	}
+	if err := l.bury(buried...); err != nil {
+		return false, err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ready -= len(buried)
 	if l.ended {
 		return false, nil
 	}
@@ -203,6 +214,7 @@ func (l *line) moveFrom(from, now uint64) (next uint64, err error) {
 		keys     [][]byte
 		messages []queue.Message
 		bad      error
+		buried   []unreadable
 	)
 	err = l.driver.db.Scan(localdb.AppendUint64(slices.Clone(prefix), from), localdb.PrefixEnd(prefix), func(key, value []byte) bool {
 		due, _, ok := localdb.CutUint64(key[5:])
@@ -210,14 +222,14 @@ func (l *line) moveFrom(from, now uint64) (next uint64, err error) {
 			bad = fmt.Errorf("bad key %x", key)
 			return false
 		}
-		if due > now || len(keys) == moveBatch {
+		if due > now || len(keys)+len(buried) == moveBatch {
 			next = due
 			return false
 		}
 		m, err := decodeRecord(value)
 		if err != nil {
-			bad = fmt.Errorf("delayed message %x: %w", key, err)
-			return false
+			buried = append(buried, unreadable{slices.Clone(key), slices.Clone(value), laneOf(0), err})
+			return true
 		}
 		keys = append(keys, slices.Clone(key))
 		messages = append(messages, m)
@@ -225,6 +237,9 @@ func (l *line) moveFrom(from, now uint64) (next uint64, err error) {
 	})
 	if err = errors.Join(err, bad); err != nil {
 		return from, fmt.Errorf("read the delayed messages of %s: %w", l.name, err)
+	}
+	if err := l.bury(buried...); err != nil {
+		return from, err
 	}
 	if len(keys) == 0 {
 		return next, nil

@@ -100,6 +100,24 @@ func testUnsettledAfterRestart(e *env) {
 	}
 }
 
+func testUndeliveredAfterRestart(e *env) {
+	e.declare(qA)
+	ids := make([]string, 40)
+	for i := range ids {
+		ids[i] = fmt.Sprint(i)
+	}
+	e.publish(qA, ids...)
+	e.want(e.consume(qA, 2), ids[:2]...)
+	for range 2 {
+		e.restart() // with nothing delivered in between, the second time
+	}
+	for i, d := range e.want(e.consume(qA, len(ids)), ids...) {
+		if d.Redelivered != (i < 2) {
+			e.Errorf("%s: redelivered %v", d.ID, d.Redelivered)
+		}
+	}
+}
+
 func testDeclareTwice(e *env) {
 	e.declare(qA, qB)
 	e.publish(qA, "1")

@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) Instance) {
 		{"a confirmed message is there after a restart", testDurable},
 		{"an acknowledged message is gone after a restart", testAckDurable},
 		{"an unsettled message comes again after a restart, marked", testUnsettledAfterRestart},
+		{"what was not delivered comes unmarked after a restart", testUndeliveredAfterRestart},
 		{"declaring twice changes nothing", testDeclareTwice},
 		{"a queue that was not declared is ErrNoQueue", testNoQueue},
 		{"a publication for observers needs no queue", testObservers},
