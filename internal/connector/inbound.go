@@ -48,7 +48,7 @@ type inbound struct {
 
 // received is a receipt that waits to become durable.
 type received struct {
-	state string // of a receipt that can be looked up
+	state sms.State // of a receipt that can be looked up
 	req   *smpp.Request
 	pub   queue.Publication
 	log   func()
@@ -119,7 +119,7 @@ func (in *inbound) receipt(r *smpp.Request, rc *receipt.Receipt, err error, cont
 		ev := queue.ReceiptEvent{CID: in.cid, PDU: r.Header.ID.String(), ID: ids[0], IDs: ids[1:], Unique: coding == sms.IDAutomatic,
 			State: rc.State, Sub: rc.Sub, Dlvrd: rc.Dlvrd, SubmitDate: rc.SubmitDate, DoneDate: rc.DoneDate, Err: rc.Err, Text: rc.Text,
 			ReceivedAt: time.Now().UnixMilli()}
-		x.pub, x.state = queue.Publication{Queue: queue.DLRDeliverSM, Message: ev.Message()}, rc.State
+		x.pub, x.state = queue.Publication{Queue: queue.DLRDeliverSM, Message: ev.Message()}, sms.State(rc.State)
 		if in.lines.enabled() {
 			x.log = func() { in.lines.receipt(rc, content()) }
 		}

@@ -47,9 +47,9 @@ var outcomes = [...]struct {
 
 // What the gateway itself says of a message in events.
 const (
-	stateExpired = "EXPIRED"
-	stateUndeliv = "UNDELIV"
-	stateDeleted = "DELETED"
+	stateExpired = string(sms.StateExpired)
+	stateUndeliv = string(sms.StateUndeliverable)
+	stateDeleted = string(sms.StateDeleted)
 
 	// statusExpired stands where an event needs the name of a status; its state says more.
 	statusExpired = pdu.StatusDeliveryFailure

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
 )
 
 // What Quality looks at.
@@ -45,11 +46,11 @@ func (q *Quality) answer(status pdu.Status) {
 }
 
 // receipt counts a receipt with a final state.
-func (q *Quality) receipt(state string) {
-	switch state {
-	case "DELIVRD":
+func (q *Quality) receipt(state sms.State) {
+	switch {
+	case state == sms.StateDelivered:
 		q.count(tally{delivered: 1})
-	case "UNDELIV", "EXPIRED", "REJECTD", "DELETED":
+	case state.Failed():
 		q.count(tally{failed: 1})
 	}
 }

@@ -120,25 +120,6 @@ func TestWhoAskedIsTold(t *testing.T) {
 	}
 }
 
-func TestOrderOfStates(t *testing.T) {
-	order := []string{"DELIVRD", "SKIPPED", "DELETED", "EXPIRED", "REJECTD", "UNDELIV"}
-	for i, better := range order {
-		if !final(better) {
-			t.Errorf("%s is no final state", better)
-		}
-		for _, worse := range order[i+1:] {
-			if rank[better] >= rank[worse] {
-				t.Errorf("%s ranks not below %s", better, worse)
-			}
-		}
-	}
-	for _, state := range []string{"", "ENROUTE", "ACCEPTD", "UNKNOWN", "SCHEDLD"} {
-		if final(state) {
-			t.Errorf("%q is a final state", state)
-		}
-	}
-}
-
 func TestLastPartAloneDecides(t *testing.T) {
 	s := newStack(t)
 	s.has(t, mapped(accepted("m", 2, 3), "m", "A", 3))

@@ -7,13 +7,6 @@ import (
 	"jasmind/internal/sms"
 )
 
-// States of receipts that are spoken of here.
-const (
-	delivered     = "DELIVRD"
-	acceptd       = "ACCEPTD"
-	undeliverable = "UNDELIV"
-)
-
 // errRefused is the err of a receipt for a message that no SMSC has taken (Jasmin: 99).
 const errRefused = "99"
 
@@ -36,12 +29,12 @@ func (l *Lookup) publication(req *sms.ReceiptRequest, dlr *queue.HTTPDLR, answer
 		case dlr.Status == statusROK && !l.cfg.Accepted:
 			return nil
 		case dlr.Status == statusROK:
-			out.Status, out.Err = acceptd, ""
-		case rank[dlr.Status] == 0: // a command_status
-			out.Status = undeliverable
+			out.Status, out.Err = string(sms.StateAccepted), ""
+		case !sms.State(dlr.Status).Final(): // a command_status
+			out.Status = string(sms.StateUndeliverable)
 		}
 	}
-	if !wanted(req.RegisteredDelivery, out.Status) {
+	if !wanted(req.RegisteredDelivery, sms.State(out.Status)) {
 		return nil
 	}
 	return &queue.Publication{Queue: queue.DLRThrowerSMPPS, Message: out.Message()}
@@ -51,19 +44,18 @@ func (l *Lookup) publication(req *sms.ReceiptRequest, dlr *queue.HTTPDLR, answer
 const intermediate = 0x10
 
 // wanted tells whether a registered_delivery (SMPP v3.4 §5.2.17, v5.0 §4.7.21) asks for the
-// receipt of a state. Intermediate states, ENROUTE and SCHEDLD, go to who asked for intermediate
-// notifications only; ACCEPTD and UNKNOWN, which the specification counts as final, do not.
-func wanted(registered uint8, state string) bool {
-	if state == "ENROUTE" || state == "SCHEDLD" {
+// receipt of a state. Intermediate states go to who asked for intermediate notifications only.
+func wanted(registered uint8, state sms.State) bool {
+	if state.Intermediate() {
 		return registered&intermediate != 0
 	}
 	switch registered & 3 {
 	case 1: // success or failure
 		return true
 	case 2: // failure
-		return state != delivered && state != acceptd
+		return state != sms.StateDelivered && state != sms.StateAccepted
 	case 3: // success (v5.0)
-		return state == delivered || state == acceptd
+		return state == sms.StateDelivered || state == sms.StateAccepted
 	}
 	return false
 }

@@ -121,7 +121,7 @@ func TestRegisteredDelivery(t *testing.T) {
 	for registered := range 256 {
 		got := ""
 		for _, state := range []string{"DELIVRD", "ACCEPTD", "UNDELIV", "EXPIRED", "UNKNOWN", "ENROUTE", "SCHEDLD"} {
-			got += fmt.Sprint(map[bool]int{true: 1}[wanted(uint8(registered), state)])
+			got += fmt.Sprint(map[bool]int{true: 1}[wanted(uint8(registered), sms.State(state))])
 		}
 		want := [...]string{"00000", "11111", "00111", "11000"}[registered&3] + [...]string{"00", "11"}[registered>>4&1]
 		if got != want {

@@ -9,18 +9,8 @@ import (
 
 	"jasmind/internal/logging"
 	"jasmind/internal/queue"
-	"jasmind/internal/smpp/receipt"
 	"jasmind/internal/sms"
 )
-
-// rank orders the final states of parts: the highest is that of the whole message. States
-// that are not here are intermediate: also ACCEPTD and UNKNOWN, after which SMSCs send
-// others.
-var rank = map[string]int{
-	"DELIVRD": 1, "SKIPPED": 2, "DELETED": 3, "EXPIRED": 4, "REJECTD": 5, "UNDELIV": 6,
-}
-
-func final(state string) bool { return rank[state] > 0 }
 
 // receipt handles a receipt. One whose mapping is not there yet waits: often the
 // submit_sm_resp comes later than the receipt, or is not durable yet.
@@ -59,7 +49,7 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 	dlr := &queue.HTTPDLR{MsgID: req.MsgID, URL: req.URL, Method: req.Method, Level: 2, Status: ev.State, CID: req.CID, IDSMSC: m.SMPPMsgID,
 		Sub: orMissing(ev.Sub), Dlvrd: orMissing(ev.Dlvrd), SubDate: orMissing(ev.SubmitDate), DoneDate: orMissing(ev.DoneDate),
 		Err: orMissing(ev.Err), Text: ev.Text}
-	done := final(ev.State)
+	done := sms.State(ev.State).Final()
 	if m.Parts > 1 {
 		if dlr, done, err = l.longMessage(ctx, dlr, m, ev, req.Expiry-sms.QueueStay); err != nil {
 			return err
@@ -98,12 +88,12 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 
 // stateOf is what query_sm tells of a message from now on.
 func stateOf(id sms.MessageID, dlr *queue.HTTPDLR) *sms.StateChange {
-	c := &sms.StateChange{MsgID: id, Left: true}
-	c.State, _ = receipt.ParseState(dlr.Status)
+	state := sms.State(dlr.Status)
+	c := &sms.StateChange{MsgID: id, Left: true, State: state.Number()}
 	if n, err := strconv.ParseUint(given(dlr.Err), 10, 8); err == nil {
 		c.Err = uint8(n)
 	}
-	if final(dlr.Status) {
+	if state.Final() {
 		c.Final = time.Now()
 	}
 	return c
@@ -120,13 +110,13 @@ func (l *Lookup) forwarded(dlr *queue.HTTPDLR, text string) {
 // all parts are final: that of the part with the worst state. Intermediate states of parts
 // are not forwarded.
 func (l *Lookup) longMessage(ctx context.Context, dlr *queue.HTTPDLR, m sms.Mapping, ev *queue.ReceiptEvent, expiry time.Duration) (*queue.HTTPDLR, bool, error) {
-	if !final(ev.State) || l.cfg.LastPartOnly && m.Part != m.Parts {
+	if !sms.State(ev.State).Final() || l.cfg.LastPartOnly && m.Part != m.Parts {
 		return nil, false, nil
 	}
 	if l.cfg.LastPartOnly {
 		return dlr, true, nil
 	}
-	all, err := l.store.RecordFinal(ctx, sms.PartOutcome{MsgID: m.MsgID, Part: m.Part, Parts: m.Parts, SMPPMsgID: m.SMPPMsgID, State: ev.State,
+	all, err := l.store.RecordFinal(ctx, sms.PartOutcome{MsgID: m.MsgID, Part: m.Part, Parts: m.Parts, SMPPMsgID: m.SMPPMsgID, State: sms.State(ev.State),
 		Err: ev.Err, SubmitDate: ev.SubmitDate, DoneDate: ev.DoneDate, Sub: ev.Sub, Dlvrd: ev.Dlvrd, Text: ev.Text, Expiry: expiry})
 	if err != nil {
 		return nil, false, err
@@ -134,9 +124,9 @@ func (l *Lookup) longMessage(ctx context.Context, dlr *queue.HTTPDLR, m sms.Mapp
 	if len(all) < m.Parts {
 		return nil, false, nil
 	}
-	worst := slices.MaxFunc(all, func(a, b sms.PartOutcome) int { return rank[a.State] - rank[b.State] })
+	worst := slices.MaxFunc(all, func(a, b sms.PartOutcome) int { return a.State.Compare(b.State) })
 	first := slices.MinFunc(all, func(a, b sms.PartOutcome) int { return a.Part - b.Part })
-	dlr.Status, dlr.Err = worst.State, orMissing(worst.Err)
+	dlr.Status, dlr.Err = string(worst.State), orMissing(worst.Err)
 	dlr.Sub, dlr.Dlvrd, dlr.SubDate, dlr.DoneDate = orMissing(worst.Sub), orMissing(worst.Dlvrd), orMissing(worst.SubmitDate), orMissing(worst.DoneDate)
 	dlr.Text, dlr.IDSMSC = first.Text, first.SMPPMsgID
 	return dlr, true, nil

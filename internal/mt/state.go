@@ -105,10 +105,6 @@ func current(r *sms.Record) {
 	}
 }
 
-// stateRank orders final states, the worst last.
-var stateRank = map[pdu.MessageState]int{pdu.StateDelivered: 1, pdu.StateSkipped: 2, pdu.StateDeleted: 3, pdu.StateExpired: 4,
-	pdu.StateRejected: 5, pdu.StateUndeliverable: 6}
-
 // Query gives what is known of a message (SMPP v3.4 §4.8). Of the messages of a submit_multi it is the
 // one that is not final yet, or else the one that ended worst. Errors: ErrUnknown, ErrAddress,
 // *sms.Error when the store is away.
@@ -122,7 +118,7 @@ func (s *States) Query(ctx context.Context, m Subject) (sms.Record, error) {
 		if worst.Final.IsZero() {
 			break
 		}
-		if r.Final.IsZero() || stateRank[r.State] > stateRank[worst.State] {
+		if r.Final.IsZero() || sms.StateOf(r.State).Compare(sms.StateOf(worst.State)) > 0 {
 			worst = r
 		}
 	}

@@ -150,7 +150,7 @@ type PartOutcome struct {
 	Parts                                  int
 	Status                                 pdu.Status // answer to submit_sm
 	SMPPMsgID                              string     // as the SMSC spelled it
-	State                                  string     // canonical final state (DELIVRD, UNDELIV, ...), empty for a submission outcome
+	State                                  State      // final, empty for a submission outcome
 	Err                                    string     // err field of the receipt
 	SubmitDate, DoneDate, Sub, Dlvrd, Text string     // the receipt's own fields, "" when it had none
 	Expiry                                 time.Duration

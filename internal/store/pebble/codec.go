@@ -86,7 +86,7 @@ func appendOutcome(b []byte, o *sms.PartOutcome) []byte {
 	b = append(b, recordVersion)
 	b = appendInt(b, o.Parts)
 	b = binary.AppendUvarint(b, uint64(o.Status))
-	for _, s := range [...]string{o.SMPPMsgID, o.State, o.Err, o.SubmitDate, o.DoneDate, o.Sub, o.Dlvrd, o.Text} {
+	for _, s := range [...]string{o.SMPPMsgID, string(o.State), o.Err, o.SubmitDate, o.DoneDate, o.Sub, o.Dlvrd, o.Text} {
 		b = appendText(b, s)
 	}
 	return binary.AppendVarint(b, int64(o.Expiry))
@@ -95,7 +95,7 @@ func appendOutcome(b []byte, o *sms.PartOutcome) []byte {
 func decodeOutcome(raw []byte) (sms.PartOutcome, error) {
 	d := decode(raw)
 	o := sms.PartOutcome{Parts: d.int(), Status: pdu.Status(d.uvarint())}
-	for _, s := range [...]*string{&o.SMPPMsgID, &o.State, &o.Err, &o.SubmitDate, &o.DoneDate, &o.Sub, &o.Dlvrd, &o.Text} {
+	for _, s := range [...]*string{&o.SMPPMsgID, (*string)(&o.State), &o.Err, &o.SubmitDate, &o.DoneDate, &o.Sub, &o.Dlvrd, &o.Text} {
 		*s = d.text()
 	}
 	o.Expiry = time.Duration(d.varint())

@@ -138,7 +138,7 @@ type outcome struct {
 }
 
 func encodeOutcome(o *sms.PartOutcome) string {
-	b, err := json.Marshal(outcome{Parts: o.Parts, Status: uint32(o.Status), SMPPMsgID: o.SMPPMsgID, State: o.State, Err: o.Err,
+	b, err := json.Marshal(outcome{Parts: o.Parts, Status: uint32(o.Status), SMPPMsgID: o.SMPPMsgID, State: string(o.State), Err: o.Err,
 		SubDate: o.SubmitDate, DoneDate: o.DoneDate, Sub: o.Sub, Dlvrd: o.Dlvrd, Text: o.Text, ExpiryMS: o.Expiry.Milliseconds()})
 	if err != nil {
 		panic(err) // strings and numbers are JSON
@@ -159,7 +159,7 @@ func decodeOutcomes(key string, id sms.MessageID, m map[string]string) ([]sms.Pa
 			return nil, fmt.Errorf("redis key %s: field %s: %w", key, field, err)
 		}
 		out = append(out, sms.PartOutcome{MsgID: id, Part: part, Parts: o.Parts, Status: pdu.Status(o.Status), SMPPMsgID: o.SMPPMsgID,
-			State: o.State, Err: o.Err, SubmitDate: o.SubDate, DoneDate: o.DoneDate, Sub: o.Sub, Dlvrd: o.Dlvrd, Text: o.Text,
+			State: sms.State(o.State), Err: o.Err, SubmitDate: o.SubDate, DoneDate: o.DoneDate, Sub: o.Sub, Dlvrd: o.Dlvrd, Text: o.Text,
 			Expiry: time.Duration(o.ExpiryMS) * time.Millisecond})
 	}
 	slices.SortFunc(out, func(a, b sms.PartOutcome) int { return a.Part - b.Part })

@@ -217,7 +217,7 @@ func submission(id sms.MessageID, part int, status pdu.Status) sms.PartOutcome {
 	return sms.PartOutcome{MsgID: id, Part: part, Parts: 3, Status: status, SMPPMsgID: fmt.Sprintf("00a%d", part), Expiry: time.Hour}
 }
 
-func final(id sms.MessageID, part int, state string) sms.PartOutcome {
+func final(id sms.MessageID, part int, state sms.State) sms.PartOutcome {
 	return sms.PartOutcome{MsgID: id, Part: part, Parts: 3, SMPPMsgID: fmt.Sprint(part), State: state, Err: "000", SubmitDate: "2401010000",
 		DoneDate: "2401010001", Sub: "001", Dlvrd: "001", Text: "hello", Expiry: time.Hour}
 }
