@@ -37,6 +37,9 @@ const (
 
 const maxPattern = 1000
 
+// all tells whether every text matches.
+func (p *Pattern) all() bool { return p.rest == restAny && p.prefix == "" }
+
 // CompilePattern compiles a pattern of up to 1000 octets.
 func CompilePattern(text string) (Pattern, error) {
 	if len(text) > maxPattern {

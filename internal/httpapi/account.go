@@ -108,7 +108,7 @@ func (s *Server) handleRate(w http.ResponseWriter, r *http.Request) (string, err
 		return "", err
 	}
 	s.users.seen(user.UID).RateRequests.Add(1)
-	if err := user.AuthoriseHTTPRate(); err != nil {
+	if err := user.Authorise(account.HTTPRate, &account.Request{}); err != nil {
 		return "", err
 	}
 	s.own(user, a, m)
@@ -138,7 +138,7 @@ func (s *Server) handleBalance(w http.ResponseWriter, r *http.Request) (string, 
 		return "", err
 	}
 	s.users.seen(user.UID).BalanceRequests.Add(1)
-	if err := user.AuthoriseHTTPBalance(); err != nil {
+	if err := user.Authorise(account.HTTPBalance, &account.Request{}); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"regexp"
 
+	"jasmind/internal/logging"
 	"jasmind/internal/sms"
 )
 
@@ -72,7 +73,7 @@ func (a *arguments) dlrDefaults() {
 func (fs fields) validate(a *arguments) error {
 	for i, name := range a.names {
 		if !fs.has(name) {
-			return &sms.Error{Reason: sms.ReasonInvalid, Field: clip(name), Detail: "Argument [" + clip(printable(name)) + "] is unknown."}
+			return &sms.Error{Reason: sms.ReasonInvalid, Field: clip(name), Detail: "Argument [" + clip(logging.Printable(name)) + "] is unknown."}
 		}
 		if i == 0 {
 			if err := fs.check(a); err != nil {
@@ -113,5 +114,5 @@ func invalid(name, value string) error {
 	if name == "password" {
 		value = masking
 	}
-	return &sms.Error{Reason: sms.ReasonInvalid, Field: name, Detail: "Argument [" + clip(printable(name)) + "] has an invalid value: [" + clip(printable(value)) + "]."}
+	return &sms.Error{Reason: sms.ReasonInvalid, Field: name, Detail: "Argument [" + clip(logging.Printable(name)) + "] has an invalid value: [" + clip(logging.Printable(value)) + "]."}
 }

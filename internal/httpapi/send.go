@@ -11,6 +11,7 @@ import (
 
 	"jasmind/internal/account"
 	"jasmind/internal/admission"
+	"jasmind/internal/logging"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -145,7 +146,11 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 		return mt.Accepted{}, byArgument(err)
 	}
 	seen.LastSubmitAt.Set(time.Now())
-	s.logSent(a, m, acc)
+	text := a.get("content")
+	if !m.IsText {
+		text = string(m.PDU.ShortMessage)
+	}
+	mt.LogAccepted(s.log, m, acc, logging.Content{Text: text, Privacy: s.cfg.LogPrivacy})
 	return acc, nil
 }
 
@@ -159,10 +164,13 @@ func (s *Server) countScript(m *mt.Message) {
 // authorise refuses what the user may not send, and makes the message his: with his
 // default source address if he gave none.
 func (s *Server) authorise(user *account.User, a *arguments, m *mt.Message) error {
-	r := account.HTTPSend{
-		To: a.get("to"), From: a.param("from"), Content: a.param("content"), Hex: a.has("hex-content"),
+	r := account.Request{
+		To: a.get("to"), From: a.param("from"), Hex: a.has("hex-content"),
 		Priority: a.param("priority"), Validity: a.param("validity-period"), Schedule: a.has("sdt"),
 		Level: a.asked("dlr-level"), Method: a.asked("dlr-method"),
+	}
+	if a.has("content") {
+		r.Content = func() string { return a.get("content") }
 	}
 	if !user.MT.Authorization.HTTPLongContent {
 		n, err := s.submit.Count(m)
@@ -171,7 +179,7 @@ func (s *Server) authorise(user *account.User, a *arguments, m *mt.Message) erro
 		}
 		r.Long = n > 1
 	}
-	if err := user.AuthoriseHTTPSend(&r); err != nil {
+	if err := user.Authorise(account.HTTPSend, &r); err != nil {
 		return err
 	}
 	s.own(user, a, m)
@@ -227,7 +235,7 @@ func message(a *arguments) (*mt.Message, error) {
 	if doc := a.get(customTLVs); doc != "" {
 		var err error
 		if m.CustomTLVs, err = sms.ParseCustomTLVs([]byte(doc)); err != nil {
-			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: customTLVs, Detail: "Argument [" + customTLVs + "] has an invalid value: " + printable(err.Error()) + "."}
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: customTLVs, Detail: "Argument [" + customTLVs + "] has an invalid value: " + logging.Printable(err.Error()) + "."}
 		}
 	}
 	content, hexed := a.has("content"), a.has("hex-content")
@@ -254,7 +262,7 @@ func message(a *arguments) (*mt.Message, error) {
 	if wish := a.get("language"); wish != "" {
 		var err error
 		if m.National, err = smstext.ParseNational(wish); err != nil {
-			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "language", Detail: "Argument [language] has an invalid value: " + printable(err.Error()) + "."}
+			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "language", Detail: "Argument [language] has an invalid value: " + logging.Printable(err.Error()) + "."}
 		}
 		if !m.IsText {
 			return nil, &sms.Error{Reason: sms.ReasonInvalid, Field: "language", Detail: "Argument [language] needs content with coding 0 or auto."}
@@ -280,35 +288,6 @@ func byArgument(err error) error {
 		return &sms.Error{Reason: sms.ReasonInvalid, Field: name, Detail: "Argument [" + name + "] has an invalid value: " + fe.Reason + ".", Err: err}
 	}
 	return err
-}
-
-var dlrText = [...]string{"No", "SMS-C", "Terminal", "All"}
-
-func (s *Server) logSent(a *arguments, m *mt.Message, acc mt.Accepted) {
-	content := a.get("content")
-	if !m.IsText {
-		content = string(m.PDU.ShortMessage)
-	}
-	if s.cfg.LogPrivacy {
-		content = "** " + strconv.Itoa(len(content)) + " byte content **"
-	} else {
-		content = printable(content)
-	}
-	//nolint:sloglint // the line is the message
-	s.log.Info("SMS-MT [uid:" + string(m.UID) + "] [cid:" + string(acc.CID) + "] [msgid:" + string(acc.ID) + "] [prio:" +
-		strconv.Itoa(int(m.PDU.PriorityFlag)) + "] [dlr:" + dlrText[m.Report.What.Level()] + "] [from:" + printable(m.PDU.Source.Addr) + "] [to:" +
-		m.PDU.Dest.Addr + "] [content:" + content + "]")
-}
-
-// printable replaces what could break or forge a log line by dots (Jasmin: all but 0x20-0x7E;
-// ours keeps printable text of any script).
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == '\uFFFD' || 0x80 <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' {
-			return '.'
-		}
-		return r
-	}, s)
 }
 
 const clipAt = 64

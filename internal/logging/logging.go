@@ -380,4 +380,15 @@ func (c Content) String() string {
 	return c.Text
 }
 
+// Printable replaces what could break or forge a log line by dots (Jasmin: all but 0x20-0x7E; ours keeps printable text
+// of any script).
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f || r == '\uFFFD' || 0x80 <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+			return '.'
+		}
+		return r
+	}, s)
+}
+
 var _ io.Closer = (*Logs)(nil)

@@ -31,10 +31,7 @@ func (t *throughput) allow(u *account.User, origin sms.Origin) error {
 	if u == nil {
 		return nil
 	}
-	quota := &u.MT.Quota.HTTPThroughput
-	if origin == sms.OriginSMPP {
-		quota = &u.MT.Quota.SMPPSThroughput
-	}
+	quota := u.Throughput(origin)
 	if !quota.Set || quota.Value <= 0 {
 		return nil
 	}

@@ -82,20 +82,14 @@ func (srv *Server) reserve(s *smpp.Session, m *member, checked *account.User) (w
 	if now == nil {
 		return "the account has changed", ""
 	}
-	c := &now.SMPPS
-	addr, err := netip.ParseAddr(m.peer)
+	addr, _ := netip.ParseAddr(m.peer) // not valid if the peer has none
 	u := srv.users[now.UID]
 	bindings := 0
 	if u != nil {
 		bindings = len(u.sessions)
 	}
-	switch {
-	case !c.Bind:
-		return "not authorised to bind", ""
-	case err != nil && c.Addresses.String() != anyAddress, err == nil && !c.Addresses.Allows(addr):
-		return "address not allowed", c.Addresses.String()
-	case c.MaxBindings.Set && bindings >= c.MaxBindings.Value:
-		return "max_bindings reached", ""
+	if why, list := now.AuthoriseBind(addr, bindings); why != "" {
+		return why, list
 	}
 	if u == nil {
 		u = &user{uid: now.UID, sessions: make(map[*smpp.Session]*member)}
@@ -110,9 +104,6 @@ func (srv *Server) reserve(s *smpp.Session, m *member, checked *account.User) (w
 	s.Attach(m)
 	return "", ""
 }
-
-// anyAddress is the default list, which also lets in a peer without an IP address.
-const anyAddress = "0.0.0.0/0"
 
 // current gives an account as it is now; nil when it is disabled or no longer that of the uid.
 func (srv *Server) current(systemID string, uid sms.UserID) *account.User {

@@ -8,6 +8,7 @@ import (
 
 	"jasmind/internal/account"
 	"jasmind/internal/journal"
+	"jasmind/internal/logging"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -62,7 +63,7 @@ func (srv *Server) manage(ctx context.Context, j job) bool {
 		}
 	}
 	if j.r.Header.ID != pdu.CmdQuerySM || err != nil {
-		log("message state", "pdu", j.r.Header.ID.String(), "uid", string(j.m.user.uid), "system_id", j.m.systemID, "msgid", printable(string(subject.ID)),
+		log("message state", "pdu", j.r.Header.ID.String(), "uid", string(j.m.user.uid), "system_id", j.m.systemID, "msgid", logging.Printable(string(subject.ID)),
 			"status", st.String(), "err", err)
 	}
 	srv.respond(j.r, st, resp)
@@ -96,49 +97,27 @@ func (srv *Server) replacement(j job, p *pdu.ReplaceSM, r *sms.Record) (mt.Repla
 		out.Text = payload
 	}
 	out.HasText = len(out.Text) > 0 || p.SMDefaultMsgID != 0
-	a, f, now := &u.MT.Authorization, &u.MT.ValueFilter, time.Now()
-	if err := permitted(u,
-		rule{p.RegisteredDelivery&asksForReceipts != 0 && r.Registered&asksForReceipts == 0, a.DLRLevel, "registered_delivery", "Setting dlr level not authorized"},
-		rule{p.ValidityPeriod != "", a.ValidityPeriod, "validity_period", "Setting validity period not authorized"},
-		rule{p.ScheduleDeliveryTime != "", a.ScheduleDeliveryTime, "schedule_delivery_time", "Setting schedule delivery time not authorized"},
-	); err != nil {
-		return out, err
-	}
+	now := time.Now()
 	if p.ValidityPeriod != "" {
 		t, err := pdu.ParseTime(p.ValidityPeriod, now)
 		if err != nil || !t.After(now) {
 			return out, invalid("validity_period", p.ValidityPeriod)
 		}
 		out.Valid = t.Sub(now)
-		if !f.ValidityPeriod.Match(minutes(out.Valid)) {
-			return out, filtered(u, "validity_period")
-		}
 	}
 	if p.ScheduleDeliveryTime != "" {
 		if _, err := pdu.ParseTime(p.ScheduleDeliveryTime, now); err != nil {
 			return out, invalid("schedule_delivery_time", p.ScheduleDeliveryTime)
 		}
 	}
-	if out.HasText && f.Content.String() != anything &&
-		!f.Content.Match(content(&pdu.Message{ShortMessage: out.Text, DataCoding: r.DataCoding})) {
-		return out, filtered(u, "content")
+	ask := &account.Request{
+		Validity: account.Param{Set: p.ValidityPeriod != "", Value: minutes(out.Valid)}, Schedule: p.ScheduleDeliveryTime != "",
+		Level: p.RegisteredDelivery&asksForReceipts != 0 && r.Registered&asksForReceipts == 0,
 	}
-	return out, nil
-}
-
-// rule is something that a user may do only if his credentials say so.
-type rule struct {
-	asked, allowed bool
-	field, text    string
-}
-
-func permitted(u *account.User, rules ...rule) error {
-	for _, r := range rules {
-		if r.asked && !r.allowed {
-			return &sms.Error{Reason: sms.ReasonAuthorization, Field: r.field, Detail: "Authorization failed for username [" + u.Username + "] (" + r.text + ")."}
-		}
+	if out.HasText {
+		ask.Content = func() string { return content(&pdu.Message{ShortMessage: out.Text, DataCoding: r.DataCoding}) }
 	}
-	return nil
+	return out, u.Authorise(account.SMPPReplace, ask)
 }
 
 // minutes is a validity in the language of the HTTP API's filters.

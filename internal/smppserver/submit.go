@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"jasmind/internal/account"
+	"jasmind/internal/logging"
 	"jasmind/internal/mt"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp"
@@ -126,7 +126,7 @@ func (srv *Server) conclude(j job, m *mt.Message, acc mt.Accepted, err error) {
 	}
 	srv.accepted(j)
 	srv.respond(j.r, pdu.StatusOK, resp)
-	srv.logSent(m, acc)
+	mt.LogAccepted(srv.log, m, acc, srv.content(m))
 }
 
 func (srv *Server) accepted(j job) {
@@ -199,7 +199,7 @@ func (srv *Server) submitMulti(ctx context.Context, j job, p *pdu.SubmitMulti) {
 		srv.countScript(ms[n])
 		if errs[of[n]] = res.Err; res.Err == nil {
 			taken++
-			srv.logSent(ms[n], res.Accepted)
+			mt.LogAccepted(srv.log, ms[n], res.Accepted, srv.content(ms[n]))
 		}
 	}
 	resp := &pdu.SubmitMultiResp{MessageID: string(id)}
@@ -268,7 +268,13 @@ func (srv *Server) prepare(mem *member, p *pdu.Message) (*mt.Message, error) {
 	if p.Dest.Addr == "" {
 		return nil, invalid("destination_addr", "")
 	}
-	if err := authorise(u, m); err != nil {
+	if err := u.Authorise(account.SMPPSubmit, &account.Request{
+		To: p.Dest.Addr, From: account.Param{Set: p.Source.Addr != "", Value: p.Source.Addr},
+		Priority: account.Param{Set: p.PriorityFlag != 0, Value: strconv.Itoa(int(p.PriorityFlag))},
+		Validity: account.Param{Set: p.ValidityPeriod != "", Value: minutes(m.Validity)},
+		Schedule: p.ScheduleDeliveryTime != "", Level: p.RegisteredDelivery&asksForReceipts != 0,
+		Content: func() string { return content(p) },
+	}); err != nil {
 		return nil, err
 	}
 	if p.Source.Addr == "" {
@@ -287,49 +293,6 @@ func invalid(field, value string) error {
 	return &sms.Error{Reason: sms.ReasonInvalid, Field: field, Detail: field + " has an invalid value: " + strconv.Quote(value)}
 }
 
-// authorise tells whether the user may send the message (Jasmin: the order of the checks).
-func authorise(u *account.User, m *mt.Message) error {
-	a, p := &u.MT.Authorization, &m.PDU
-	if err := permitted(u,
-		rule{true, a.SMPPSSend, "", "Can not send MT messages"},
-		rule{p.RegisteredDelivery&asksForReceipts != 0, a.DLRLevel, "registered_delivery", "Setting dlr level not authorized"},
-		rule{p.Source.Addr != "", a.SourceAddr, "source_addr", "Setting source address not authorized"},
-		rule{p.PriorityFlag != 0, a.Priority, "priority_flag", "Setting priority not authorized"},
-		rule{p.ValidityPeriod != "", a.ValidityPeriod, "validity_period", "Setting validity period not authorized"},
-		rule{p.ScheduleDeliveryTime != "", a.ScheduleDeliveryTime, "schedule_delivery_time", "Setting schedule delivery time not authorized"},
-	); err != nil {
-		return err
-	}
-	f := &u.MT.ValueFilter
-	source := p.Source.Addr
-	if source == "" {
-		source = u.MT.DefaultSource
-	}
-	if !f.DestAddr.Match(p.Dest.Addr) {
-		return filtered(u, "destination_addr")
-	}
-	if !f.SourceAddr.Match(source) {
-		return filtered(u, "source_addr")
-	}
-	if !f.Priority.Match(strconv.Itoa(int(p.PriorityFlag))) {
-		return filtered(u, "priority_flag")
-	}
-	if p.ValidityPeriod != "" && !f.ValidityPeriod.Match(minutes(m.Validity)) {
-		return filtered(u, "validity_period")
-	}
-	if f.Content.String() != anything && !f.Content.Match(content(p)) {
-		return filtered(u, "content")
-	}
-	return nil
-}
-
-// anything is the default of the content filter, for which content need not be decoded.
-const anything = ".*"
-
-func filtered(u *account.User, field string) error {
-	return &sms.Error{Reason: sms.ReasonValueFilter, Field: field, Detail: "Value filter failed for username [" + u.Username + "] (" + field + " filter mismatch)."}
-}
-
 // content is the text of a message without its user data header, for filters and logs.
 func content(p *pdu.Message) string {
 	octets := p.ShortMessage
@@ -345,28 +308,7 @@ func content(p *pdu.Message) string {
 	return smstext.Decode(octets, p.DataCoding)
 }
 
-var dlrText = [...]string{"No", "SMS-C", "Terminal", "All"}
-
-// logSent writes the line of an accepted message, in the form of the HTTP API's.
-func (srv *Server) logSent(m *mt.Message, acc mt.Accepted) {
-	text := content(&m.PDU)
-	if srv.cfg.LogPrivacy {
-		text = "** " + strconv.Itoa(len(text)) + " byte content **"
-	} else {
-		text = printable(text)
-	}
-	//nolint:sloglint // Jasmin: operators parse this line
-	srv.log.Info("SMS-MT [uid:" + string(m.UID) + "] [cid:" + string(acc.CID) + "] [msgid:" + string(acc.ID) + "] [prio:" +
-		strconv.Itoa(int(m.PDU.PriorityFlag)) + "] [dlr:" + dlrText[m.Report.What.Level()] + "] [from:" + printable(m.PDU.Source.Addr) + "] [to:" +
-		printable(m.PDU.Dest.Addr) + "] [content:" + text + "]")
-}
-
-// printable replaces what could break or forge a log line by dots.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f || r == '\uFFFD' || 0x80 <= r && r < 0xa0 || r == '\u2028' || r == '\u2029' {
-			return '.'
-		}
-		return r
-	}, s)
+// content is the text of an accepted message for the log.
+func (srv *Server) content(m *mt.Message) logging.Content {
+	return logging.Content{Text: content(&m.PDU), Privacy: srv.cfg.LogPrivacy}
 }
