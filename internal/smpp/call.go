@@ -13,6 +13,7 @@ import (
 type Response struct {
 	Header pdu.Header
 	PDU    pdu.PDU // the response of the request's operation or *pdu.GenericNack; nil if it could not be decoded
+	Late   bool    // it came after ErrResponseTimeout was told, see Config.Late
 }
 
 // Err is nil for ESME_ROK and else a *StatusError.
@@ -34,6 +35,11 @@ type call struct {
 	abandoned  bool // its Do has given up; the place stays taken until the response or its timer
 	done       func(Response, error)
 	wait       chan result // holds one; nil when done is set
+
+	// Of one whose response timer has run out, while a late response would be told.
+	until int64   // instant
+	told  bool    // done was called with ErrResponseTimeout
+	early *result // the late response, if it came before that
 }
 
 type result struct {
@@ -80,7 +86,8 @@ func (s *Session) await(ctx context.Context, c *call) (Response, error) {
 
 // Send sends a request and returns when it is queued; it blocks while the window is full.
 // Unless Send returns an error, done is called exactly once, from a goroutine of the session,
-// with what Do would have returned. It must not block; it may call Send or TrySend only
+// with what Do would have returned; and with Config.Late, after ErrResponseTimeout, once more if the response
+// comes after all. It must not block; it may call Send or TrySend only
 // where it is certain that the window has room.
 func (s *Session) Send(ctx context.Context, req pdu.PDU, done func(Response, error)) error {
 	return s.launch(ctx, &call{slot: true, done: done}, req, true)
@@ -187,6 +194,7 @@ func (s *Session) start(ctx context.Context, c *call, req pdu.PDU, block bool) e
 		return err
 	}
 	s.seq = following(c.seq)
+	delete(s.late, c.seq) // the sequence numbers have come round
 	s.linkLocked(c)
 	poke := c.deadline < s.armed
 	if poke {
@@ -330,6 +338,66 @@ func (s *Session) take(h pdu.Header) *call {
 	}
 	s.unlinkLocked(c)
 	return c
+}
+
+// lateMost is how many requests without a response in time are remembered.
+const lateMost = 4096
+
+// awaitLateLocked remembers a call whose response timer has run out. s.mu is held.
+func (s *Session) awaitLateLocked(c *call, now int64) {
+	if s.cfg.Late == 0 || c.done == nil || !c.slot {
+		return
+	}
+	for len(s.lates) > 0 {
+		old := s.lates[0]
+		if old.until > now && len(s.lates) < lateMost {
+			break
+		}
+		if s.late[old.seq] == old {
+			delete(s.late, old.seq)
+		}
+		s.lates[0] = nil
+		s.lates = s.lates[1:]
+	}
+	if s.late == nil {
+		s.late = make(map[uint32]*call)
+	}
+	c.until, c.told, c.early = now+int64(s.cfg.Late), false, nil
+	s.late[c.seq] = c
+	s.lates = append(s.lates, c)
+}
+
+// told notes that a call was told that its response has not come, and tells it the response that came meanwhile.
+func (s *Session) told(c *call) {
+	s.mu.Lock()
+	c.told = true
+	early := c.early
+	s.mu.Unlock()
+	if early != nil {
+		c.done(early.resp, early.err)
+	}
+}
+
+// takeLate tells a response to the call whose response timer has run out; false: there is none.
+func (s *Session) takeLate(resp Response, err error) bool {
+	s.mu.Lock()
+	c := s.late[resp.Header.Sequence]
+	if c == nil || c.until < s.now() || resp.Header.ID != c.id.Response() && resp.Header.ID != pdu.CmdGenericNack {
+		s.mu.Unlock()
+		return false
+	}
+	delete(s.late, c.seq)
+	resp.Late = true
+	told := c.told
+	if !told {
+		c.early = &result{resp, err}
+	}
+	s.mu.Unlock()
+	s.stats.late.Add(1)
+	if told {
+		c.done(resp, err)
+	}
+	return true
 }
 
 // settle gives a call that was taken out its result, after its place in the window.

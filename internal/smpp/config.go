@@ -66,6 +66,9 @@ type Config struct {
 	EnquireLink time.Duration // nothing received for so long: enquire_link is sent; default 30s
 	Inactivity  time.Duration // nothing received for so long: the session unbinds and ends; default 300s
 	Response    time.Duration // how long each request of ours waits for its response; default 60s
+	// Late is how long after its response timer a response to a Send is still told (Response.Late), as long as the
+	// session lasts; default: not at all. The last 4096 such requests are remembered.
+	Late        time.Duration
 	SessionInit time.Duration // from the connection to the end of the bind; default 30s
 	PDURead     time.Duration // from the first octet of a PDU to its last; default 10s
 
@@ -124,6 +127,7 @@ func (c Config) withDefaults(role Role) Config {
 	timer(&c.EnquireLink, 30*time.Second)
 	timer(&c.Inactivity, 300*time.Second)
 	timer(&c.Response, 60*time.Second)
+	c.Late = max(c.Late, 0)
 	timer(&c.SessionInit, 30*time.Second)
 	timer(&c.PDURead, 10*time.Second)
 	if c.MaxPDU == 0 {

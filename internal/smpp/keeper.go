@@ -72,7 +72,7 @@ func (s *Session) tick() (next int64) {
 		if st == Unbinding {
 			s.abort(ErrInactive)
 		} else {
-			s.part(ErrInactive)
+			s.Part(ErrInactive)
 			at(now)
 		}
 		return next
@@ -105,10 +105,14 @@ func (s *Session) expire(now int64) {
 			return
 		}
 		s.unlinkLocked(c)
+		s.awaitLateLocked(c, now)
 		s.mu.Unlock()
 		s.stats.timeouts.Add(1)
 		s.log.Debug("no response in time", "pdu", c.id.String(), "seq", c.seq)
 		s.settle(c, Response{}, ErrResponseTimeout)
+		if c.done != nil {
+			s.told(c)
+		}
 	}
 }
 

@@ -159,6 +159,9 @@ func (s *Session) openQuota(n int) bool {
 // response hands a response to whoever waits for it.
 func (s *Session) response(h pdu.Header, p pdu.PDU, err error) {
 	c := s.take(h)
+	if c == nil && s.takeLate(Response{Header: h, PDU: p}, err) {
+		return
+	}
 	if c == nil {
 		s.stats.unknownResponses.Add(1)
 		s.log.Debug("response to nothing in flight", "pdu", h.ID.String(), "seq", h.Sequence, "status", h.Status.String())

@@ -87,8 +87,10 @@ type Session struct {
 	pending    map[uint32]*call
 	first      *call // pending by deadline
 	last       *call
-	windowed   int // pending that hold a slot
-	inbound    int // requests of the peer that we owe an answer
+	late       map[uint32]*call // whose response timer has run out, see Config.Late
+	lates      []*call          // the same and some that were answered, the oldest first
+	windowed   int              // pending that hold a slot
+	inbound    int              // requests of the peer that we owe an answer
 	refusing   bool
 	quiet      chan struct{} // closed when windowed or inbound became 0; nil when nobody waits
 	armed      int64         // when the keeper wakes
@@ -387,7 +389,7 @@ func (s *Session) Attachment() any {
 type counters struct {
 	pdusIn, pdusOut, octetsIn, octetsOut, writes atomic.Uint64
 	requests, unknownResponses, malformed        atomic.Uint64
-	enquireSent, enquireReceived, timeouts       atomic.Uint64
+	enquireSent, enquireReceived, timeouts, late atomic.Uint64
 }
 
 // Stats are what a session has counted since it began.
@@ -396,11 +398,12 @@ type Stats struct {
 	OctetsIn, OctetsOut uint64
 	Writes              uint64 // calls of Write, each with all PDUs that were queued
 	Requests            uint64 // ours, enquire_link and unbind included
-	UnknownResponses    uint64 // duplicate, late, or never asked for
+	UnknownResponses    uint64 // duplicate, too late, or never asked for
 	Malformed           uint64 // bodies that could not be decoded, unknown operations
 	EnquireSent         uint64 // enquire_link of ours
 	EnquireReceived     uint64 // enquire_link of the peer
 	Timeouts            uint64 // requests of ours without a response in time
+	Late                uint64 // of which were answered after all, see Config.Late
 }
 
 // Stats is a snapshot of the counters.
@@ -412,7 +415,7 @@ func (s *Session) Stats() Stats {
 		Writes: c.writes.Load(), Requests: c.requests.Load(),
 		UnknownResponses: c.unknownResponses.Load(), Malformed: c.malformed.Load(),
 		EnquireSent: c.enquireSent.Load(), EnquireReceived: c.enquireReceived.Load(),
-		Timeouts: c.timeouts.Load(),
+		Timeouts: c.timeouts.Load(), Late: c.late.Load(),
 	}
 }
 

@@ -41,9 +41,9 @@ func (s *Session) Unbind(ctx context.Context) error {
 	return errors.Join(err, s.awaitEnd(ctx))
 }
 
-// part ends the session for a reason of its own: with an unbind first (SMPP v3.4 §7.2), whose response is
-// waited for as long as the response timer says, and flushTimeout at most.
-func (s *Session) part(why error) {
+// Part ends the session for a reason, which Run returns: with an unbind first (SMPP v3.4 §7.2), whose response is
+// waited for as long as the response timer says, and flushTimeout at most. It does not block.
+func (s *Session) Part(why error) {
 	s.refuseNew()
 	wait := flushTimeout
 	if s.cfg.Response > 0 {
