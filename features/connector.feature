@@ -193,6 +193,7 @@ Feature: Connectors to an SMSC
 
   Scenario: An answer that does not come in time
     Given the SMSC answers nothing
+    And the setting [sm-listener] submit_retrial_delay_smppc_not_ready is "0.1"
     And the connector has:
       | res_to | 0.2 |
     And a running gateway
@@ -200,6 +201,51 @@ Feature: Connectors to an SMSC
     Then the SMSC gets the message
     When the SMSC answers again
     Then the SMSC gets the message again
+
+  Scenario: An answer that comes late is an answer
+    Given the SMSC takes 500 to 500 milliseconds for an answer
+    And the setting [sm-listener] submit_retrial_delay_smppc_not_ready is "1"
+    And the connector has:
+      | res_to | 0.2 |
+    And a running gateway
+    When a message is sent with:
+      | dlr-url   | <page> |
+      | dlr-level | 1      |
+    Then it is accepted
+    And the SMSC gets the message
+    And the page is called by POST with exactly:
+      | id             | <id>     |
+      | message_status | ESME_ROK |
+      | level          | 1        |
+      | connector      | abc      |
+    And the SMSC gets nothing else
+
+  Scenario: A message that is never answered is given up
+    Given the SMSC answers nothing
+    And the setting [sm-listener] submit_retrial_delay_smppc_not_ready is "0.05"
+    And the setting [sm-listener] submit_max_losses is "2"
+    And the connector has:
+      | res_to | 0.2 |
+    And a running gateway
+    When a message is sent with:
+      | dlr-url   | <page> |
+      | dlr-level | 2      |
+    Then it is accepted
+    And the SMSC gets the message
+    And the SMSC gets the message again
+    And the page is called by POST with exactly:
+      | id             | <id>    |
+      | message_status | UNDELIV |
+      | level          | 2       |
+      | connector      | abc     |
+      | id_smsc        | ND      |
+      | subdate        | ND      |
+      | donedate       | ND      |
+      | sub            | ND      |
+      | dlvrd          | ND      |
+      | err            | ND      |
+      | text           |         |
+    And the SMSC gets nothing else
 
   @malformed
   Scenario Outline: An odd answer (<odd>) drops no bind
@@ -217,7 +263,8 @@ Feature: Connectors to an SMSC
 
   @malformed
   Scenario Outline: An answer that cannot be read or matched (<odd>) costs at most a repetition
-    Given the connector has:
+    Given the setting [sm-listener] submit_retrial_delay_smppc_not_ready is "0.1"
+    And the connector has:
       | res_to     | 2 |
       | pdu_red_to | 2 |
     And a running gateway

@@ -88,6 +88,8 @@ func table(c *Config) []Key {
 				into(zeroIs(shortest, seconds(0, 365*day)), &c.Connector.NotReadyMaxAge)),
 			key("submit_retrial_delay_smppc_not_ready", "30", "Seconds until such a message is tried again.",
 				into(zeroIs(shortest, seconds(0, day)), &c.Connector.NotReadyDelay)),
+			key("submit_max_losses", "10", "Tries to submit a message that may end without an answer, since the session was lost or the response timer ran out; then it is a dead letter, and whoever asked is told UNDELIV.",
+				into(number(1, 1000000), &c.Connector.MaxLosses)),
 			key("long_mo_timeout", "300", "Seconds that the next part of a long MO is waited for; then it is delivered without the missing parts.",
 				into(seconds(0.001, 30*day), &c.MO.LongTimeout)),
 			key("log_privacy", "False", "Log no message text.", into(boolean, &c.Connector.LogPrivacy, &c.MO.LogPrivacy)),

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"sync"
+	"time"
 
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
@@ -10,9 +11,10 @@ import (
 
 // queued is a message in hand: as it came from its queue, with what its sender has changed since. Nobody changes it.
 type queued struct {
-	d   *queue.Delivery
-	env *sms.Envelope
-	sub *subscription // where it came from
+	d      *queue.Delivery
+	env    *sms.Envelope
+	sub    *subscription // where it came from
+	inHand int           // how often it was tried without going back to its queue
 }
 
 // attempt is one try to submit a message. The intake makes it; then a bind's sender, which keeps a sending of it, and the
@@ -21,8 +23,10 @@ type attempt struct {
 	queued
 	todo     []int             // indices of the parts that are not accepted yet, in order
 	before   []sms.PartOutcome // the parts that are
+	refusals []pdu.Status      // of parts that were refused late: nothing is sent, that is the answer
+	late     bool              // something was answered late
 	strict   bool              // no other may be sent before it is over (strict_order)
-	inHand   int               // how often it was made before without the message going back to its queue
+	due      time.Time         // it waits so long in hand; zero: it does not
 	halt     chan struct{}     // closed when no further part shall leave; nil for a single one
 	haltOnce *sync.Once
 }
@@ -33,15 +37,24 @@ var only = []int{0}
 // newAttempt makes an attempt that sends the parts which outcomes does not name as accepted.
 func newAttempt(q queued, outcomes []sms.PartOutcome) *attempt {
 	a := &attempt{queued: q, todo: only}
-	if len(q.env.Parts) == 1 {
+	if len(q.env.Parts) == 1 && len(outcomes) == 0 {
 		return a
 	}
-	a.halt, a.haltOnce = make(chan struct{}), new(sync.Once)
+	if len(q.env.Parts) > 1 {
+		a.halt, a.haltOnce = make(chan struct{}), new(sync.Once)
+	}
 	took := make([]bool, len(q.env.Parts))
 	for _, o := range outcomes {
-		if o.Part >= 1 && o.Part <= len(took) && o.Status == pdu.StatusOK && !took[o.Part-1] {
+		switch {
+		case o.Part < 1 || o.Part > len(took) || took[o.Part-1]:
+		case o.Status == pdu.StatusOK:
 			took[o.Part-1] = true
 			a.before = append(a.before, o)
+		}
+	}
+	for _, o := range outcomes {
+		if o.Status != pdu.StatusOK && o.Part >= 1 && o.Part <= len(took) && !took[o.Part-1] {
+			a.refusals = append(a.refusals, o.Status)
 		}
 	}
 	a.todo = make([]int, 0, len(took))
@@ -60,11 +73,7 @@ func (a *attempt) stop() {
 	}
 }
 
-// losses is how many attempts before this one ended without an answer.
-func (a *attempt) losses() int {
-	n := a.d.Attempts + a.inHand
-	for _, v := range a.env.Refusals {
-		n -= v
-	}
-	return n
-}
+// lateOf is the id under which outcomes are kept of parts that were answered late, when their message was on its way back to
+// its queue already. They tell the next attempt what it need not send. They have an id of their own since those of the
+// message are forgotten with the request for its receipts, which a quick receipt ends while the message waits.
+func lateOf(id sms.MessageID) sms.MessageID { return id + "/late" }

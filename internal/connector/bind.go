@@ -22,7 +22,15 @@ const (
 	// inboundWindow is how many requests of the SMSC a session holds unanswered before it
 	// answers ESME_RX_T_APPN.
 	inboundWindow = 1000
+	// lateTime is how long after its response timer an answer is still taken.
+	lateTime = 10 * time.Minute
+	// deafAfter is after how many submit_sm in a row without an answer a session is given up, if for twice
+	// the response timer there was none at all.
+	deafAfter = 3
 )
+
+// errDeaf is why a session is given up whose SMSC answers no submit_sm any more.
+var errDeaf = errors.New("the SMSC answers no submit_sm")
 
 // bindDeps are what the binds of a connector share.
 type bindDeps struct {
@@ -47,6 +55,42 @@ type bind struct {
 	ended   chan struct{} // closed when run has returned
 	session atomic.Pointer[smpp.Session]
 	open    atomic.Bool // connected and not bound
+	hearing hearing     // of the session
+}
+
+// hearing notices an SMSC that answers no submit_sm, though it may answer enquire_link.
+//
+// mu guards the fields.
+type hearing struct {
+	mu     sync.Mutex
+	missed int       // in a row
+	last   time.Time // answer, late ones included; when the session was bound, before the first
+	limit  time.Duration
+}
+
+// begin is for a new session, which waits so long for a response.
+func (h *hearing) begin(response time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.missed, h.last, h.limit = 0, time.Now(), 2*response
+}
+
+func (h *hearing) answered() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.missed, h.last = 0, time.Now()
+}
+
+// unanswered tells whether that was one too many.
+func (h *hearing) unanswered() (deaf bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.missed++
+	if h.missed < deafAfter || time.Since(h.last) < h.limit {
+		return false
+	}
+	h.missed, h.last = 0, time.Now() // told once
+	return true
 }
 
 // binds are those of a connector, as many as the configuration says.
@@ -218,7 +262,7 @@ func (b *bind) connect(ctx context.Context, cfg *smppc.Config) (*smpp.Session, e
 			InterfaceVersion: cfg.InterfaceVersion, AddrTON: cfg.BindTON, AddrNPI: cfg.BindNPI, AddressRange: cfg.AddressRange},
 		Config: smpp.Config{
 			Window: sessionWindow, InboundWindow: inboundWindow,
-			EnquireLink: timer(cfg.EnquireLink), Inactivity: timer(cfg.Inactivity), Response: timer(cfg.ResponseTimeout),
+			EnquireLink: timer(cfg.EnquireLink), Inactivity: timer(cfg.Inactivity), Response: timer(cfg.ResponseTimeout), Late: lateTime,
 			SessionInit: timer(cfg.BindTimeout), PDURead: timer(cfg.PDUReadTimeout),
 			Handler: b.inbound, Logger: b.log.With("bind", b.index), Trace: b.trace,
 		},
@@ -250,6 +294,7 @@ func (b *bind) serve(ctx context.Context, s *smpp.Session, response time.Duratio
 	var wg sync.WaitGroup
 	wg.Go(func() { ended <- s.Run(ctx) })
 	b.session.Store(s)
+	b.hearing.begin(response)
 
 	sendCtx, stopSending := context.WithCancel(ctx)
 	defer stopSending()

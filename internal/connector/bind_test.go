@@ -279,10 +279,11 @@ func TestMessageThatDropsTheSessionDoesNotKeepOthersForEver(t *testing.T) {
 	})
 }
 
-func TestResponseTimeoutSendsAgainAtOnce(t *testing.T) {
+// It does not go at once: the answer may come late, and what is sent meanwhile would be a duplicate.
+func TestAMessageWaitsAfterItsResponseTimer(t *testing.T) {
 	start(t, func(cfg *Config, _ *Deps, m *smsc) {
 		m.answer = func(n int, _ arrived) (pdu.Status, string) {
-			if n == 1 {
+			if n <= 2 {
 				return holdBack, ""
 			}
 			return pdu.StatusOK, "1"
@@ -293,8 +294,9 @@ func TestResponseTimeoutSendsAgainAtOnce(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		at := w.m.arrivals()
-		wantEqual(t, "sent", len(at), 2)
-		wantEqual(t, "second", at[1].at.Sub(begin), time.Minute)
+		wantEqual(t, "sent", len(at), 3)
+		between(t, "second", at[1].at.Sub(begin), 90*time.Second, 120*time.Second)
+		between(t, "third", at[2].at.Sub(at[1].at), 120*time.Second, 180*time.Second)
 		wantEqual(t, "acked", w.b.acked, []string{"m1"})
 		if l := w.log.list()[0]; !strings.Contains(l, "[status:ERROR/RESPONSE_TIMEOUT] [retry:True]") {
 			t.Error(l)

@@ -20,11 +20,16 @@
 // Messages stay in their queue: the connector consumes only while a session is bound that
 // can submit, so the keys submit_max_age_smppc_not_ready and
 // submit_retrial_delay_smppc_not_ready concern just what is in hand when sessions end.
-// Nothing is discarded for its age (Jasmin discards, silently); that is for validity. A message
-// whose response did not come goes back to the head of its queue at once. If it is older than
+// Nothing is discarded for its age (Jasmin discards, silently); that is for validity.
+//
+// # When an answer does not come
+//
+// A message whose session was lost goes back to its queue at once. If it is older than
 // submit_max_age_smppc_not_ready, or this has happened to it three times, it waits for
-// submit_retrial_delay_smppc_not_ready: a message that makes the SMSC drop the session each time
-// would else keep all others from leaving.
+// submit_retrial_delay_smppc_not_ready, longer each time: a message that makes the SMSC drop the session would
+// else keep all others from leaving. One whose response timer ran out waits from the first time on, since the
+// answer may come late. A late answer is an answer: it is recorded (see lateOf), and the message is not sent again. After
+// submit_max_losses tries without an answer the message is given up: whoever asked is told, and it becomes a dead letter.
 package connector
 
 import (
@@ -33,6 +38,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -71,6 +77,7 @@ type Config struct {
 	// NotReadyMaxAge and NotReadyDelay: see the package comment. Zero: 1200 s and 30 s.
 	NotReadyMaxAge time.Duration // submit_max_age_smppc_not_ready
 	NotReadyDelay  time.Duration // submit_retrial_delay_smppc_not_ready
+	MaxLosses      int           // tries without an answer (submit_max_losses); default 10
 	// PublishSubmitSMResp publishes a copy of each submit_sm_resp for observers (publish_submit_sm_resp).
 	PublishSubmitSMResp bool
 	// RefundOnError gives back what was charged at acceptance for parts that ended without being
@@ -122,6 +129,14 @@ func (s *settings) retrialDelay(status pdu.Status) time.Duration {
 	return s.cfg.Load().RequeueDelay
 }
 
+// lossDelay is how long a message waits after so many attempts without an answer, of which the first few did not wait: twice as
+// long each time, up to eight times the delay, and by chance up to twice that, so that those which were lost together do
+// not come back together.
+func (s *settings) lossDelay(losses int) time.Duration {
+	d := s.common.NotReadyDelay << min(max(losses-1, 0), mostDoublings)
+	return d + rand.N(d+1)
+}
+
 // Connector is one started connector. Create it with New; Run and Shutdown are called once.
 type Connector struct {
 	*settings
@@ -160,6 +175,9 @@ func New(cfg Config, d Deps) (*Connector, error) {
 	if cfg.NotReadyDelay < 0 {
 		errs = append(errs, fmt.Errorf("submit_retrial_delay_smppc_not_ready %v: must not be negative", cfg.NotReadyDelay))
 	}
+	if cfg.MaxLosses < 0 {
+		errs = append(errs, fmt.Errorf("submit_max_losses %d: must not be negative", cfg.MaxLosses))
+	}
 	if d.Source == nil || d.Journal == nil || d.Store == nil {
 		errs = append(errs, errors.New("source, journal and store are needed"))
 	}
@@ -175,6 +193,9 @@ func New(cfg Config, d Deps) (*Connector, error) {
 	}
 	if cfg.NotReadyDelay == 0 {
 		cfg.NotReadyDelay = 30 * time.Second
+	}
+	if cfg.MaxLosses == 0 {
+		cfg.MaxLosses = 10
 	}
 	if d.Stats == nil {
 		d.Stats = NewStats()

@@ -179,7 +179,7 @@ func TestALongMessageMovesWithThePartsThatAreLeft(t *testing.T) {
 		w.b.do(func() {
 			wantEqual(t, "recorded", w.b.outcomes["m1"], []sms.PartOutcome{{MsgID: "m1", Part: 1, Parts: 3, Status: pdu.StatusOK, SMPPMsgID: "first", Expiry: sms.QueueStay + outcomeExpiry}})
 		})
-		a := newAttempt(queued{&queue.Delivery{}, moved[0], nil}, []sms.PartOutcome{{Part: 1, Status: pdu.StatusOK}})
+		a := newAttempt(queued{d: &queue.Delivery{}, env: moved[0]}, []sms.PartOutcome{{Part: 1, Status: pdu.StatusOK}})
 		wantEqual(t, "what the other connector sends", a.todo, []int{1, 2})
 		w.shutdown()
 	})

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"jasmind/internal/queue"
+	"jasmind/internal/smpp/pdu"
 )
 
 // Hands knows the attempts that the connectors of this process have in hand: from when a message is taken from its queue
@@ -19,6 +20,14 @@ type Hands struct {
 	mu   sync.Mutex
 	held map[attemptKey][]queued  // the copies that wait
 	left map[attemptKey][]*action // what was not settled, the verdict last
+	back map[attemptKey]tries     // of those that were given back after tries of which their queue does not know
+}
+
+// tries are how often a message was tried in hand, and what came of all its tries.
+type tries struct {
+	inHand   int
+	refusals map[pdu.Status]int
+	losses   int
 }
 
 // attemptKey is queue.Delivery.Key without an allocation.
@@ -30,29 +39,56 @@ type attemptKey struct {
 
 func keyOf(d *queue.Delivery) attemptKey { return attemptKey{d.Queue, d.ID, d.Attempts} }
 
-// leftMost bounds the attempts that were left unsettled. One more makes another one be sent again when it comes.
-const leftMost = 10_000
+// rememberedMost bounds the attempts that were left unsettled, and those that were given back after tries. One more makes another
+// one be forgotten, and so be sent again, or more often.
+const rememberedMost = 10_000
+
+// remember adds to what is known of an attempt that nobody has in hand.
+func remember[V any](m map[attemptKey]V, k attemptKey, v V) {
+	if _, known := m[k]; !known && len(m) >= rememberedMost {
+		for old := range m {
+			delete(m, old)
+			break
+		}
+	}
+	m[k] = v
+}
 
 // NewHands makes a Hands that has nothing.
 func NewHands() *Hands {
-	return &Hands{held: make(map[attemptKey][]queued), left: make(map[attemptKey][]*action)}
+	return &Hands{held: make(map[attemptKey][]queued), left: make(map[attemptKey][]*action), back: make(map[attemptKey]tries)}
 }
 
-// take takes an attempt in hand; false: it is in hand already, and q waits. left is what its last holder could not settle.
-func (h *Hands) take(q queued) (ok bool, left []*action) {
+// take takes an attempt in hand; false: it is in hand already, and q waits. left is what its last holder could not settle, known what it
+// had tried.
+func (h *Hands) take(q queued) (ok bool, left []*action, known tries) {
 	k := keyOf(q.d)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if copies, held := h.held[k]; held {
 		h.held[k] = append(copies, q)
-		return false, nil
+		return false, nil, known
 	}
 	h.held[k] = nil
 	if len(h.left) > 0 {
 		left = h.left[k]
 		delete(h.left, k)
 	}
-	return true, left
+	if len(h.back) > 0 {
+		known = h.back[k]
+		delete(h.back, k)
+	}
+	return true, left, known
+}
+
+// giveBack is release for a message that returns to its queue unsent.
+func (h *Hands) giveBack(q *queued) (copies []queued) {
+	if q.inHand > 0 {
+		h.mu.Lock()
+		remember(h.back, keyOf(q.d), tries{q.inHand, q.env.Refusals, q.env.Losses})
+		h.mu.Unlock()
+	}
+	return h.release(q.d)
 }
 
 // release lets go of an attempt and gives the copies that waited for its end.
@@ -74,13 +110,7 @@ func (h *Hands) leave(x *action) {
 	if _, held := h.held[k]; !held {
 		return
 	}
-	if _, known := h.left[k]; !known && len(h.left) >= leftMost {
-		for old := range h.left {
-			delete(h.left, old)
-			break
-		}
-	}
-	h.left[k] = append(h.left[k], x)
+	remember(h.left, k, append(h.left[k], x))
 	if x.verdict == nil {
 		return
 	}

@@ -212,15 +212,15 @@ func TestWhatAStoppedConnectorCouldNotSettleIsNotSentAgain(t *testing.T) {
 
 func TestHandsForgetWhatIsTooMuch(t *testing.T) {
 	h := NewHands()
-	for i := range leftMost + 10 {
+	for i := range rememberedMost + 10 {
 		d := &queue.Delivery{Queue: "q", Message: queue.Message{ID: fmt.Sprint(i)}}
 		h.take(queued{d: d})
 		h.leave(&action{queued: queued{d: d}, verdict: &verdict{}})
 	}
-	wantEqual(t, "left", len(h.left), leftMost)
+	wantEqual(t, "left", len(h.left), rememberedMost)
 	wantEqual(t, "held", len(h.held), 0)
-	last := &queue.Delivery{Queue: "q", Message: queue.Message{ID: fmt.Sprint(leftMost + 9)}}
-	if ok, left := h.take(queued{d: last}); !ok || len(left) != 1 {
+	last := &queue.Delivery{Queue: "q", Message: queue.Message{ID: fmt.Sprint(rememberedMost + 9)}}
+	if ok, left, _ := h.take(queued{d: last}); !ok || len(left) != 1 {
 		t.Errorf("got %v, %d actions left, want the last one's", ok, len(left))
 	}
 }

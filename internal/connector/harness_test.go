@@ -167,6 +167,9 @@ func (b *backend) Commit(ctx context.Context, e *journal.Entry) error {
 	b.entries = append(b.entries, e)
 	b.published = append(b.published, e.Publish...)
 	b.forgotten = append(b.forgotten, e.Forget...)
+	for _, id := range e.Forget {
+		delete(b.outcomes, id)
+	}
 	b.changes = append(b.changes, e.Changes...)
 	for _, c := range e.Changes {
 		b.releaseLocked(c.MsgID)

@@ -168,6 +168,7 @@ func (in *intake) pump(ctx context.Context, sub *subscription) pumpEnd {
 	}()
 	var grace <-chan time.Time
 	for {
+		var due <-chan time.Time
 		n, changed := in.presence.watch()
 		switch {
 		case n > 0 && in.prefetch() != sub.prefetch:
@@ -181,7 +182,11 @@ func (in *intake) pump(ctx context.Context, sub *subscription) pumpEnd {
 		var out chan<- *attempt
 		var next *attempt
 		if len(held) > 0 && !underway {
-			out, next = in.jobs, held[0]
+			if next = held[0]; next.due.IsZero() {
+				out = in.jobs
+			} else {
+				due = time.After(time.Until(next.due))
+			}
 		} else if n > 0 && len(held) == 0 {
 			from = sub.consumer.C()
 		}
@@ -202,6 +207,8 @@ func (in *intake) pump(ctx context.Context, sub *subscription) pumpEnd {
 		case out <- next:
 			held = held[1:]
 			underway = next.strict
+		case <-due:
+			held = append(in.recall(ctx, next), held[1:]...)
 		case a := <-sub.over:
 			underway = false
 			if a != nil {
@@ -228,7 +235,7 @@ func (in *intake) pump(ctx context.Context, sub *subscription) pumpEnd {
 // sent but not settled before a crash is sent again: at most a window for each bind. Parts of a long message whose
 // acceptance was recorded are not sent again.
 func (in *intake) prepare(ctx context.Context, qs []queued) []*attempt {
-	qs = in.take(qs)
+	qs, known := in.take(qs)
 	settled, ok := in.settledBefore(ctx, qs)
 	if !ok {
 		in.giveBack(ctx, qs...)
@@ -246,6 +253,9 @@ func (in *intake) prepare(ctx context.Context, qs []queued) []*attempt {
 			in.buryUndecodable(q, err)
 			continue
 		}
+		if before, ok := known[q.d]; ok {
+			q.inHand, q.env.Refusals, q.env.Losses = before.inHand, before.refusals, before.losses
+		}
 		todo = append(todo, q)
 	}
 	overrides, ok := in.claim(ctx, todo)
@@ -260,25 +270,16 @@ func (in *intake) prepare(ctx context.Context, qs []queued) []*attempt {
 		if o := overrides[q.env.ID]; o != nil {
 			canceled = override(q.env, o)
 		}
-		var outcomes []sms.PartOutcome
-		if len(q.env.Parts) > 1 && (q.d.Redelivered || q.d.Attempts > 0) {
-			if outcomes, ok = in.submissions(ctx, q.env.ID); !ok {
-				in.giveBack(ctx, todo[i:]...)
-				return out
-			}
+		a, ok := in.attempt(ctx, q, nil)
+		if !ok {
+			in.giveBack(ctx, todo[i:]...)
+			return out
 		}
-		a := newAttempt(q, outcomes)
-		expired := len(a.todo) > 0 && !q.env.ExpiresAt.IsZero() && !q.env.ExpiresAt.After(now)
-		if canceled || expired {
-			in.settler.unsent(a, canceled, expired)
+		if in.over(a, canceled, now) {
 			continue
 		}
 		if q.d.Redelivered {
 			in.stats.RedeliveredCount.Add(1)
-		}
-		if len(a.todo) == 0 { // the crash came between the last part and the acknowledgement
-			in.settler.unsent(a, false, false)
-			continue
 		}
 		a.strict = in.cfg.Load().StrictOrder
 		out = append(out, a)
@@ -286,11 +287,69 @@ func (in *intake) prepare(ctx context.Context, qs []queued) []*attempt {
 	return out
 }
 
-// take takes messages in hand and gives those that are to be looked at. The others are in hand already, or have only to be settled.
-func (in *intake) take(qs []queued) []queued {
+// attempt makes an attempt by what was recorded of earlier ones, and by what is known of them in hand; false: the connector is
+// to stop.
+func (in *intake) attempt(ctx context.Context, q queued, inHand []sms.PartOutcome) (a *attempt, ok bool) {
+	outcomes := inHand
+	read := func(id sms.MessageID) (found int, ok bool) {
+		more, ok := in.submissions(ctx, id)
+		outcomes = append(outcomes, more...)
+		return len(more), ok
+	}
+	if inHand == nil && len(q.env.Parts) > 1 && (q.d.Redelivered || q.d.Attempts > 0) {
+		if _, ok := read(q.env.ID); !ok {
+			return nil, false
+		}
+	}
+	late := 0
+	if q.d.Redelivered || q.env.Losses > 0 {
+		if late, ok = read(lateOf(q.env.ID)); !ok {
+			return nil, false
+		}
+	}
+	a = newAttempt(q, outcomes)
+	a.late = late > 0
+	return a, true
+}
+
+// over tells whether nothing of an attempt is to be sent. The settler has it then.
+func (in *intake) over(a *attempt, canceled bool, now time.Time) bool {
+	expired := len(a.todo) > 0 && a.refusals == nil && !a.env.ExpiresAt.IsZero() && !a.env.ExpiresAt.After(now)
+	// Without anything to do, all was accepted: the crash came before the acknowledgement, or the answer was late.
+	if !canceled && !expired && len(a.todo) > 0 && a.refusals == nil && a.env.Losses < in.common.MaxLosses {
+		return false
+	}
+	in.settler.unsent(a, canceled, expired)
+	return true
+}
+
+// recall looks at an attempt again that has waited in hand: its answer may have come meanwhile.
+func (in *intake) recall(ctx context.Context, a *attempt) []*attempt {
+	next, ok := in.attempt(ctx, a.queued, a.before)
+	if !ok {
+		in.giveBack(ctx, a.queued)
+		return nil
+	}
+	if in.over(next, false, time.Now()) {
+		return nil
+	}
+	next.strict = true
+	return []*attempt{next}
+}
+
+// take takes messages in hand and gives those that are to be looked at, with what is known of them. The others are in hand already, or
+// have only to be settled.
+func (in *intake) take(qs []queued) (fresh []queued, known map[*queue.Delivery]tries) {
 	fresh, copies := qs[:0], 0
 	for _, q := range qs {
-		switch ok, left := in.hands.take(q); {
+		ok, left, tried := in.hands.take(q)
+		if tried.inHand > 0 {
+			if known == nil {
+				known = make(map[*queue.Delivery]tries)
+			}
+			known[q.d] = tried
+		}
+		switch {
 		case !ok:
 			copies++
 		case left != nil:
@@ -302,7 +361,7 @@ func (in *intake) take(qs []queued) []queued {
 	if copies > 0 {
 		in.log.Info("messages came again while they are in hand", "count", copies)
 	}
-	return fresh
+	return fresh, known
 }
 
 // settledBefore asks which of the messages that there may be more than once were settled.
@@ -342,7 +401,7 @@ func (in *intake) buryUndecodable(q queued, err error) {
 	if ms := d.Headers.Int(queue.HeaderExpiresAt); ms != 0 {
 		q.env.ExpiresAt = time.UnixMilli(ms)
 	}
-	in.settler.conclude(q, &verdict{outcome: undecodable, bury: err.Error(), report: d.ID != "" && q.env.Report != 0})
+	in.settler.conclude(q, &verdict{outcome: undecodable, bury: err.Error(), cause: queue.CauseUndecodable, report: d.ID != "" && q.env.Report != 0})
 }
 
 // submissions reads which parts of a long message were accepted before, again and again until

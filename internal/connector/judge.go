@@ -2,6 +2,7 @@ package connector
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -24,6 +25,7 @@ const (
 	undecodable         // it is no message
 	sessionLost         // before all was answered
 	noResponse          // in time
+	unanswered          // too often: it is given up
 	settledBefore
 )
 
@@ -43,6 +45,7 @@ var outcomes = [...]struct {
 	undecodable: {log: "UNDECODABLE", state: stateUndeliv, status: pdu.StatusSysErr, record: pdu.StateUndeliverable},
 	sessionLost: {log: "SESSION_LOST", record: pdu.StateUndeliverable},
 	noResponse:  {log: "RESPONSE_TIMEOUT", record: pdu.StateUndeliverable},
+	unanswered:  {log: "UNANSWERED", state: stateUndeliv, status: pdu.StatusSubmitFail, record: pdu.StateUndeliverable},
 }
 
 // What the gateway itself says of a message in events.
@@ -62,13 +65,15 @@ type verdict struct {
 	smppID   string          // what the SMSC calls the message: the id of its first part
 	left     int             // parts that the SMSC did not take
 	retry    bool            // else it leaves the queue
-	again    *attempt        // with retry: the next attempt, at once and before all others
+	again    *attempt        // with retry: the next attempt, in hand and before all others
 	move     sms.ConnectorID // to the queue of this connector; "": it does not move
 	failover sms.Failover    // with move: where it may go from there
 	after    time.Duration
 	refusals map[pdu.Status]int // the new counts, when one was added
+	losses   int                // the new count, when it was added to
 	report   bool               // who asked is told
 	bury     string             // why it goes to the dead letters, "" if it does not
+	cause    queue.Cause        // with bury
 }
 
 // text is what the message log calls the outcome.
@@ -127,6 +132,9 @@ func newJudging(a *attempt) *judging {
 	for _, o := range a.before {
 		j.accept(o.Part-1, o.SMPPMsgID)
 	}
+	for _, status := range a.refusals {
+		j.refuse(status)
+	}
 	return j
 }
 
@@ -140,9 +148,9 @@ func (j *judging) refuse(status pdu.Status) {
 	}
 }
 
-// again is the attempt that follows at once, without the message going back to its queue. The
-// counts of refusals go on in memory, and begin anew should the process end before it is over.
-func (j *judging) again(refusals map[pdu.Status]int) *attempt {
+// again is the attempt that follows after a while, without the message going back to its queue. The
+// counts of tries go on in memory (Hands), and begin anew should the process end before it is over.
+func (j *judging) again(refusals map[pdu.Status]int, losses int, after time.Duration) *attempt {
 	var done []sms.PartOutcome
 	for i, ok := range j.took {
 		if ok {
@@ -150,13 +158,15 @@ func (j *judging) again(refusals map[pdu.Status]int) *attempt {
 		}
 	}
 	q := j.queued
-	if refusals != nil {
-		env := *q.env
-		env.Refusals = refusals
-		q.env = &env
-	}
+	q.inHand++
+	env := *q.env
+	env.Refusals, env.Losses = refusals, losses
+	q.env = &env
 	next := newAttempt(q, done)
-	next.strict, next.inHand = j.strict, j.inHand+1
+	next.strict, next.late = j.strict, j.late
+	if after > 0 {
+		next.due = time.Now().Add(after)
+	}
 	return next
 }
 
@@ -187,20 +197,40 @@ func (p *policy) judge(j *judging, now time.Time) *verdict {
 		p.refused(j, v)
 	case j.expired:
 		v.outcome = expired
-	case j.cut != nil || j.answered < len(j.todo):
-		v.outcome, v.retry = sessionLost, true
-		if errors.Is(j.cut, smpp.ErrResponseTimeout) {
-			v.outcome = noResponse
-		}
-		if j.losses() >= manyLosses || now.Sub(j.env.CreatedAt) > p.common.NotReadyMaxAge {
-			v.after = p.common.NotReadyDelay
-		}
-		if j.strict && v.after == 0 {
-			v.again = j.again(nil)
-		}
+	case v.left > 0:
+		p.lost(j, v, now)
 	}
 	v.report = v.move == "" && !v.retry && asked(j.env.Report, v.outcome)
 	return v
+}
+
+// lost decides about an attempt of which an answer did not come, or of which nothing was sent since that has happened too often.
+func (p *policy) lost(j *judging, v *verdict, now time.Time) {
+	v.outcome, v.retry = sessionLost, true
+	inTime := true
+	if errors.Is(j.cut, smpp.ErrResponseTimeout) {
+		v.outcome, inTime = noResponse, false
+	}
+	v.losses = j.env.Losses
+	if j.total > 0 {
+		v.losses++
+	}
+	// After the last try its answer may come late, so that it waits once more.
+	if v.losses >= p.common.MaxLosses && (inTime || j.total == 0) {
+		v.outcome, v.retry = unanswered, false
+		v.bury, v.cause = fmt.Sprintf("%d tries to submit it were not answered", v.losses), queue.CauseRetries
+		v.left = 0 // nobody knows: nothing is given back
+		return
+	}
+	switch {
+	case !inTime:
+		v.after = p.lossDelay(v.losses)
+	case v.losses > manyLosses || now.Sub(j.env.CreatedAt) > p.common.NotReadyMaxAge:
+		v.after = p.lossDelay(v.losses - manyLosses)
+	}
+	if j.strict && v.losses <= manyLosses && (v.after == 0 || !inTime) {
+		v.again = j.again(j.env.Refusals, v.losses, v.after)
+	}
 }
 
 // refused decides about an attempt with refusals.
@@ -220,7 +250,7 @@ func (p *policy) refused(j *judging, v *verdict) {
 	}
 	// The brake is what makes it wait.
 	if v.retry && j.strict && len(j.refusals) == 1 && j.refusals[0] == pdu.StatusThrottled {
-		v.again = j.again(v.refusals)
+		v.again = j.again(v.refusals, j.env.Losses, 0)
 	}
 }
 

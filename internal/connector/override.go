@@ -54,8 +54,8 @@ func (in *intake) giveBack(ctx context.Context, qs ...queued) {
 		}
 		cancel()
 	}
-	for _, q := range qs {
-		for _, c := range in.hands.release(q.d) {
+	for i := range qs {
+		for _, c := range in.hands.giveBack(&qs[i]) {
 			if !c.sub.retake(c) {
 				c.sub.out.add(-1)
 			}

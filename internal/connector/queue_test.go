@@ -353,7 +353,7 @@ func TestUnencodableMessageIsGivenUp(t *testing.T) {
 		d := &queue.Delivery{Message: queue.Message{ID: "m1"}, Queue: queue.SubmitSM(cid)}
 		sub := &subscription{ended: make(chan struct{})}
 		sub.out.add(1)
-		w.c.intake.jobs <- newAttempt(queued{d, env, sub}, nil)
+		w.c.intake.jobs <- newAttempt(queued{d: d, env: env, sub: sub}, nil)
 		synctest.Wait()
 		wantEqual(t, "results", w.b.results(t), []queue.SubmitResult{{MsgID: "m1", CID: cid, Status: "ESME_RSUBMITFAIL", State: "UNDELIV"}})
 		<-sub.out.empty()
@@ -376,7 +376,7 @@ func TestMessageThatADeadSessionCouldNotTakeGoesToAnotherBind(t *testing.T) {
 			env := &sms.Envelope{ID: "m1", CID: cid, CreatedAt: time.Now(), Parts: make([]pdu.SubmitSM, parts)}
 			sub := &subscription{ended: make(chan struct{})}
 			sub.out.add(1)
-			b.transmit(w.t.Context(), dead, newAttempt(queued{&queue.Delivery{Message: queue.Message{ID: "m1"}}, env, sub}, nil))
+			b.transmit(w.t.Context(), dead, newAttempt(queued{d: &queue.Delivery{Message: queue.Message{ID: "m1"}}, env: env, sub: sub}, nil))
 			<-sub.out.empty()
 			wantEqual(t, "place in the window of the dead one", b.win.used, 0)
 		}

@@ -15,13 +15,15 @@ type sending struct {
 	launched int // parts that were sent
 }
 
-// send takes messages and sends their parts until ctx ends or the bind is stopped. A
+// send takes messages and sends their parts until ctx ends, the bind is stopped or the session takes no more. A
 // place in the window comes first, so that a bind that is full leaves messages to the others.
 func (b *bind) send(ctx context.Context, s *smpp.Session) {
 	for b.win.acquire(ctx, b.stop) {
 		select {
 		case a := <-b.jobs:
-			b.transmit(ctx, s, a)
+			if !b.transmit(ctx, s, a) {
+				return
+			}
 		case <-b.stop:
 			b.win.release(1)
 			return
@@ -34,13 +36,13 @@ func (b *bind) send(ctx context.Context, s *smpp.Session) {
 
 // transmit sends the parts of a message in their order, all on this bind. It comes with one
 // place in the window. The settler is told of each part that is sent when it was answered or
-// failed, and, if not all could be sent, how many were.
-func (b *bind) transmit(ctx context.Context, s *smpp.Session, a *attempt) {
+// failed, and, if not all could be sent, how many were. false: the session takes no more.
+func (b *bind) transmit(ctx context.Context, s *smpp.Session, a *attempt) bool {
 	m := sending{attempt: a}
 	for i, part := range a.todo {
 		if i > 0 && !b.win.acquire(ctx, a.halt) {
 			b.settler.ended(a, m.launched, false)
-			return
+			return true
 		}
 		// Until its first part is sent, a message can go back when consumption ends.
 		var stop <-chan struct{} = a.halt
@@ -51,13 +53,13 @@ func (b *bind) transmit(ctx context.Context, s *smpp.Session, a *attempt) {
 		if !ok {
 			b.win.release(1)
 			b.unsent(ctx, &m)
-			return
+			return true
 		}
 		now := time.Now()
 		if !a.env.ExpiresAt.IsZero() && !a.env.ExpiresAt.After(now) {
 			b.win.release(1)
 			b.settler.ended(a, m.launched, true)
-			return
+			return true
 		}
 		sm := &a.env.Parts[part]
 		if left := remainingValidity(sm.ValidityPeriod, a.env.ExpiresAt, now); left != sm.ValidityPeriod {
@@ -66,7 +68,7 @@ func (b *bind) transmit(ctx context.Context, s *smpp.Session, a *attempt) {
 			sm = &own
 		}
 		m.launched++
-		err := s.Send(ctx, sm, func(r smpp.Response, err error) { b.answered(a, part, generation, r, err) })
+		err := s.Send(ctx, sm, func(r smpp.Response, err error) { b.answered(s, a, part, generation, r, err) })
 		if err == nil {
 			continue
 		}
@@ -75,13 +77,14 @@ func (b *bind) transmit(ctx context.Context, s *smpp.Session, a *attempt) {
 			if i < len(a.todo)-1 {
 				b.settler.ended(a, m.launched, false)
 			}
-			return
+			return true
 		}
 		m.launched-- // nothing was sent
 		b.win.release(1)
 		b.unsent(ctx, &m)
-		return
+		return false
 	}
+	return true
 }
 
 // unsent handles a message of which a part could not be sent. One of which nothing was sent
@@ -94,15 +97,20 @@ func (b *bind) unsent(ctx context.Context, m *sending) {
 	b.offer(ctx, m.attempt)
 }
 
-// answered takes the answer to one part, in the session's read loop.
-func (b *bind) answered(a *attempt, part int, generation uint64, r smpp.Response, err error) {
+// answered takes the answer to one part, or that none came, in a goroutine of the session; after a timeout it may be called once more,
+// with the late answer.
+func (b *bind) answered(s *smpp.Session, a *attempt, part int, generation uint64, r smpp.Response, err error) {
 	status := r.Header.Status
 	if err != nil && r.Header.ID == 0 {
 		b.stats.UnansweredCount.Add(1)
 		a.stop()
 		b.settler.unanswered(a, b.win, err)
+		if errors.Is(err, smpp.ErrResponseTimeout) && b.hearing.unanswered() {
+			s.Part(errDeaf)
+		}
 		return
 	}
+	b.hearing.answered()
 	// A body that cannot be read does not undo an acceptance: it just has no id.
 	resp, ok := r.PDU.(*pdu.SubmitSMResp)
 	if !ok && r.Header.ID == pdu.CmdGenericNack && status == pdu.StatusOK {
@@ -118,6 +126,11 @@ func (b *bind) answered(a *attempt, part int, generation uint64, r smpp.Response
 		b.stats.OtherSubmitErrorCount.Add(1)
 	}
 	b.stats.Quality.answer(status)
+	if r.Late {
+		b.stats.LateCount.Add(1)
+		b.settler.late(a, part, status, resp)
+		return
+	}
 	if status != pdu.StatusOK {
 		a.stop()
 	}

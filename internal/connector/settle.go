@@ -104,6 +104,16 @@ func (s *settler) answered(a *attempt, win *window, part int, status pdu.Status,
 	})
 }
 
+// late takes the answer to a part that comes after its response timer: the message is on its way back to its queue, or was given up.
+func (s *settler) late(a *attempt, part int, status pdu.Status, resp *pdu.SubmitSMResp) {
+	x := &action{queued: a.queued, heard: true, late: true, part: part, status: status, resp: resp, accepted: status == pdu.StatusOK}
+	if resp != nil {
+		x.id = resp.MessageID
+	}
+	s.log.Info("answered late", "msgid", string(a.env.ID), "part", part+1, "status", status.String(), "smpp_msgid", x.id)
+	s.writer.Post(x)
+}
+
 // unanswered notes that no answer to a part will come.
 func (s *settler) unanswered(a *attempt, win *window, err error) {
 	s.apply(a, func(j *judging) *action {
@@ -227,6 +237,7 @@ type action struct {
 	resp     *pdu.SubmitSMResp // nil without a body
 	status   pdu.Status        // of the answer
 	heard    bool              // there was an answer
+	late     bool              // it came late
 	win      *window
 	slots    int      // places in win that it frees
 	verdict  *verdict // nil: more is to come
@@ -245,6 +256,9 @@ func (x *action) addTo(s *settler, e *journal.Entry) {
 	if x.accepted {
 		x.addAccepted(s.cid, s.cfg.Load().DLRCID, s.cfg.Load().DLRExpiry, e)
 	}
+	if x.late {
+		x.addLate(s, e)
+	}
 	v := x.verdict
 	switch {
 	case v == nil, v.again != nil:
@@ -254,12 +268,17 @@ func (x *action) addTo(s *settler, e *journal.Entry) {
 		return
 	case v.retry:
 		r := queue.Retry{Delivery: x.d, After: v.after}
+		env := *x.env
 		if v.refusals != nil {
-			env := *x.env
 			env.Refusals = v.refusals
-			r.Headers = queue.EnvelopeHeaders(&env)
+		} else {
+			env.Losses = v.losses
 		}
+		r.Headers = queue.EnvelopeHeaders(&env)
 		e.Retry = append(e.Retry, r)
+		if x.judged.attempt.refusals != nil { // they are counted now
+			e.Forget = append(e.Forget, lateOf(x.env.ID))
+		}
 		if x.env.Origin == sms.OriginSMPP {
 			e.Release = append(e.Release, x.env.ID)
 		}
@@ -270,7 +289,7 @@ func (x *action) addTo(s *settler, e *journal.Entry) {
 		e.Publish = append(e.Publish, queue.Publication{Queue: queue.DLRSubmitSMResp, Message: r.Message()})
 	}
 	if v.bury != "" {
-		e.Publish = append(e.Publish, queue.Bury(x.d, v.bury))
+		e.Publish = append(e.Publish, queue.BuryAs(x.d, v.cause, v.bury))
 	}
 	x.leave(s, e)
 }
@@ -303,6 +322,33 @@ func (x *action) keptFor(after time.Duration) time.Duration {
 	return sms.QueueStay + after
 }
 
+// addLate adds what is to be known when the message comes again. The acceptance of a message of one part is all that there is to say of it:
+// who asked is told at once, and the message can neither be changed nor expire any more.
+func (x *action) addLate(s *settler, e *journal.Entry) {
+	env := x.env
+	e.Outcomes = append(e.Outcomes, sms.PartOutcome{MsgID: lateOf(env.ID), Part: x.part + 1, Parts: len(env.Parts), Status: x.status, SMPPMsgID: x.id,
+		Expiry: x.keptFor(outcomeExpiry)})
+	if !x.accepted || len(env.Parts) > 1 {
+		return
+	}
+	v := &verdict{outcome: accepted, smppID: x.id}
+	if asked(env.Report, accepted) {
+		r := v.result(s.cid, env.ID)
+		e.Publish = append(e.Publish, queue.Publication{Queue: queue.DLRSubmitSMResp, Message: r.Message()})
+	}
+	if env.Origin == sms.OriginSMPP {
+		e.Changes = append(e.Changes, v.change(env.ID))
+	}
+	if !env.ExpiresAt.IsZero() {
+		e.Unexpire = append(e.Unexpire, x.expiry(s.cid))
+	}
+}
+
+// expiry is the message's entry in the index of ends of validity.
+func (x *action) expiry(cid sms.ConnectorID) sms.Expiry {
+	return sms.Expiry{At: x.env.ExpiresAt, MsgID: x.env.ID, CID: cid, Report: x.env.Report}
+}
+
 // leave takes the message out of its queue, and out of what is kept as long as it is there.
 func (x *action) leave(s *settler, e *journal.Entry) {
 	v, env := x.verdict, x.env
@@ -320,10 +366,13 @@ func (x *action) leave(s *settler, e *journal.Entry) {
 		e.Changes = append(e.Changes, v.change(env.ID))
 	}
 	if !env.ExpiresAt.IsZero() {
-		e.Unexpire = append(e.Unexpire, sms.Expiry{At: env.ExpiresAt, MsgID: env.ID, CID: s.cid, Report: env.Report})
+		e.Unexpire = append(e.Unexpire, x.expiry(s.cid))
 	}
 	if len(env.Parts) > 1 && env.Report == 0 {
 		e.Forget = append(e.Forget, env.ID) // the outcomes; else the lookup does it
+	}
+	if x.judged != nil && x.judged.late {
+		e.Forget = append(e.Forget, lateOf(env.ID))
 	}
 	e.Ack = append(e.Ack, journal.Ack{Delivery: x.d, Remember: true})
 }

@@ -38,6 +38,7 @@ type Stats struct {
 
 	// Beyond the documentation.
 	UnansweredCount    atomic.Int64 `metric:"jasmind_smppc_unanswered_total" help:"submit_sm whose response did not come: each may have become a duplicate."`
+	LateCount          atomic.Int64 `metric:"jasmind_smppc_late_total" help:"submit_sm whose response came after its timer: it counts."`
 	RedeliveredCount   atomic.Int64 `metric:"jasmind_smppc_redelivered_total" help:"Messages that came from their queue again and were sent again."`
 	SettledBeforeCount atomic.Int64 `metric:"jasmind_smppc_settled_before_total" help:"Messages that came from their queue again and were found settled."`
 	ExpiredCount       atomic.Int64 `metric:"jasmind_smppc_expired_total" help:"Messages dropped because their validity had ended."`

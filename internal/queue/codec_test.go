@@ -22,13 +22,13 @@ func sampleEnvelope() *sms.Envelope {
 	return &sms.Envelope{ID: "16fd2706-8baf-433b-82eb-8c7fada847da", CID: "smsc1", UID: "u1", Origin: sms.OriginHTTP,
 		CreatedAt: time.UnixMilli(1700000000123), ExpiresAt: time.UnixMilli(1700000060123), Priority: 2, Report: sms.ReportSubmit | sms.ReportFinal,
 		Parts:    []pdu.SubmitSM{part("\x05\x00\x03\x01\x02\x01a"), part("\x05\x00\x03\x01\x02\x02b")},
-		Refusals: map[pdu.Status]int{pdu.StatusThrottled: 3, pdu.StatusSysErr: 1}, Content: "é\n\x00",
+		Refusals: map[pdu.Status]int{pdu.StatusThrottled: 3, pdu.StatusSysErr: 1}, Losses: 2, Content: "é\n\x00",
 		Bill: sms.Bill{Charged: true, Early: 300_000, Rest: 900_000}}
 }
 
 func TestEnvelopeRoundTrip(t *testing.T) {
 	bare := sampleEnvelope()
-	bare.ExpiresAt, bare.Report, bare.Refusals, bare.Content, bare.UID, bare.Parts = time.Time{}, 0, nil, "", "", bare.Parts[:1]
+	bare.ExpiresAt, bare.Report, bare.Refusals, bare.Losses, bare.Content, bare.UID, bare.Parts = time.Time{}, 0, nil, 0, "", "", bare.Parts[:1]
 	bare.Bill = sms.Bill{}
 	counted := sampleEnvelope()
 	counted.Bill = sms.Bill{Charged: true} // sms_count alone
@@ -59,11 +59,27 @@ func TestEnvelopeRoundTrip(t *testing.T) {
 	}
 }
 
+func TestLossesOfAMessageWithoutTheirHeader(t *testing.T) {
+	e := sampleEnvelope()
+	e.Losses = 0
+	m, err := EncodeEnvelope(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for attempts, want := range []int{0, 0, 0, 0, 0, 1, 2} { // it was refused four times
+		m.Attempts = attempts
+		got, err := DecodeEnvelope(&Delivery{Message: m, Queue: SubmitSM("smsc1")})
+		if err != nil || got.Losses != want {
+			t.Errorf("%d attempts: %d losses, %v, want %d", attempts, got.Losses, err, want)
+		}
+	}
+}
+
 // Operators' own consumers read these headers: names, types and spelling are a contract.
 func TestEnvelopeHeadersAreAContract(t *testing.T) {
 	got := fmt.Sprint(EnvelopeHeaders(sampleEnvelope()))
 	want := "[{created_at  1700000000123 true} {source_connector httpapi 0 false} {uid u1 0 false} {expires_at  1700000060123 true}" +
-		" {dlr_report  3 true} {refusals 8=1;88=3 0 false} {bill_early 0.3 0 false} {bill_rest 0.9 0 false} {log_content é\n\x00 0 false}]"
+		" {dlr_report  3 true} {refusals 8=1;88=3 0 false} {losses  2 true} {bill_early 0.3 0 false} {bill_rest 0.9 0 false} {log_content é\n\x00 0 false}]"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -116,6 +132,7 @@ func TestEnvelopesThatAreNone(t *testing.T) {
 		{"refusals that are negative", func(d *Delivery) { d.Headers = d.Headers.WithStr(HeaderRefusals, "8=1;88=-1") }, `message m1: header refusals: "88=-1" is not status=count`},
 		{"an amount that is none", func(d *Delivery) { d.Headers = d.Headers.WithStr(HeaderBillEarly, "lots") }, `message m1: header bill_early: invalid value "lots"`},
 		{"an amount below zero", func(d *Delivery) { d.Headers = d.Headers.WithStr(HeaderBillRest, "-1") }, `message m1: header bill_rest: invalid value "-1"`},
+		{"losses that are text", func(d *Delivery) { d.Headers = d.Headers.WithStr(HeaderLosses, "2") }, `message m1: header losses is the text "2", not an integer`},
 		{"refusals of no status", func(d *Delivery) { d.Headers = d.Headers.WithStr(HeaderRefusals, "4294967296=1") }, `message m1: header refusals:`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -212,7 +212,7 @@ func DecodeLetter(m *Message) (Letter, error) {
 func (l *Letter) Replay(now time.Time) Publication {
 	m := l.Message
 	m.Attempts = 0
-	m.Headers = m.Headers.without(HeaderThrows, HeaderRefusals).WithInt(HeaderReplayedAt, now.UnixMilli())
+	m.Headers = m.Headers.without(HeaderThrows, HeaderRefusals, HeaderLosses).WithInt(HeaderReplayedAt, now.UnixMilli())
 	return Publication{Queue: l.Queue, Message: m}
 }
 

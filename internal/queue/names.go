@@ -66,6 +66,7 @@ const (
 	HeaderUID             = "uid"
 	HeaderReport          = "dlr_report"  // 1 submission, 2 final, 3 both
 	HeaderRefusals        = "refusals"    // refused attempts by status: command_status in decimal=count, joined by ;: "88=3;8=1"
+	HeaderLosses          = "losses"      // attempts without an answer; absent: the attempts that are no refusals
 	HeaderContent         = "log_content" // text for logs
 	HeaderBillEarly       = "bill_early"  // charged for each part at acceptance, decimal; absent: nothing was charged
 	HeaderBillRest        = "bill_rest"   // to be charged for each part that is accepted, decimal; absent: nothing

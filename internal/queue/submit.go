@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,9 @@ func envelopeHeaders(e *sms.Envelope) Headers {
 	if len(e.Refusals) > 0 {
 		h = append(h, Header{Name: HeaderRefusals, Str: formatRefusals(e.Refusals)})
 	}
+	if e.Losses > 0 {
+		h = append(h, Header{Name: HeaderLosses, Int: int64(e.Losses), IsInt: true})
+	}
 	if e.Bill.Charged {
 		h = append(h, Header{Name: HeaderBillEarly, Str: billing.Amount(e.Bill.Early).String()})
 	}
@@ -65,7 +69,7 @@ func envelopeHeaders(e *sms.Envelope) Headers {
 	return h
 }
 
-// EnvelopeHeaders are the headers of an envelope, for a Retry that changes its Refusals and
+// EnvelopeHeaders are the headers of an envelope, for a Retry that changes its Refusals or Losses and
 // for a message that moves to another connector.
 func EnvelopeHeaders(e *sms.Envelope) Headers { return envelopeHeaders(e) }
 
@@ -88,7 +92,7 @@ func DecodeEnvelope(d *Delivery) (*sms.Envelope, error) {
 		Priority: d.Priority,
 		Content:  d.Headers.Str(HeaderContent),
 	}
-	if err := decodeNumbers(d.Headers, e); err != nil {
+	if err := decodeNumbers(d, e); err != nil {
 		return nil, fmt.Errorf("message %s: %w", d.ID, err)
 	}
 	if err := decodeBill(d.Headers, &e.Bill); err != nil {
@@ -127,7 +131,8 @@ func DecodeEnvelope(d *Delivery) (*sms.Envelope, error) {
 }
 
 // decodeNumbers reads the headers of an envelope that are not text.
-func decodeNumbers(h Headers, e *sms.Envelope) error {
+func decodeNumbers(d *Delivery, e *sms.Envelope) error {
+	h := d.Headers
 	created, err := h.integer(HeaderCreatedAt)
 	if err != nil {
 		return err
@@ -152,6 +157,18 @@ func decodeNumbers(h Headers, e *sms.Envelope) error {
 		if e.Refusals, err = parseRefusals(s); err != nil {
 			return fmt.Errorf("header %s: %w", HeaderRefusals, err)
 		}
+	}
+	losses, err := h.integer(HeaderLosses)
+	if err != nil {
+		return err
+	}
+	e.Losses = int(min(losses, math.MaxInt32))
+	if losses == 0 {
+		e.Losses = d.Attempts
+		for _, n := range e.Refusals {
+			e.Losses -= n
+		}
+		e.Losses = max(e.Losses, 0)
 	}
 	return nil
 }

@@ -53,6 +53,8 @@ type Envelope struct {
 	// Refusals counts, by command_status, the attempts that the SMSC refused
 	// (submit_error_retrial counts each status by itself). Nil: none yet.
 	Refusals map[pdu.Status]int
+	// Losses counts the attempts without an answer: the session was lost, or the response timer ran out.
+	Losses int
 	// Bill is what its sender pays for it.
 	Bill Bill
 	// Failover is where it goes when the SMSC refuses it.
