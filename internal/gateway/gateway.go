@@ -372,10 +372,15 @@ func (g *Gateway) Bound(cid sms.ConnectorID) bool { return g.fleet.Bound(cid) }
 
 // Stop refuses new work, lets what is under way settle until ctx ends, unbinds, stops the
 // consumers and closes broker and store. Nothing that was acknowledged is lost when ctx
-// ends early: it is found in the queues at the next start.
+// ends early: it is found in the queues at the next start. Nothing waits when the embedded database has failed.
 func (g *Gateway) Stop(ctx context.Context) error {
 	var errs []error
 	began := time.Now()
+	if g.backend != nil && g.backend.err() != nil { // it settles nothing any more
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		cancel()
+	}
 	if g.console != nil {
 		errs = append(errs, g.console.Shutdown(ctx))
 	}
