@@ -41,7 +41,9 @@ type backend struct {
 	letters journal.Letters
 	ledger  billing.Ledger
 	// lapse gives back charges that did not become final in time; nil: there are none such.
-	lapse   func(ctx context.Context, limit int) (int, error)
+	lapse func(ctx context.Context, limit int) (int, error)
+	// outbox publishes what was kept while the broker took nothing, until ctx ends; nil: nothing is kept.
+	outbox  func(ctx context.Context) error
 	started []string // log lines, "X Started."
 	failed  <-chan struct{}
 	err     func() error // why, once failed is closed
@@ -114,8 +116,9 @@ func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("[amqp-broker] %s:%d: %w", brokerConfig.Host, brokerConfig.Port, err), store.Close())
 	}
+	j := services.New(b, store)
 	return &backend{
-		broker: b, journal: services.New(b, store), store: store, parts: store, letters: store, ledger: store, lapse: store.Lapse,
+		broker: b, journal: j, outbox: func(ctx context.Context) error { j.Run(ctx, logs.broker); return nil }, store: store, parts: store, letters: store, ledger: store, lapse: store.Lapse,
 		started: []string{"RedisClient", "AMQP Broker"},
 		err:     func() error { return nil },
 		close:   func() error { return errors.Join(b.Close(), store.Close()) },

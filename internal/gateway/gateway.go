@@ -164,6 +164,9 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 		queue.DLRThrowerSMPPS, queue.DeliverSMHTTP, queue.DeliverSMSMPPS, queue.BillRequests, queue.DeadLetter); err != nil {
 		return fmt.Errorf("declare queues: %w", err)
 	}
+	if g.backend.outbox != nil {
+		g.run("outbox", g.backend.outbox)
+	}
 	g.startDeadLetters()
 	if err := g.loadProfile(); err != nil {
 		return &ConfigurationError{err.Error()}

@@ -282,18 +282,35 @@ type letterHeader struct {
 func (l *Letter) Encode() []byte {
 	m := &l.Message
 	r := letterRecord{At: l.At.UnixMilli(), Queue: []byte(l.Queue), Cause: string(l.Cause), Reason: []byte(l.Reason), MessageID: []byte(m.ID),
-		Priority: m.Priority, ContentType: []byte(m.ContentType), Body: m.Body}
-	for i := range m.Headers {
-		h := letterHeader{Name: []byte(m.Headers[i].Name)}
-		if m.Headers[i].IsInt {
-			h.Int = &m.Headers[i].Int
-		} else {
-			h.Text = []byte(m.Headers[i].Str)
-		}
-		r.Headers = append(r.Headers, h)
-	}
+		Priority: m.Priority, ContentType: []byte(m.ContentType), Headers: recordHeaders(m.Headers), Body: m.Body}
 	b, _ := json.Marshal(&r) // octets and numbers, which are always JSON
 	return b
+}
+
+func recordHeaders(hs Headers) []letterHeader {
+	out := make([]letterHeader, 0, len(hs))
+	for i := range hs {
+		h := letterHeader{Name: []byte(hs[i].Name)}
+		if hs[i].IsInt {
+			h.Int = &hs[i].Int
+		} else {
+			h.Text = []byte(hs[i].Str)
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+func headersOf(record []letterHeader) Headers {
+	var out Headers
+	for _, h := range record {
+		if h.Int != nil {
+			out = append(out, Header{Name: string(h.Name), Int: *h.Int, IsInt: true})
+		} else {
+			out = append(out, Header{Name: string(h.Name), Str: string(h.Text)})
+		}
+	}
+	return out
 }
 
 // DecodeLetterRecord is the inverse of Encode.
@@ -303,13 +320,6 @@ func DecodeLetterRecord(id LetterID, record []byte) (Letter, error) {
 		return Letter{}, fmt.Errorf("dead letter %s: %w", id, err)
 	}
 	l := Letter{ID: id, At: time.UnixMilli(r.At), Queue: Name(r.Queue), Cause: Cause(r.Cause), Reason: string(r.Reason),
-		Message: Message{ID: string(r.MessageID), Priority: r.Priority, ContentType: string(r.ContentType), Body: r.Body}}
-	for _, h := range r.Headers {
-		if h.Int != nil {
-			l.Message.Headers = append(l.Message.Headers, Header{Name: string(h.Name), Int: *h.Int, IsInt: true})
-		} else {
-			l.Message.Headers = append(l.Message.Headers, Header{Name: string(h.Name), Str: string(h.Text)})
-		}
-	}
+		Message: Message{ID: string(r.MessageID), Priority: r.Priority, ContentType: string(r.ContentType), Headers: headersOf(r.Headers), Body: r.Body}}
 	return l, nil
 }

@@ -88,6 +88,19 @@ var (
 	ErrClosed = errors.New("queue driver closed")
 )
 
+// Unconfirmed is an ErrBlocked after which some of what was to be published may be on its way: the broker reads on when its
+// alarm ends.
+type Unconfirmed struct {
+	Done <-chan struct{}   // closed when the fate of each is known
+	Err  func(i int) error // once Done is closed: why the i-th publication, counting retries after them, did not arrive; nil: it did
+}
+
+// Error is that of ErrBlocked.
+func (*Unconfirmed) Error() string { return ErrBlocked.Error() }
+
+// Unwrap gives ErrBlocked.
+func (*Unconfirmed) Unwrap() error { return ErrBlocked }
+
 // Stale tells that a delivery cannot be settled any more, since its consumer or its connection has ended or it was settled; false
 // proves nothing. A Handle with a method of this name and type answers.
 func (d *Delivery) Stale() bool {

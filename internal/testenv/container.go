@@ -258,6 +258,36 @@ func (d *dockerContainer) exited(ctx context.Context) bool {
 	return err == nil && !state.Running
 }
 
+func (d *dockerContainer) exec(ctx context.Context, argv ...string) error {
+	return withEngine(ctx, func(engine *testcontainers.DockerClient) error {
+		made, err := engine.ExecCreate(ctx, d.c.GetContainerID(), client.ExecCreateOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
+		if err != nil {
+			return fmt.Errorf("%s: %w", argv[0], err)
+		}
+		out, err := engine.ExecAttach(ctx, made.ID, client.ExecAttachOptions{})
+		if err != nil {
+			return fmt.Errorf("%s: %w", argv[0], err)
+		}
+		defer out.Close()
+		text, err := io.ReadAll(io.LimitReader(out.Reader, 1<<20)) // until the command has ended
+		if err != nil {
+			return fmt.Errorf("%s: %w", argv[0], err)
+		}
+		for tick := time.Tick(10 * time.Millisecond); ; <-tick { // until the engine has noticed
+			result, err := engine.ExecInspect(ctx, made.ID, client.ExecInspectOptions{})
+			switch {
+			case err != nil:
+				return fmt.Errorf("%s: %w", argv[0], err)
+			case result.Running:
+			case result.ExitCode != 0:
+				return fmt.Errorf("%s: exit code %d: %s", argv[0], result.ExitCode, lastLines(string(text), 4096))
+			default:
+				return nil
+			}
+		}
+	})
+}
+
 func (d *dockerContainer) log(ctx context.Context) string {
 	stream, err := d.c.Logs(ctx)
 	if err != nil {

@@ -147,6 +147,19 @@ func destroy(ctx context.Context, pid int) error {
 	return await(ctx, pid)
 }
 
+func (p *process) exec(ctx context.Context, argv ...string) error {
+	program, err := exec.LookPath(argv[0])
+	if err != nil {
+		return err
+	}
+	c := exec.CommandContext(ctx, program, argv[1:]...)
+	c.Env = append(os.Environ(), p.spec.env...)
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", argv[0], err, lastLines(string(out), 4096))
+	}
+	return nil
+}
+
 func (p *process) host() string { return "127.0.0.1" }
 
 func (p *process) start(context.Context) error {

@@ -42,6 +42,8 @@ type instance interface {
 	remove(ctx context.Context) error
 	// exited reports whether it ended by itself.
 	exited(ctx context.Context) bool
+	// exec runs a command of the service's package beside it.
+	exec(ctx context.Context, argv ...string) error
 	// log returns the end of its output.
 	log(ctx context.Context) string
 	host() string

@@ -164,6 +164,20 @@ func DedicatedRedis(tb testing.TB) *DedicatedRedisDB {
 	return &DedicatedRedisDB{RedisDB: *redisAt(service), Service: service}
 }
 
+// MemoryAlarm raises the alarm that memory runs short, or ends it: the broker reads nothing then from connections that publish.
+func (r *DedicatedRabbit) MemoryAlarm(tb testing.TB, on bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	mark := "0.9"
+	if on {
+		mark = "0"
+	}
+	if err := r.inst.exec(ctx, "rabbitmqctl", "set_vm_memory_high_watermark", mark); err != nil {
+		tb.Fatalf("RabbitMQ memory alarm: %v", err)
+	}
+}
+
 func dedicated(tb testing.TB, k *kind) *Service {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)

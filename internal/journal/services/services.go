@@ -11,6 +11,9 @@
 // settled is acknowledged unseen, so it must not be noted before all that follows from
 // it is durable. A crash between Publish and Conclude repeats the attempt, within the window of its consumer.
 //
+// While the broker has an alarm, what an entry publishes that settles deliveries is kept in the store, in place of the phase Publish, and
+// published by Run afterwards; see outbox.
+//
 // Phases that have nothing to do cost nothing: an entry that only publishes is one confirm,
 // one without publications is one round trip to Redis for Record and Conclude together.
 package services
@@ -45,6 +48,11 @@ type store interface {
 	Finalize(ctx context.Context, cs []billing.Charge) error                // makes what Admit has reserved final
 	TakeBack(ctx context.Context, e *journal.Entry) error                   // undoes Admit and Record, when nothing was published
 	Settled(ctx context.Context, ds []*queue.Delivery) ([]bool, error)
+
+	// Park keeps publications, the same one once, until Unpark; Parked gives the oldest.
+	Park(ctx context.Context, ps []queue.Parked) error
+	Parked(ctx context.Context, limit int) ([]queue.Parked, error)
+	Unpark(ctx context.Context, ids []string) error
 }
 
 // Journal commits entries. Its methods may be called concurrently; broker and store share
@@ -52,10 +60,13 @@ type store interface {
 type Journal struct {
 	broker broker
 	store  store
+	outbox outbox
 }
 
-// New gives a journal over a broker and a store, which the caller closes.
-func New(b broker, s store) *Journal { return &Journal{broker: b, store: s} }
+// New gives a journal over a broker and a store, which the caller closes. Its caller has Run run.
+func New(b broker, s store) *Journal {
+	return &Journal{broker: b, store: s, outbox: outbox{wake: make(chan struct{}, 1), sent: make(map[string]underway)}}
+}
 
 // Commit carries out an entry. With an error nothing was acknowledged, so the deliveries
 // of the entry can be settled by another Commit or come again.
@@ -86,7 +97,11 @@ func (j *Journal) Commit(ctx context.Context, e *journal.Entry) error {
 		j.takeBack(ctx, e)
 		return err
 	}
-	if err := j.publish(ctx, e); err != nil {
+	err := j.publish(ctx, e)
+	if errors.Is(err, queue.ErrBlocked) && len(e.Ack)+len(e.Retry) > 0 {
+		err = j.park(ctx, e, err)
+	}
+	if err != nil {
 		if !journal.Passes(err) || errors.Is(err, queue.ErrNotSent) {
 			j.takeBack(ctx, e)
 		}

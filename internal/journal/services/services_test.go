@@ -75,6 +75,11 @@ func (t *trace) Apply(context.Context, *journal.Entry) error { return t.step("ap
 func (t *trace) Settled(context.Context, []*queue.Delivery) ([]bool, error) {
 	return nil, t.step("settled")
 }
+func (t *trace) Park(_ context.Context, ps []queue.Parked) error {
+	return t.step(fmt.Sprintf("park %d", len(ps)))
+}
+func (t *trace) Parked(context.Context, int) ([]queue.Parked, error) { return nil, t.step("parked") }
+func (t *trace) Unpark(context.Context, []string) error              { return t.step("unpark") }
 
 func TestOrder(t *testing.T) {
 	d := &queue.Delivery{Queue: "q", Message: queue.Message{ID: "m"}}
@@ -116,6 +121,9 @@ func TestOrder(t *testing.T) {
 		{"the store is down for charges", charged, "reserve", down, "reserve, take back", queue.ErrUnavailable},
 		{"the broker is down", full, "send 2+1", down, "before, send 2+1", queue.ErrUnavailable},
 		{"the store goes down after the publications", full, "after", down, "before, send 2+1, after", queue.ErrUnavailable},
+		{"an alarm parks what settling publishes", full, "send 2+1", queue.ErrBlocked, "before, send 2+1, park 3, after, ack 2", nil},
+		{"its charges are made final", charged, "send 2+1", queue.ErrBlocked, "reserve, before, send 2+1, park 3, finalize, after, ack 2", nil},
+		{"an alarm parks nothing of new work", journal.Entry{Publish: full.Publish}, "publish 2", queue.ErrBlocked, "before, publish 2", queue.ErrBlocked},
 		{"a stale delivery is no error", full, "ack 2", queue.ErrStale, "before, send 2+1, after, ack 2", nil},
 		{"a closed broker is", full, "ack 2", queue.ErrClosed, "before, send 2+1, after, ack 2", queue.ErrClosed},
 	} {

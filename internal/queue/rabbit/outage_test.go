@@ -294,6 +294,44 @@ func TestBlockedBroker(t *testing.T) {
 	must(t, b.Publish(t.Context(), queue.Publication{Queue: qLoad, Message: text("again")}))
 }
 
+// What settles is told which of its publications were on their way when the alarm came, and what became of them when it ended.
+func TestAlarmTellsWhatIsOnItsWay(t *testing.T) {
+	st := newStates()
+	direct := testenv.RabbitMQ(t).URL()
+	p, url := newProxy(t, direct)
+	b := open(t, rabbit.Config{URL: url, OnStateChange: st.note})
+	must(t, b.Declare(t.Context(), qLoad))
+	p.stall(true)
+	errs := make(chan error)
+	go func() {
+		errs <- b.Send(t.Context(), []queue.Publication{{Queue: qLoad, Message: text("1")}, {Queue: qLoad, Message: text("2")}}, nil)
+	}()
+	p.awaitHeld(100) // more than a heartbeat: both are sent, and cannot arrive
+	p.block()
+	st.await(t, rabbit.StateBlocked)
+	err := <-errs
+	var u *queue.Unconfirmed
+	if !errors.As(err, &u) || !errors.Is(err, queue.ErrBlocked) {
+		t.Fatalf("got %v, want an Unconfirmed", err)
+	}
+	select {
+	case <-u.Done:
+		t.Error("the fate is known during the alarm")
+	default:
+	}
+	p.unblock()
+	<-u.Done
+	for i := range 2 {
+		if err := u.Err(i); err != nil {
+			t.Errorf("publication %d: %v", i, err)
+		}
+	}
+	c, err := b.Consume(t.Context(), qLoad, 10)
+	must(t, err)
+	next(t, c)
+	next(t, c)
+}
+
 func TestSilentBroker(t *testing.T) {
 	p, url := newProxy(t, testenv.RabbitMQ(t).URL())
 	b := open(t, rabbit.Config{URL: url, ConfirmTimeout: 100 * time.Millisecond})

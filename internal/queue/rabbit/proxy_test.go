@@ -20,7 +20,8 @@ type proxy struct {
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex // guards the following
-	passing sync.Cond  // stalled became false
+	passing sync.Cond  // stalled became false, or holding grew
+	holding int        // octets that clients sent and that are not passed on
 	conns   map[*pair]struct{}
 	refuse  bool
 	stalled bool
@@ -102,9 +103,12 @@ func (p *proxy) up(pr *pair) {
 			return
 		}
 		p.mu.Lock()
+		p.holding += n
+		p.passing.Broadcast()
 		for _, live := p.conns[pr]; p.stalled && live; _, live = p.conns[pr] {
 			p.passing.Wait()
 		}
+		p.holding -= n
 		p.mu.Unlock()
 		if _, err := pr.server.Write(buf[:n]); err != nil {
 			return
@@ -131,6 +135,15 @@ func (p *proxy) down(pr *pair) {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// awaitHeld waits until clients have sent so many octets that are held.
+func (p *proxy) awaitHeld(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.holding < n {
+		p.passing.Wait()
 	}
 }
 

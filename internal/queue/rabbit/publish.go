@@ -29,7 +29,7 @@ type call struct {
 //
 // Errors wrap queue.ErrNoQueue (unroutable; a queue that Declare made and somebody deleted
 // is declared again instead), queue.ErrUnavailable (connection down, broker silent; what was sent before that may be
-// stored nevertheless), queue.ErrBlocked (likewise, for an alarm) or queue.ErrClosed; beside one of these
+// stored nevertheless), queue.ErrBlocked (likewise, for an alarm; of a call that was under way it is a *queue.Unconfirmed) or queue.ErrClosed; beside one of these
 // queue.ErrNotSent says that nothing was sent. Any
 // other error means that AMQP cannot carry a message, and nothing was sent.
 func (b *Broker) Publish(ctx context.Context, pubs ...queue.Publication) error {
@@ -145,7 +145,9 @@ func (b *Broker) send(ctx context.Context, items []*item) error {
 		}
 		it.err, it.returned = nil, false
 	}
-	if err := b.attempt(ctx, missing); err != nil {
+	if err := b.attempt(ctx, missing); errors.Is(err, queue.ErrBlocked) {
+		return queue.ErrBlocked // what it says is not of these items alone
+	} else if err != nil {
 		return err
 	}
 	for _, it := range missing {
@@ -212,7 +214,10 @@ func (b *Broker) attempt(ctx context.Context, items []*item) error {
 	case <-ctx.Done():
 	case <-grace.C:
 	}
-	return b.notSent(ctx)
+	if ctx.Err() != nil || b.isClosed() {
+		return b.notSent(ctx)
+	}
+	return &queue.Unconfirmed{Done: c.done, Err: func(i int) error { return items[i].err }}
 }
 
 func (b *Broker) notSent(ctx context.Context) error {

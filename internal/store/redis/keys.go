@@ -31,6 +31,9 @@ import (
 //	letters:of:<queue>           zset  ids of those that were in one queue, score 0
 //	letters:counts               hash  queue and cause to the number of letters
 //	letters:gone                 zset  ids of letters dropped lately, by time
+//	outbox                       zset  ids of publications that wait for the end of an alarm, in order
+//	outbox:entries               hash  id to publication
+//	outbox:last                  string  the last number in that order
 type keys struct{ prefix string }
 
 func (k keys) receipt(id sms.MessageID) string { return k.prefix + "dlr:" + string(id) }
@@ -65,6 +68,10 @@ func (k keys) letters() string                 { return k.prefix + "letters" }
 func (k keys) lettersOf(q queue.Name) string   { return k.prefix + "letters:of:" + string(q) }
 func (k keys) letterCounts() string            { return k.prefix + "letters:counts" }
 func (k keys) lettersGone() string             { return k.prefix + "letters:gone" }
+
+func (k keys) outbox() string        { return k.prefix + "outbox" }
+func (k keys) outboxEntries() string { return k.prefix + "outbox:entries" }
+func (k keys) outboxLast() string    { return k.prefix + "outbox:last" }
 
 // Fields of quota:<uid>: integers, the balance in millionths. bill:<id> has them too, for
 // what was taken, and uid and state.
