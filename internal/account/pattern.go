@@ -5,16 +5,20 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"sync/atomic"
+	"time"
 	"unicode/utf8"
+
+	"github.com/dlclark/regexp2"
 )
 
 // Pattern is a regular expression as operators write it for value filters and message
 // filters. It is anchored at the start of the text and not at its end, as Python's
 // re.match is (Jasmin: every filter calls compiled.match; TestPatternIsAnchoredAtTheStart).
 //
-// The syntax is that of Go's regexp package, which never takes more than linear time; it
-// lacks look-around and back references, which an error names (UnsupportedError); see also
-// fromPython. The zero Pattern matches nothing.
+// What Go's regexp package understands it matches, in time that is linear whatever the text.
+// What it lacks of Python's syntax (needsBacktracking) is matched by backtracking, for
+// matchTimeout at most. The zero Pattern matches nothing.
 type Pattern struct {
 	text string
 	// prefix is literal text that every match starts with; it refuses most texts without
@@ -22,7 +26,8 @@ type Pattern struct {
 	prefix   string
 	rest     rest
 	re       *regexp.Regexp
-	prefixes []string // see Prefixes
+	back     *regexp2.Regexp // in the place of re
+	prefixes []string        // see Prefixes
 }
 
 // rest says what follows the prefix of a Pattern.
@@ -33,6 +38,7 @@ const (
 	restAny                // whatever follows
 	restEnd                // the end of the text
 	restRegexp             // the expression decides
+	restBack               // the expression decides, by backtracking
 )
 
 const maxPattern = 1000
@@ -47,7 +53,10 @@ func CompilePattern(text string) (Pattern, error) {
 	}
 	ours := fromPython(text)
 	if _, err := regexp.Compile(ours); err != nil { // by itself: a(b|c)) must not borrow our bracket
-		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, explain(text, err))
+		if needsBacktracking(err) {
+			return compileBacktracking(text)
+		}
+		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, explain(err))
 	}
 	re, err := regexp.Compile(`\A(?:` + ours + `)`)
 	if err != nil {
@@ -61,6 +70,41 @@ func CompilePattern(text string) (Pattern, error) {
 	}
 	return p, nil
 }
+
+// compileBacktracking compiles a pattern that Go's regexp package does not understand.
+func compileBacktracking(text string) (Pattern, error) {
+	theirs, err := forBacktracking(text)
+	if err == nil {
+		_, err = regexp2.Compile(theirs, regexp2.RE2) // by itself, as above
+	}
+	if err != nil {
+		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, err)
+	}
+	re, err := regexp2.Compile(`\A(?:`+theirs+`)`, regexp2.RE2)
+	if err != nil {
+		return Pattern{}, fmt.Errorf("regular expression %q: %w", text, err)
+	}
+	re.MatchTimeout = matchTimeout
+	return Pattern{text: text, rest: restBack, back: re}, nil
+}
+
+// matchTimeout bounds one match by backtracking, to a tenth of a second more or less.
+const matchTimeout = 100 * time.Millisecond
+
+// PatternStats counts what becomes of patterns.
+type PatternStats struct {
+	Timeouts atomic.Int64 `metric:"jasmind_pattern_timeouts_total" help:"Matches of patterns that took too long, and so did not match."`
+}
+
+// Patterns are the counters of all patterns.
+var Patterns PatternStats
+
+// onTimeout is told the pattern of a match that took too long.
+var onTimeout atomic.Pointer[func(pattern string)]
+
+// OnPatternTimeout has f told each pattern of which a match took too long, in the place of
+// whoever was told before. f must be quick and safe for concurrent use.
+func OnPatternTimeout(f func(pattern string)) { onTimeout.Store(&f) }
 
 // shape finds the literal text with which every match of an anchored expression starts,
 // and what follows it. It knows the forms that operators write, such as ^\+33\d+, ^85111$
@@ -98,7 +142,8 @@ func mayBeEmpty(re *syntax.Regexp) bool {
 	return re.Op == syntax.OpStar || re.Op == syntax.OpQuest || re.Op == syntax.OpEmptyMatch
 }
 
-// Match tells whether s, from its start, matches. It allocates nothing.
+// Match tells whether s, from its start, matches. A match that takes too long counts as none.
+// It allocates nothing, unless it takes backtracking.
 func (p *Pattern) Match(s string) bool {
 	if !strings.HasPrefix(s, p.prefix) {
 		return false
@@ -110,6 +155,15 @@ func (p *Pattern) Match(s string) bool {
 		return len(s) == len(p.prefix)
 	case restRegexp:
 		return p.re.MatchString(s)
+	case restBack:
+		ok, err := p.back.MatchString(s)
+		if err != nil { // only for its time
+			Patterns.Timeouts.Add(1)
+			if f := onTimeout.Load(); f != nil {
+				(*f)(p.text)
+			}
+		}
+		return ok && err == nil
 	}
 	return false
 }

@@ -52,7 +52,7 @@ func TestPatternIsAnchoredAtTheStart(t *testing.T) {
 }
 
 func TestCompilePatternRefuses(t *testing.T) {
-	for _, s := range []string{"(", "a(b|c))", "a)(?:b", `(?=x)`, `\1`, "*", "[z-a]", "\xff", strings.Repeat("a", 1001)} {
+	for _, s := range []string{"(", "a(b|c))", "a)(?:b", `(?=x))`, `a(?=x))(?:b`, `\1`, `(?P=x)`, `(a)\2`, `(?(1)a)`, "a(?#", "a*+", "*", "[z-a]", "\xff", strings.Repeat("a", 1001)} {
 		if p, err := CompilePattern(s); err == nil {
 			t.Errorf("%q is accepted as %q", s, p.re)
 		} else if len(s) < 100 && !strings.Contains(err.Error(), "regular expression ") {
@@ -72,7 +72,7 @@ func TestPatternMatchAllocatesNothing(t *testing.T) {
 
 // The shortcuts of Pattern never change what the expression itself says.
 func FuzzPattern(f *testing.F) {
-	for _, s := range []string{`^\+33\d+`, "^85111$", ".*", "a|b", "(?i)ab", "(?m)^x$", "ab*c?", "", "^^a", "a$b", "x{0}", `\x{fffd}`, "(?s).", "a{2,3}$"} {
+	for _, s := range []string{`^\+33\d+`, "^85111$", ".*", "a|b", "(?i)ab", "(?m)^x$", "ab*c?", "", "^^a", "a$b", "x{0}", `\x{fffd}`, "(?s).", "a{2,3}$", `^(?!33900)\d{6,15}$`, `(?P<x>a|b)(?P=x)?\1`, `(?x) a (?#b) # c`, `(a)?(?(1)b|c)`, `[[]a](?<!b)\101`} {
 		f.Add(s, "+336")
 		f.Add(s, "ab\nx")
 		f.Add(s, "\xff")
@@ -80,6 +80,10 @@ func FuzzPattern(f *testing.F) {
 	f.Fuzz(func(t *testing.T, pattern, text string) {
 		p, err := CompilePattern(pattern)
 		if err != nil {
+			return
+		}
+		if p.rest == restBack {
+			p.Match(text)
 			return
 		}
 		plain := regexp.MustCompile(`\A(?:` + fromPython(pattern) + `)`)

@@ -185,6 +185,9 @@ func (g *Gateway) Start(ctx context.Context) (err error) {
 	sweeper := connector.NewExpirySweeper(connector.ExpiryConfig{}, g.backend.journal, g.backend.store, g.fleet.InFlight, g.logs.manager)
 	g.run("expiry sweeper", sweeper.Run)
 	g.logins = admission.NewLogins(g.cfg.Logins)
+	account.OnPatternTimeout(func(pattern string) {
+		g.logs.router.Warn("a pattern took too long and did not match", "pattern", pattern)
+	})
 	g.auth = account.NewAuthenticator(account.AuthConfig{Logins: g.logins}, g.state)
 	g.submit = mt.New(g.cfg.MT, mt.Deps{Snapshots: g.state, Scripts: g.scripts, Bound: g.fleet.Bound, Quality: g.counters.Quality, Ledger: g.backend.ledger,
 		Journal: g.backend.journal, Backlog: g.backend.broker, Log: g.logs.router})

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 
+	"jasmind/internal/account"
 	"jasmind/internal/connector/fleet"
 	"jasmind/internal/metrics"
 	"jasmind/internal/sms"
@@ -13,7 +14,7 @@ import (
 func (g *Gateway) metrics() (http.Handler, error) {
 	var s metrics.Set
 	for _, stats := range []any{
-		&g.http.Stats, &g.smppServer().Stats, g.bills, &g.lookup.Metrics, &g.esmes.Metrics, &g.letters.Metrics, &g.pool.Stats, &g.mo.Metrics, &g.logins.Stats,
+		&g.http.Stats, &g.smppServer().Stats, g.bills, &g.lookup.Metrics, &g.esmes.Metrics, &g.letters.Metrics, &g.pool.Stats, &g.mo.Metrics, &g.logins.Stats, &account.Patterns,
 	} {
 		s.Counters(stats)
 	}

@@ -46,6 +46,8 @@ func TestFilterMatch(t *testing.T) {
 		{SourceAddrFilter, `^20\d+`, &mt, false},
 		{SourceAddrFilter, "MIN", &mt, false}, // anchored at the start
 		{DestinationAddrFilter, `^\+33\d+`, &mt, true},
+		{DestinationAddrFilter, `^\+(?!33900)\d{6,15}$`, &mt, true}, // by backtracking
+		{DestinationAddrFilter, `^\+(?!336)\d{6,15}$`, &mt, false},
 		{DestinationAddrFilter, "^85111$", &mo, true},
 		{DestinationAddrFilter, "^8511$", &mo, false},
 		{DestinationAddrFilter, "851", &mo, true}, // not at the end
@@ -136,7 +138,7 @@ func TestNewFilterRefuses(t *testing.T) {
 		{"f", GroupFilter, "a b", `gid: invalid value "a b"`},
 		{"f", SourceAddrFilter, "(", `source_addr: regular expression "("`},
 		{"f", DestinationAddrFilter, "[", `destination_addr: regular expression "["`},
-		{"f", ShortMessageFilter, "(?=x)", `short_message: regular expression "(?=x)"`},
+		{"f", ShortMessageFilter, "a*+", `short_message: regular expression "a*+"`},
 		{"f", DateIntervalFilter, "2014-09-18", `dateInterval: invalid value "2014-09-18", must be YYYY-MM-DD;YYYY-MM-DD`},
 		{"f", DateIntervalFilter, "2014-09-31;2014-10-01", "2014-09-31"},
 		{"f", DateIntervalFilter, "2014-09-02;2014-09-01", "the right border must not be before the left one"},
