@@ -24,7 +24,7 @@
 //
 // # When an answer does not come
 //
-// A message whose session was lost goes back to its queue at once. If it is older than
+// A message whose session was lost goes back to its queue at once, before what is behind it there. If it is older than
 // submit_max_age_smppc_not_ready, or this has happened to it three times, it waits for
 // submit_retrial_delay_smppc_not_ready, longer each time: a message that makes the SMSC drop the session would
 // else keep all others from leaving. One whose response timer ran out waits from the first time on, since the

@@ -29,7 +29,7 @@ const cid sms.ConnectorID = "smsc1"
 
 // backend is broker, journal and store in memory, with the semantics that their contracts
 // state: an entry is applied whole or not at all, a settlement after Close is stale, what was
-// not settled comes again marked redelivered.
+// not settled comes again marked redelivered, and before what is behind it, as does what is put back without a delay.
 type backend struct {
 	mu        sync.Mutex
 	ready     []*queue.Delivery
@@ -87,8 +87,7 @@ func (c *consumer) Close(context.Context) error {
 			back = append(back, &again)
 		}
 	}
-	slices.SortFunc(back, func(x, y *queue.Delivery) int { return x.Handle.(int) - y.Handle.(int) })
-	b.ready = append(back, b.ready...)
+	b.putBackLocked(back...)
 	close(c.c)
 	b.dispatchLocked()
 	return nil
@@ -105,6 +104,12 @@ func (b *backend) Consume(_ context.Context, name queue.Name, prefetch int) (que
 	b.subs = append(b.subs, prefetch)
 	b.dispatchLocked()
 	return c, nil
+}
+
+// putBackLocked puts deliveries in their places: before what is behind them, as the contract of the drivers has it.
+func (b *backend) putBackLocked(ds ...*queue.Delivery) {
+	b.ready = append(b.ready, ds...)
+	slices.SortStableFunc(b.ready, func(x, y *queue.Delivery) int { return x.Handle.(int) - y.Handle.(int) })
 }
 
 func (b *backend) dispatchLocked() {
@@ -130,8 +135,7 @@ func (b *backend) lose() {
 		back = append(back, &again)
 	}
 	clear(b.unsettled)
-	slices.SortFunc(back, func(x, y *queue.Delivery) int { return x.Handle.(int) - y.Handle.(int) })
-	b.ready = append(back, b.ready...)
+	b.putBackLocked(back...)
 	for c := range b.consumers {
 		c.n = 0
 		for len(c.c) > 0 {
@@ -203,7 +207,7 @@ func (b *backend) Commit(ctx context.Context, e *journal.Entry) error {
 			}
 			if r.After == 0 {
 				again.Queue, again.Handle = r.Delivery.Queue, r.Delivery.Handle
-				b.ready = append([]*queue.Delivery{again}, b.ready...)
+				b.putBackLocked(again)
 				continue
 			}
 			time.AfterFunc(r.After, func() { b.put(again) })

@@ -187,6 +187,43 @@ func TestSessionLostWithinALongMessage(t *testing.T) {
 	})
 }
 
+// What was in flight when the session was lost, and what was only taken from the queue, comes before the backlog: a
+// short validity would end behind it.
+func TestWhatALostSessionGivesBackComesBeforeTheBacklog(t *testing.T) {
+	for _, away := range []time.Duration{100 * time.Millisecond, 10 * time.Second} {
+		t.Run(fmt.Sprint("away for ", away), func(t *testing.T) {
+			const n, window = 40, 4
+			start(t, func(cfg *Config, _ *Deps, _ *smsc) {
+				cfg.Connector.Window, cfg.Connector.ConLossDelay = window, away
+			}, func(w *world) {
+				var want []string
+				for i := range n {
+					want = append(want, fmt.Sprintf("m%02d", i))
+					w.b.put(message(t, want[i], 1, nil))
+				}
+				synctest.Wait()
+				prefetch := w.c.intake.prefetch()
+				w.m.mu.Lock()
+				w.m.answer = accept
+				w.m.mu.Unlock()
+				w.m.session(0).Close(nil)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				got := w.m.texts()[window:]
+				if away > unboundGrace {
+					wantEqual(t, "sent", got, want)
+					return
+				}
+				// What is in hand may go first.
+				taken := slices.Clone(got[:prefetch])
+				slices.Sort(taken)
+				wantEqual(t, "sent first", taken, want[:prefetch])
+				wantEqual(t, "sent", len(got), n)
+			})
+		})
+	}
+}
+
 func TestRedeliveredMessageThatWasSettledIsNotSent(t *testing.T) {
 	start(t, func(_ *Config, _ *Deps, m *smsc) { m.answer = accept }, func(w *world) {
 		var ds []*queue.Delivery
