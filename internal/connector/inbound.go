@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	receiptBatch = 500 // receipts of one journal entry
-	moWorkers    = 64  // MO that are handed to the MO flow at a time
+	receiptBatch = 500      // receipts of one journal entry
+	octetsMost   = 16 << 10 // of a receipt's PDU that goes along with it: AMQP limits the headers of a message
+	moWorkers    = 64       // MO that are handed to the MO flow at a time
 )
 
 // temporary is the answer that makes an SMSC try again later (SMPP v3.4 §5.1.3).
@@ -100,6 +101,7 @@ func (in *inbound) respond(r *smpp.Request, status pdu.Status) {
 // SMSC would send it for ever if it were refused.
 func (in *inbound) receipt(r *smpp.Request, rc *receipt.Receipt, err error, content func() string) {
 	x := &received{req: r}
+	body, encErr := pdu.Append(nil, pdu.StatusOK, r.Header.Sequence, r.PDU)
 	var ids []string
 	coding := sms.IDCoding(in.cfg.Load().DLRMsgID)
 	if err == nil {
@@ -109,7 +111,6 @@ func (in *inbound) receipt(r *smpp.Request, rc *receipt.Receipt, err error, cont
 	}
 	if err != nil {
 		in.log.Error("receipt moved to the dead-letter queue", "pdu", r.Header.ID.String(), "err", err)
-		body, encErr := pdu.Append(nil, pdu.StatusOK, 0, r.PDU)
 		m := queue.Message{ID: string(in.cid), ContentType: queue.ContentPDU, Body: body}
 		if encErr != nil {
 			m.ContentType, m.Body = queue.ContentText, []byte(content())
@@ -119,6 +120,9 @@ func (in *inbound) receipt(r *smpp.Request, rc *receipt.Receipt, err error, cont
 		ev := queue.ReceiptEvent{CID: in.cid, PDU: r.Header.ID.String(), ID: ids[0], IDs: ids[1:], Unique: coding == sms.IDAutomatic,
 			State: rc.State, Sub: rc.Sub, Dlvrd: rc.Dlvrd, SubmitDate: rc.SubmitDate, DoneDate: rc.DoneDate, Err: rc.Err, Text: rc.Text,
 			ReceivedAt: time.Now().UnixMilli()}
+		if len(body) <= octetsMost {
+			ev.Octets = body
+		}
 		x.pub, x.state = queue.Publication{Queue: queue.DLRDeliverSM, Message: ev.Message()}, sms.State(rc.State)
 		if in.lines.enabled() {
 			x.log = func() { in.lines.receipt(rc, content()) }

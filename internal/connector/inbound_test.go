@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -73,12 +74,29 @@ func TestReceiptIsQueuedThenAnswered(t *testing.T) {
 			start(t, func(cfg *Config, _ *Deps, _ *smsc) { cfg.Connector.DLRMsgID = tt.coding }, func(w *world) {
 				wantEqual(t, "answer", w.send(tt.p), "ESME_ROK")
 				synctest.Wait()
-				wantEqual(t, "events", w.b.receipts(t), []queue.ReceiptEvent{{CID: cid, PDU: tt.p.CommandID().String(), ID: tt.id, IDs: tt.ids, Unique: tt.unique,
+				got := w.b.receipts(t)
+				if _, p, err := pdu.Decode(got[0].Octets); err != nil || !reflect.DeepEqual(p, tt.p) {
+					t.Errorf("octets of %+v, %v, want %+v", p, err, tt.p)
+				}
+				got[0].Octets = nil
+				wantEqual(t, "events", got, []queue.ReceiptEvent{{CID: cid, PDU: tt.p.CommandID().String(), ID: tt.id, IDs: tt.ids, Unique: tt.unique,
 					State: "DELIVRD", Sub: "001", Dlvrd: "001", SubmitDate: "2001010000", DoneDate: "2001010001", Err: "000", Text: "hello", ReceivedAt: time.Now().UnixMilli()}})
 				wantEqual(t, "log", w.log.list(), []string{"DLR [cid:smsc1] [smpp-msgid:00000abc] [status:DELIVRD] [submit date:2001010000] [done date:2001010001] [sub/dlvrd messages:001/001] [err:000] [content:'" + receiptText + "']"})
 			})
 		})
 	}
+}
+
+// AMQP limits the headers of a message: a huge receipt is taken without its octets.
+func TestAHugeReceiptIsTaken(t *testing.T) {
+	start(t, nil, func(w *world) {
+		p := deliver("", pdu.ESMTypeReceipt)
+		p.TLVs.Set(pdu.TagMessagePayload, append([]byte(receiptText), make([]byte, 40_000)...))
+		wantEqual(t, "answer", w.send(p), "ESME_ROK")
+		synctest.Wait()
+		got := w.b.receipts(t)
+		wantEqual(t, "events", []any{len(got), got[0].ID, len(got[0].Octets)}, []any{1, "ABC", 0})
+	})
 }
 
 func TestReceiptThatCannotBeQueuedIsRefusedForNow(t *testing.T) {

@@ -23,6 +23,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 	"jasmind/internal/sms"
@@ -51,6 +53,7 @@ type Metrics struct {
 	Receipts    atomic.Int64 `metric:"jasmind_dlr_receipts_total" help:"Receipts matched with their message."`
 	Parked      atomic.Int64 `metric:"jasmind_dlr_parked_total" help:"Lookups put off because the message was not known yet."`
 	Unmatched   atomic.Int64 `metric:"jasmind_dlr_unmatched_total" help:"Receipts given up because no message matched."`
+	Unkept      atomic.Int64 `metric:"jasmind_dlr_unkept_total" help:"Of which were too many for the dead letters and are in the log only."`
 	Forwarded   atomic.Int64 `metric:"jasmind_dlr_forwarded_total" help:"DLRs handed to the throwers."`
 	Undecodable atomic.Int64 `metric:"jasmind_dlr_undecodable_total" help:"DLR events moved to the dead-letter queue."`
 }
@@ -62,6 +65,7 @@ type Lookup struct {
 	store   journal.Store
 	log     *slog.Logger
 	hold    *hold
+	unknown *rate.Limiter // of receipts without a message that become dead letters
 	writer  *journal.Writer[*event]
 	Metrics Metrics
 }
@@ -74,7 +78,7 @@ func New(cfg Config, broker queue.Source, j journal.Journal, store journal.Store
 	if cfg.Workers <= 0 {
 		cfg.Workers = 2
 	}
-	l := &Lookup{cfg: cfg, broker: broker, store: store, log: log, hold: newHold(heldMax)}
+	l := &Lookup{cfg: cfg, broker: broker, store: store, log: log, hold: newHold(heldMax), unknown: rate.NewLimiter(rate.Every(unknownEvery), unknownMost)}
 	l.writer = journal.NewWriter(l.Watch(j), l.work())
 	return l
 }

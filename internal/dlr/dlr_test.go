@@ -271,15 +271,48 @@ func TestReceiptOfNobodyIsParkedAndThenGivenUp(t *testing.T) {
 	if out.Len() != 0 {
 		t.Errorf("log before it is given up: %s", out.String())
 	}
-	fx := attempt(t, l, queue.ReceiptEvent{ID: "FFFF", State: "DELIVRD"}, 2)
-	if len(fx.Ack) != 1 || len(fx.Retry) != 0 || len(fx.Publish) != 0 {
-		t.Errorf("try 3: %+v", fx)
+	fx := attempt(t, l, queue.ReceiptEvent{ID: "FFFF", State: "DELIVRD", Octets: []byte("octets")}, 2)
+	if len(fx.Ack) != 1 || len(fx.Retry) != 0 || len(fx.Publish) != 1 {
+		t.Fatalf("try 3: %+v", fx)
 	}
-	if want := `level=WARN msg="Got a DLR for an unknown message id: FFFF" cid=smsc1 status=DELIVRD tries=3`; !strings.Contains(out.String(), want) {
+	letter, err := queue.DecodeLetter(&fx.Publish[0].Message)
+	if err != nil || letter.Cause != queue.CauseUnclaimed || letter.Queue != queue.DLRDeliverSM || letter.Reason != "no message is known under the id FFFF at connector smsc1" {
+		t.Errorf("dead letter %+v, %v", letter, err)
+	}
+	again := letter.Replay(time.Now())
+	if ev, err := queue.DecodeReceiptEvent(&again.Message); err != nil || again.Queue != queue.DLRDeliverSM || string(ev.Octets) != "octets" || ev.State != "DELIVRD" {
+		t.Errorf("replayed into %s as %+v, %v", again.Queue, ev, err)
+	}
+	if want := `level=WARN msg="Got a DLR for an unknown message id: FFFF" cid=smsc1 status=DELIVRD tries=3 dead_letter=true`; !strings.Contains(out.String(), want) {
 		t.Errorf("log %q, want %q in it", out.String(), want)
 	}
 	if l.Metrics.Parked.Load() != 2 || l.Metrics.Unmatched.Load() != 1 {
 		t.Errorf("parked %d, unmatched %d", l.Metrics.Parked.Load(), l.Metrics.Unmatched.Load())
+	}
+}
+
+func TestAFloodOfReceiptsOfNobodyIsBounded(t *testing.T) {
+	for _, private := range []bool{false, true} {
+		t.Run(fmt.Sprint("privacy ", private), func(t *testing.T) {
+			s := newStack(t)
+			var out strings.Builder
+			l := New(Config{MaxRetries: 1, LogPrivacy: private}, s, s, s.store, slog.New(slog.NewTextHandler(&out, nil)))
+			letters := 0
+			const n = unknownMost + 100
+			for i := range n {
+				letters += len(attempt(t, l, queue.ReceiptEvent{ID: fmt.Sprint(i), State: "DELIVRD", Octets: []byte("octets")}, 1).Publish)
+			}
+			if unkept := l.Metrics.Unkept.Load(); letters < unknownMost || letters > unknownMost+50 || unkept != int64(n-letters) || l.Metrics.Unmatched.Load() != n {
+				t.Errorf("%d dead letters of %d receipts, %d unkept, %d unmatched", letters, n, unkept, l.Metrics.Unmatched.Load())
+			}
+			want := n - letters
+			if private {
+				want = 0
+			}
+			if got := strings.Count(out.String(), "dead_letter=false octets=6f6374657473"); got != want {
+				t.Errorf("octets in %d lines, want %d", got, want)
+			}
+		})
 	}
 }
 

@@ -83,7 +83,11 @@ func (w *world) Commit(_ context.Context, e *journal.Entry) error {
 		w.story = append(w.story, fmt.Sprintf("%s %s %v", what, id, time.Since(w.t0)))
 	}
 	for _, p := range e.Publish {
-		note("told", p.Message.ID)
+		what := "told"
+		if p.Queue == queue.DeadLetter {
+			what = "buried"
+		}
+		note(what, p.Message.ID)
 	}
 	for _, a := range e.Ack {
 		note("acked", a.Delivery.ID)
@@ -241,7 +245,7 @@ func TestWithoutRetriesAReceiptOfNobodyIsGivenUpAfterSixSeconds(t *testing.T) {
 		w.receives("A1")
 		time.Sleep(time.Minute)
 	})
-	w.happened(t, "acked A1 6.25s")
+	w.happened(t, "buried A1 6.25s", "acked A1 6.25s")
 }
 
 // What is held is bounded: the receipt that waits longest goes back to its queue, even if no retries are

@@ -3,6 +3,8 @@ package dlr
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -26,11 +28,7 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 	}
 	if !ok {
 		if !l.again(d, fx, mappings(ev)...) {
-			fx.finish(nil, nil, func() {
-				//nolint:sloglint // Jasmin: operators look for this line
-				l.log.Warn("Got a DLR for an unknown message id: "+ev.ID, "cid", string(ev.CID), "status", ev.State, "tries", d.Attempts+1)
-				l.Metrics.Unmatched.Add(1)
-			})
+			l.unclaimed(d, ev, fx)
 		}
 		return nil
 	}
@@ -84,6 +82,34 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 		}
 	})
 	return nil
+}
+
+// An account that other programs use, too, may bring any number of receipts that are none of ours. Dead letters are made of the first
+// thousand, and of one every ten seconds; the others are in the log.
+const (
+	unknownMost  = 1000
+	unknownEvery = 10 * time.Second
+)
+
+// unclaimed makes a dead letter of a receipt that no message claims: the SMSC was told that we have it, so it must not vanish.
+func (l *Lookup) unclaimed(d *event, ev *queue.ReceiptEvent, fx *effects) {
+	var letter *queue.Publication
+	if l.unknown.Allow() {
+		p := queue.BuryAs(d.Delivery, queue.CauseUnclaimed, fmt.Sprintf("no message is known under the id %s at connector %s", ev.ID, ev.CID))
+		letter = &p
+	}
+	fx.finish(letter, nil, func() {
+		attrs := []any{"cid", string(ev.CID), "status", ev.State, "tries", d.Attempts + 1, "dead_letter", letter != nil}
+		if letter == nil {
+			l.Metrics.Unkept.Add(1)
+			if !l.cfg.LogPrivacy {
+				attrs = append(attrs, "octets", hex.EncodeToString(ev.Octets))
+			}
+		}
+		//nolint:sloglint // Jasmin: operators look for this line
+		l.log.Warn("Got a DLR for an unknown message id: "+ev.ID, attrs...)
+		l.Metrics.Unmatched.Add(1)
+	})
 }
 
 // stateOf is what query_sm tells of a message from now on.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type stack struct {
 	dead    queue.Consumer
 	refuse  func(*journal.Entry) error // nil: never
 	entries chan *journal.Entry
+	queued  atomic.Int64 // DLRs, of which told has not given so many yet
 }
 
 func newStack(t testing.TB) *stack {
@@ -83,6 +85,11 @@ func (s *stack) Commit(ctx context.Context, e *journal.Entry) error {
 	}
 	if err := s.inner.Commit(ctx, e); err != nil {
 		return err
+	}
+	for i := range e.Publish {
+		if e.Publish[i].Queue == queue.DLRThrowerHTTP {
+			s.queued.Add(1)
+		}
 	}
 	s.entries <- e
 	return nil
@@ -134,7 +141,7 @@ func (s *stack) settled(t testing.TB, n int) (retries []queue.Retry) {
 // told gives the DLRs that are queued by now, in order.
 func (s *stack) told(t testing.TB) (out []queue.HTTPDLR) {
 	t.Helper()
-	for {
+	for ; s.queued.Load() > 0; s.queued.Add(-1) {
 		select {
 		case d := <-s.dlrs.C():
 			dlr, err := queue.DecodeHTTPDLR(&d.Message)
@@ -143,10 +150,11 @@ func (s *stack) told(t testing.TB) (out []queue.HTTPDLR) {
 			}
 			out = append(out, *dlr)
 			s.has(t, &journal.Entry{Ack: []journal.Ack{{Delivery: d}}})
-		default:
-			return out
+		case <-time.After(deadline):
+			t.Fatalf("%d DLRs did not come", s.queued.Load())
 		}
 	}
+	return out
 }
 
 const (

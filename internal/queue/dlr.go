@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strings"
 
@@ -56,6 +57,8 @@ type ReceiptEvent struct {
 	Sub, Dlvrd, SubmitDate, DoneDate string   // as sent, "" when missing
 	Err, Text                        string
 	ReceivedAt                       int64 // milliseconds since the epoch
+	// Octets are the PDU as it came, so that a receipt which no message claims can be looked at; nil: they are not known.
+	Octets []byte
 }
 
 // Message encodes r.
@@ -73,6 +76,9 @@ func (r *ReceiptEvent) Message() Message {
 	if len(r.IDs) > 0 {
 		h = append(h, Header{Name: HeaderDLRIDs, Str: strings.Join(r.IDs, "\n")})
 	}
+	if len(r.Octets) > 0 {
+		h = append(h, Header{Name: HeaderDLRPDU, Str: hex.EncodeToString(r.Octets)})
+	}
 	return Message{ID: r.ID, ContentType: ContentText, Headers: h, Body: []byte(r.State)}
 }
 
@@ -84,6 +90,9 @@ func DecodeReceiptEvent(m *Message) (*ReceiptEvent, error) {
 		DoneDate: h.Str(HeaderDLRDDate), Err: h.Str(HeaderDLRErr), Text: h.Str(HeaderDLRText), ReceivedAt: h.Int(HeaderCreatedAt), Unique: h.Int(HeaderDLRUnique) == 1}
 	if s := h.Str(HeaderDLRIDs); s != "" {
 		r.IDs = strings.Split(s, "\n")
+	}
+	if s := h.Str(HeaderDLRPDU); s != "" {
+		r.Octets, _ = hex.DecodeString(s) // nobody goes by it
 	}
 	if r.CID == "" || r.ID == "" && len(r.IDs) == 0 {
 		return nil, fmt.Errorf("receipt without cid or id (message-id %q)", m.ID)

@@ -95,6 +95,7 @@ const (
 	HeaderDLRStat  = "dlr_stat"
 	HeaderDLRErr   = "dlr_err"
 	HeaderDLRText  = "dlr_text"
+	HeaderDLRPDU   = "dlr_pdu" // the receipt's PDU in hexadecimal
 	HeaderDLRIDs   = "dlr_ids" // further candidates for the id, separated by line feeds
 
 	HeaderDLRUnique = "dlr_unique" // 1: ambiguous candidates match nothing
