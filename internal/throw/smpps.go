@@ -95,6 +95,8 @@ type SMPPS struct {
 	esmes    map[string]*esme // those that have sessions, or whose goroutine still runs
 	declared map[string]struct{}
 	swept    map[string]chan struct{} // queues that the sweeper has in its hands; closed when it has not
+	looked   map[string]time.Time     // the sweeper's own: when something can be due in a queue; before that it is left alone
+	absent   map[string]struct{}      // the sweeper's own: queues that are not there, unless they are declared meanwhile
 }
 
 // NewSMPPS makes the thrower; Run starts it. known gives the system_ids of ESMEs whose queues may
@@ -102,7 +104,8 @@ type SMPPS struct {
 func NewSMPPS(cfg SMPPSConfig, broker queues, j journal.Journal, known func() []string, log *slog.Logger) *SMPPS {
 	cfg.defaults()
 	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log, hands: newHands(esmesRemembered),
-		esmes: make(map[string]*esme), declared: make(map[string]struct{}), swept: make(map[string]chan struct{})}
+		esmes: make(map[string]*esme), declared: make(map[string]struct{}), swept: make(map[string]chan struct{}),
+		looked: make(map[string]time.Time), absent: make(map[string]struct{})}
 	t.settle = newSettler(j, t.hands, log, cfg.Grace+settleGrace, t.account)
 	t.mover = journal.NewWriter(j, t.moves())
 	return t
@@ -380,8 +383,16 @@ func (t *SMPPS) forget(systemIDs map[string]struct{}) {
 // tooOld tells whether a message was held for longer than the operator wants, since it was made or
 // came back from the dead letters.
 func (t *SMPPS) tooOld(d *queue.Delivery, now time.Time) bool {
+	return !now.Before(t.heldUntil(d, now))
+}
+
+// heldUntil is when a message will have been held for too long. One that does not say since when it waits has just come.
+func (t *SMPPS) heldUntil(d *queue.Delivery, now time.Time) time.Time {
 	since := max(d.Headers.Int(queue.HeaderCreatedAt), d.Headers.Int(queue.HeaderReplayedAt))
-	return since > 0 && now.Sub(time.UnixMilli(since)) > t.cfg.Hold
+	if since <= 0 {
+		return now.Add(t.cfg.Hold)
+	}
+	return time.UnixMilli(since).Add(t.cfg.Hold)
 }
 
 func (t *SMPPS) tooOldReason() string { return "held for more than " + t.cfg.Hold.String() }

@@ -17,7 +17,9 @@ func (t *SMPPS) sweepLoop(ctx context.Context) {
 	tick := time.NewTicker(t.cfg.Sweep)
 	defer tick.Stop()
 	for {
-		for _, systemID := range t.candidates() {
+		ids := t.candidates()
+		maps.DeleteFunc(t.looked, func(id string, _ time.Time) bool { return !slices.Contains(ids, id) })
+		for _, systemID := range ids {
 			if ctx.Err() != nil {
 				return
 			}
@@ -53,8 +55,13 @@ const (
 )
 
 // sweep gives up what was held too long by one ESME who is not bound. It stops at the first
-// message that was not: those behind it are younger.
+// message that was not: those behind it are younger. The queue is left alone then until that one is due, since each look gives back
+// what it took, and a broker may be told to count that. Nor is a queue asked for again and again that is not there, which
+// the broker notes as an error.
 func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
+	if time.Now().Before(t.looked[systemID]) || t.isAbsent(systemID) {
+		return nil
+	}
 	release := t.claim(systemID)
 	if release == nil {
 		return nil
@@ -62,9 +69,12 @@ func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
 	defer release()
 	name := queue.ESME(systemID)
 	n, err := t.broker.Length(ctx, name)
-	if errors.Is(err, queue.ErrNoQueue) || err == nil && n == 0 {
+	if errors.Is(err, queue.ErrNoQueue) {
+		t.absent[systemID] = struct{}{}
+		t.forget(map[string]struct{}{systemID: {}})
 		return nil
-	} else if err != nil {
+	}
+	if err != nil || n == 0 {
 		return err
 	}
 	c, err := t.broker.Consume(ctx, name, sweepMax)
@@ -79,8 +89,11 @@ func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
 		for more && len(batch) < sweepMax {
 			select {
 			case d, ok := <-c.C():
-				if more = ok && t.tooOld(d, time.Now()); more {
+				now := time.Now()
+				if more = ok && t.tooOld(d, now); more {
 					batch = append(batch, d)
+				} else if ok {
+					t.looked[systemID] = t.heldUntil(d, now)
 				}
 			case <-timeout.C:
 				more = false
@@ -102,6 +115,20 @@ func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
 			return nil
 		}
 	}
+}
+
+// isAbsent tells whether a queue was not there at the last look and was not declared since.
+func (t *SMPPS) isAbsent(systemID string) bool {
+	if _, ok := t.absent[systemID]; !ok {
+		return false
+	}
+	t.mu.Lock()
+	_, declared := t.declared[systemID]
+	t.mu.Unlock()
+	if declared {
+		delete(t.absent, systemID)
+	}
+	return !declared
 }
 
 // claim keeps a queue from being served while it is looked through, so that nobody gets what
