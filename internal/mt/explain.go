@@ -26,15 +26,18 @@ type Explanation struct {
 // does, and its changes are written into m; scripts of filters are run as well.
 func (s *Service) Explain(ctx context.Context, m *Message) *Explanation {
 	plan := s.plan()
-	out := &Explanation{Interceptors: plan.snap.InterceptorTable(routing.MT).Explain(plan.routable(ctx, m))}
-	if out.Answered, out.Refused = plan.intercept(ctx, m); out.Answered != nil || out.Refused != nil {
+	interceptors, seen := plan.snap.InterceptorTable(routing.MT), plan.routable(ctx, m)
+	out := &Explanation{Interceptors: interceptors.Explain(seen)}
+	if out.Answered, out.Refused = plan.runScript(ctx, interceptors.Match(seen), m); out.Answered != nil || out.Refused != nil {
 		return out
 	}
-	out.Routes = plan.snap.Table(routing.MT).Explain(plan.routable(ctx, m))
-	route, err := plan.route(ctx, m)
+	routes, seen := plan.snap.Table(routing.MT), plan.routable(ctx, m)
+	out.Routes = routes.Explain(seen)
+	matched := routes.Match(seen)
+	route, err := plan.choose(matched, false)
 	out.Refused = err
 	if sms.ReasonOf(err) == sms.ReasonNotBound { // what it would be if one were
-		route, err = plan.rate(ctx, m)
+		route, err = plan.choose(matched, true)
 	}
 	if err != nil {
 		return out

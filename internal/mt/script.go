@@ -12,6 +12,7 @@ import (
 
 	"jasmind/internal/account"
 	"jasmind/internal/intercept"
+	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
@@ -84,7 +85,11 @@ func limit[T comparable](l account.Limit[T]) *T {
 // intercept runs the script that is meant for a message, if any, and makes its changes. An
 // answer of the script's ends the message's journey.
 func (p *plan) intercept(ctx context.Context, m *Message) (*intercept.Answered, error) {
-	i := p.interceptor(ctx, m)
+	return p.runScript(ctx, p.interceptor(ctx, m), m)
+}
+
+// runScript is intercept with the interceptor that matches; nil: there is none.
+func (p *plan) runScript(ctx context.Context, i *routing.Interceptor, m *Message) (*intercept.Answered, error) {
 	if i == nil {
 		return nil, nil
 	}

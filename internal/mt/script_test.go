@@ -14,15 +14,17 @@ import (
 
 	"jasmind/internal/intercept"
 	"jasmind/internal/provision"
+	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
 
 // fakeScripts is a pool that runs rules, and keeps count.
 type fakeScripts struct {
-	err  error // instead of running
-	runs atomic.Int64
-	seen atomic.Pointer[intercept.Message] // by the last run
+	err       error // instead of running
+	runs      atomic.Int64
+	evaluated atomic.Int64                      // scripts of filters
+	seen      atomic.Pointer[intercept.Message] // by the last run
 }
 
 func (f *fakeScripts) Run(ctx context.Context, script *intercept.Script, m *intercept.Message) (*intercept.Verdict, error) {
@@ -36,7 +38,8 @@ func (f *fakeScripts) Run(ctx context.Context, script *intercept.Script, m *inte
 }
 
 func (f *fakeScripts) Evaluate(context.Context, *intercept.Script, *intercept.Message) (bool, error) {
-	return false, errors.New("there are no filters with scripts")
+	f.evaluated.Add(1)
+	return true, nil
 }
 
 func (f *fakeScripts) Check(context.Context, *intercept.Script) error { return nil }
@@ -317,5 +320,58 @@ func TestAMessageUsesOnePlanToItsEnd(t *testing.T) {
 			t.Fatal(results[i].Err)
 		}
 		check(ms[i], results[i].CID, 3)
+	}
+}
+
+// A filter that stands first, in a route and in an interceptor, runs once for each of the two tables, however the message is
+// handled (TestEachFilterIsEvaluatedOnceAtMost has the tables).
+func TestFilterScriptsRunOnceForEachTable(t *testing.T) {
+	f := newFake()
+	store := provision.NewStore()
+	err := store.Apply(func(d *provision.Draft) error {
+		charges, err := routing.NewScriptFilter("charges", routing.Script{Path: "/charges", Code: "result = True"})
+		if err != nil {
+			return err
+		}
+		all, err := routing.NewFilter("all", routing.TransparentFilter, "")
+		if err != nil {
+			return err
+		}
+		to := []routing.Connector{{Kind: routing.SMPPClient, ID: string(f.cfg.CID)}}
+		both := []string{"charges", "all"}
+		return errors.Join(d.PutFilter(charges), d.PutFilter(all), d.AddSMPPConnector(provision.SMPPConnector{Config: f.cfg}),
+			d.PutRoute(routing.MT, provision.Route{Type: routing.FailoverMTRoute, Order: 1, Filters: both, Connectors: []routing.Connector{to[0], to[0]}}),
+			d.PutInterceptor(routing.MT, provision.Interceptor{Type: routing.StaticMTInterceptor, Order: 1, Filters: both, Script: routing.Script{Code: "true"}}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc := &fakeScripts{}
+	bound := true
+	s := f.over(Config{}, func(d *Deps) {
+		d.Snapshots, d.Scripts = store, provision.NewScripts(sc, slog.New(slog.DiscardHandler))
+		d.Bound = func(sms.ConnectorID) bool { return bound }
+	})
+	message := func() *Message {
+		return &Message{Origin: sms.OriginHTTP, PDU: pdu.Message{Dest: pdu.Address{Addr: "1"}}, Text: "x", IsText: true}
+	}
+	for name, do := range map[string]func(){
+		"Submit":    func() { _, err = s.Submit(t.Context(), message()) },
+		"SubmitAll": func() { err = s.SubmitAll(t.Context(), []*Message{message()})[0].Err },
+		"Quote":     func() { _, err = s.Quote(t.Context(), message()) },
+		"Explain":   func() { s.Explain(t.Context(), message()) },
+		"Explain, nothing is bound": func() {
+			bound = false
+			s.Explain(t.Context(), message())
+			bound = true
+		},
+	} {
+		sc.evaluated.Store(0)
+		if do(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := sc.evaluated.Load(); n != 2 {
+			t.Errorf("%s: %d evaluations, want 2", name, n)
+		}
 	}
 }

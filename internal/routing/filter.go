@@ -227,7 +227,7 @@ func (f *Filter) Value() string { return f.value }
 func (f *Filter) Script() *Script { return f.script }
 
 // Match tells whether a message passes the filter. It allocates nothing, unless it runs a
-// script.
+// script; that of one filter runs on one Message once.
 func (f *Filter) Match(m *Message) bool {
 	switch f.typ {
 	case TransparentFilter:
@@ -252,9 +252,19 @@ func (f *Filter) Match(m *Message) bool {
 	case TagFilter:
 		return slices.Contains(m.Tags, f.value)
 	case EvalPyFilter:
-		return m.Eval != nil && m.Eval(f.script)
+		return m.evaluate(f.script)
 	}
 	return false
+}
+
+// matchAll tells whether a message passes every filter.
+func matchAll(filters []*Filter, m *Message) bool {
+	for _, f := range filters {
+		if !f.Match(m) {
+			return false
+		}
+	}
+	return true
 }
 
 // matchTime includes both borders to the exact instant: with 18:00:00 on the right,

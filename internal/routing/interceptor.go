@@ -101,14 +101,7 @@ func (i *Interceptor) Validate(d Direction) error {
 }
 
 // Match tells whether a message passes every filter.
-func (i *Interceptor) Match(m *Message) bool {
-	for _, f := range i.Filters {
-		if !f.Match(m) {
-			return false
-		}
-	}
-	return true
-}
+func (i *Interceptor) Match(m *Message) bool { return matchAll(i.Filters, m) }
 
 // InterceptorTable holds the interceptors of one direction in descending order. It is
 // immutable and safe for concurrent use. The zero InterceptorTable has none.

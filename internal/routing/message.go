@@ -35,7 +35,8 @@ func (d Direction) String() string {
 }
 
 // Message is what filters look at (Jasmin: Routable). Fields that a direction does not
-// have are empty.
+// have are empty. It remembers what the scripts of EvalPyFilters gave, so that each filter is evaluated once at most: make
+// one for each table that looks at the message. It is not for concurrent use.
 type Message struct {
 	Source      string
 	Destination string
@@ -53,4 +54,28 @@ type Message struct {
 	// Eval runs the script of an EvalPyFilter on the message and gives its result. While it
 	// is nil, such filters match nothing (Jasmin: result is False unless the script sets it).
 	Eval func(*Script) bool
+
+	evaluated []evaluation
+}
+
+// evaluation is what the script of one filter gave.
+type evaluation struct {
+	script *Script
+	result bool
+}
+
+// evaluate runs the script of a filter, unless it was run on this message before: operators charge in such scripts, and a
+// filter may be in several routes.
+func (m *Message) evaluate(s *Script) bool {
+	if m.Eval == nil {
+		return false
+	}
+	for _, e := range m.evaluated {
+		if e.script == s {
+			return e.result
+		}
+	}
+	result := m.Eval(s)
+	m.evaluated = append(m.evaluated, evaluation{s, result})
+	return result
 }

@@ -160,11 +160,4 @@ func (r *Route) Validate(d Direction) error {
 }
 
 // Match tells whether a message passes every filter. It allocates nothing.
-func (r *Route) Match(m *Message) bool {
-	for _, f := range r.Filters {
-		if !f.Match(m) {
-			return false
-		}
-	}
-	return true
-}
+func (r *Route) Match(m *Message) bool { return matchAll(r.Filters, m) }

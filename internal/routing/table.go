@@ -55,7 +55,7 @@ func (t *Table) Match(m *Message) *Route {
 		}
 	}
 	for i := range t.first {
-		if t.first[i].Match(m) && (len(t.routes[i].Filters) < 2 || t.routes[i].Match(m)) {
+		if t.first[i].Match(m) && (len(t.routes[i].Filters) < 2 || matchAll(t.routes[i].Filters[1:], m)) {
 			return t.routes[i]
 		}
 	}
