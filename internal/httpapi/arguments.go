@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"jasmind/internal/account"
 	"jasmind/internal/sms"
@@ -140,6 +141,9 @@ func unhex(c byte) byte {
 func (a *arguments) parseJSON(body []byte) error {
 	malformed := func(why string) error {
 		return &sms.Error{Reason: sms.ReasonInvalid, Detail: "Request body is not valid JSON: " + why + "."}
+	}
+	if !utf8.Valid(body) { // the decoder would put other characters in the place of what is wrong
+		return malformed("it is not UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()

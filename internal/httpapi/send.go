@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"jasmind/internal/account"
 	"jasmind/internal/admission"
@@ -215,9 +217,10 @@ func message(a *arguments) (*mt.Message, error) {
 		m.Set |= mt.FieldPriority
 	}
 	if a.has("validity-period") {
-		// Up to 99 years, which is what SMPP's relative time can say (v3.4 §7.1.1.2).
+		// Up to 99 years, which is what SMPP's relative time can say (v3.4 §7.1.1.2). With 0 the message would be accepted,
+		// and expired.
 		n, err := strconv.ParseInt(a.get("validity-period"), 10, 64)
-		if err != nil || n > 99*365*24*60 {
+		if err != nil || n < 1 || n > 99*365*24*60 {
 			return nil, invalid("validity-period", a.get("validity-period"))
 		}
 		m.Validity = time.Duration(n) * time.Minute
@@ -258,6 +261,9 @@ func message(a *arguments) (*mt.Message, error) {
 		m.PDU.ShortMessage = []byte(a.get("content"))
 	default:
 		m.Text, m.IsText = a.get("content"), true
+		if err := utf8Content(m.Text); err != nil {
+			return nil, err
+		}
 	}
 	if wish := a.get("language"); wish != "" {
 		var err error
@@ -275,6 +281,19 @@ func message(a *arguments) (*mt.Message, error) {
 		m.Report = mt.Report{What: sms.ReportOf(n), URL: a.get("dlr-url"), Method: strings.ToUpper(a.get("dlr-method"))}
 	}
 	return m, nil
+}
+
+// utf8Content refuses text in another encoding, of which every character beyond ASCII would become a question mark.
+func utf8Content(text string) error {
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if r == utf8.RuneError && n == 1 {
+			return &sms.Error{Reason: sms.ReasonInvalid, Field: "content", Detail: fmt.Sprintf(
+				"Argument [content] has an invalid value: octet %d, 0x%02X, is not UTF-8; encode it as UTF-8, or give a coding and its octets.", i+1, text[i])}
+		}
+		i += n
+	}
+	return nil
 }
 
 // byArgument renames a field of the PDU to the argument it came from.

@@ -175,6 +175,9 @@ func ParseVendorTag(text string) (pdu.Tag, error) {
 // or (Jasmin's older form) an array of [tag, length, type, value]. Values are texts and whole
 // numbers. Null and nothing give no TLVs. Errors name what is wrong and are safe to show.
 func ParseCustomTLVs(document []byte) ([]CustomTLV, error) {
+	if !utf8.Valid(document) { // the decoder would put other characters in the place of what is wrong
+		return nil, errors.New("it is not UTF-8")
+	}
 	dec := json.NewDecoder(bytes.NewReader(document))
 	dec.UseNumber()
 	first, err := dec.Token()
