@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"jasmind/internal/certs"
+	"jasmind/internal/jcli"
 	"jasmind/internal/logging"
 	"jasmind/internal/queue/rabbit"
 	"jasmind/internal/smstext"
@@ -200,7 +201,7 @@ func table(c *Config) []Key {
 			key("authentication", "True", "Whether the console asks for username and password. Do not switch it off unless nobody else can connect.",
 				into(boolean, &c.Console.Authentication)),
 			key("admin_username", "jcliadmin", "Username of the console.", into(text, &c.Console.AdminUsername)),
-			key("admin_password", "79e9b0aa3f3e7c53e916f7ac47439bcb", "Digest of the password: $argon2id$..., or 32 hexadecimal digits of MD5 as in the original.",
+			key("admin_password", jcli.DefaultAdminPassword, "Digest of the password: $argon2id$..., or 32 hexadecimal digits of MD5 as in the original.",
 				into(digest, &c.Console.AdminPassword)),
 			key("idle_timeout", "3600", "Seconds without a key from the operator after which his session ends.", into(seconds(1, day), &c.Console.IdleTimeout)),
 			key("max_sessions", "100", "Sessions at a time.", into(number(1, 10000), &c.Console.MaxSessions)),

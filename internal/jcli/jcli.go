@@ -184,6 +184,7 @@ func (s *Server) Listen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ln = ln
+	s.warn(ln.Addr())
 	return nil
 }
 

@@ -182,7 +182,13 @@ func (s *session) login() (ok bool, err error) {
 		if s.in.overlong {
 			s.in.overlong, password = false, ""
 		}
-		err = s.authenticate(username, strings.TrimSpace(password))
+		password = strings.TrimSpace(password)
+		err = s.authenticate(username, password)
+		if err == nil && s.refusesDefault(password) {
+			s.log.Warn("login refused: the default password is for this host alone, change admin_password of [jcli]", "username", username)
+			s.print("The default password is accepted from this host alone: change admin_password of section [jcli] in jasmin.cfg.")
+			return false, nil
+		}
 		if err == nil {
 			s.log.Info("logged in", "username", username)
 			return true, nil
