@@ -68,6 +68,10 @@ type HTTP struct {
 	client  *http.Client
 	hands   *hands
 	Metrics Metrics
+
+	last    sync.Once
+	closing chan struct{} // closed by Shutdown
+	ended   chan struct{} // closed when Run has returned
 }
 
 // NewHTTP makes the thrower of DLRs, from dlr_thrower.http; Run starts it.
@@ -87,6 +91,7 @@ func newHTTP(k *kind, cfg Config, broker queue.Source, j journal.Journal, log *s
 	}
 	t := &HTTP{
 		kind: k, cfg: cfg, broker: broker, log: log, hands: newHands(max(4*cfg.Prefetch, 4096)),
+		closing: make(chan struct{}), ended: make(chan struct{}),
 		client: &http.Client{
 			Timeout: cfg.Timeout,
 			// A redirect is not followed: an acknowledgement is the endpoint's own.
@@ -116,9 +121,32 @@ const settleGrace = 5 * time.Second
 // reliefInterval is how often hosts that hold the room and stopped answering are looked for.
 const reliefInterval = 250 * time.Millisecond
 
-// Run throws until ctx ends. Calls under way then are cut off; their messages go back to the queue.
-// An error is that the queue cannot be consumed, or not any more.
+// Shutdown begins no further call, and waits until those under way have come to their end and what they brought is durable. It
+// gives an error when ctx ends before; whoever ends the context of Run then cuts them off.
+func (t *HTTP) Shutdown(ctx context.Context) error {
+	t.last.Do(func() { close(t.closing) })
+	select {
+	case <-t.ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// shut tells whether Shutdown was called.
+func (t *HTTP) shut() bool {
+	select {
+	case <-t.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Run throws until ctx ends or Shutdown was called; it is called once. Calls under way are cut off when ctx ends; their messages
+// go back to the queue. An error is that the queue cannot be consumed, or not any more.
 func (t *HTTP) Run(ctx context.Context) error {
+	defer close(t.ended)
 	c, end, err := queue.Subscribe(ctx, t.broker, t.kind.queue, t.cfg.Prefetch)
 	if err != nil {
 		return err
@@ -130,7 +158,9 @@ func (t *HTTP) Run(ctx context.Context) error {
 		defer cancel()
 		r := &run{HTTP: t, hosts: newHosts(&t.cfg)}
 		err := r.consume(calling, c)
-		cancel()
+		if err != nil {
+			cancel()
+		}
 		r.callers.Wait()
 		return err
 	})
@@ -149,6 +179,8 @@ func (r *run) consume(ctx context.Context, c queue.Consumer) error {
 	for {
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-r.closing:
 			return nil
 		case now := <-relief.C:
 			r.giveBack(r.hosts.relieve(now))
@@ -196,7 +228,7 @@ func (r *run) giveBack(back []sentBack) {
 // serve calls the endpoint for j and for what waits for the same host meanwhile. What the broker delivers again anyway
 // is not called before it does.
 func (r *run) serve(ctx context.Context, j job) {
-	for ok := true; ok && ctx.Err() == nil; {
+	for ok := true; ok && ctx.Err() == nil && !r.shut(); {
 		if r.hands.dropStale(j.hold) {
 			j, ok = r.hosts.skip(j.host)
 			continue

@@ -23,6 +23,7 @@ import (
 
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
+	"jasmind/internal/sms"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -514,6 +515,64 @@ func TestStoppingInTheMiddleOfACallGivesTheDLRBack(t *testing.T) {
 
 // More deliveries than the prefetch, as after a reconnection of the broker, and a journal that never
 // answers: the thrower still stops.
+// Calls under way come to their end when the thrower shuts down, and what they brought is settled; others are not begun.
+func TestShutdownLetsCallsUnderWayEnd(t *testing.T) {
+	called, answer := make(chan struct{}, 10), make(chan struct{})
+	srv := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		called <- struct{}{}
+		<-answer
+		ack(w, r)
+	})
+	f := newFake()
+	th := NewHTTP(Config{PerHost: 2}, f, f, slog.New(slog.DiscardHandler))
+	ran, shut := make(chan error, 1), make(chan error, 1)
+	go func() { ran <- th.Run(context.Background()) }()
+	for n := range 5 {
+		d := level1(srv.URL)
+		d.MsgID = sms.MessageID(fmt.Sprint("m", n))
+		f.put(d)
+	}
+	<-called
+	<-called
+	go func() { shut <- th.Shutdown(context.Background()) }()
+	<-th.closing
+	select {
+	case err := <-shut:
+		t.Errorf("it did not wait: %v", err)
+	case err := <-ran:
+		t.Errorf("Run did not wait: %v", err)
+	default:
+	}
+	close(answer)
+	if err := errors.Join(<-shut, <-ran); err != nil {
+		t.Error(err)
+	}
+	if e := f.settled(t, 2); len(e.Ack) != 2 || len(e.Retry) != 0 || len(f.entries) != 0 || len(called) != 0 {
+		t.Errorf("settled as %+v, and %d more; %d more calls", e, len(f.entries), len(called))
+	}
+}
+
+func TestShutdownGivesUpWithItsContext(t *testing.T) {
+	called := make(chan struct{}, 1)
+	srv := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		called <- struct{}{}
+		<-r.Context().Done()
+	})
+	f := newFake()
+	th, stop := f.start(t, Config{}, slog.New(slog.DiscardHandler))
+	f.put(level1(srv.URL))
+	<-called
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := th.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	stop() // cuts the call off
+	if len(f.entries) != 0 {
+		t.Errorf("settled as %+v", <-f.entries)
+	}
+}
+
 func TestThrowerStopsWhateverIsUnsettled(t *testing.T) {
 	srv := serve(t, ack)
 	f := newFake()
