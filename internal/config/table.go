@@ -28,7 +28,7 @@ func table(c *Config) []Key {
 				into(or(c.Paths.Data), &c.Paths.Data)),
 			key("low_space_mib", "0", "Free MiB on the embedded database's disk below which no message is accepted; 0: the smaller of 256 MiB and 5 %.",
 				into(mebibytes[uint64](0, 1<<20), &c.Database.LowSpace)),
-			key("shutdown_timeout", "15", "Seconds that messages under way get to settle when the daemon stops.", into(seconds(0, 3600), &c.ShutdownTimeout)),
+			key("shutdown_timeout", "15", "Seconds that a stop takes at most. Most of them are for messages and call-backs under way; what does not end in time comes again after the next start.", into(seconds(0, 3600), &c.ShutdownTimeout)),
 		}),
 		// Files of the original have no such section.
 		section("admission", []Key{
@@ -159,7 +159,7 @@ func table(c *Config) []Key {
 		}),
 		section("router", []Key{
 			key("store_path", storeFolder, "Folder of the console's profiles.", into(text, &c.Paths.Store)),
-			key("persistence_timer_secs", "60", "Seconds between two looks whether the configuration changed and is to be saved in its profile; 0: never by itself.",
+			key("persistence_timer_secs", "60", "Seconds between two looks whether the configuration changed and is to be saved in its profile; it is saved at the stop, too. 0: never by itself.",
 				into(seconds(0, day), &c.PersistEvery)),
 		}, logKeys("router.log", "W6", &c.RouterLog), internalPort("8988", "radmin", "82a606ca5a0deea2b5777756788af5c8", onePiece),
 			void(onePiece, key("pickle_protocol", "2", "", into(number(0, maxWhole))))),

@@ -17,6 +17,7 @@ import (
 	"jasmind/internal/journal/embedded"
 	"jasmind/internal/journal/services"
 	"jasmind/internal/localdb"
+	"jasmind/internal/metrics"
 	"jasmind/internal/queue"
 	"jasmind/internal/queue/pebble"
 	"jasmind/internal/queue/rabbit"
@@ -52,6 +53,29 @@ type backend struct {
 	redis   *storeredis.Store // services only
 	// held counts what is queued, delayed, collected and kept; embedded only.
 	held func(context.Context) (int, error)
+}
+
+// observe adds what /metrics shows of broker and store.
+func (b *backend) observe(s *metrics.Set) {
+	if db := b.db; db != nil {
+		s.Gauge("jasmind_embedded_free_bytes", "Free space on the embedded database's disk.", func() float64 { return float64(db.Space().Free) })
+		s.Gauge("jasmind_embedded_disk_bytes", "Space that the embedded database uses.", func() float64 { return float64(db.Metrics().Disk) })
+	}
+	if store := b.redis; store != nil {
+		s.Gauge("jasmind_redis_up", "1 while Redis answers.", func() float64 {
+			if store.Healthy() != nil {
+				return 0
+			}
+			return 1
+		})
+		s.Gauge("jasmind_redis_low_memory", "1 while no message is accepted because Redis has little memory left.", func() float64 {
+			if store.Memory().Low {
+				return 1
+			}
+			return 0
+		})
+		s.Gauge("jasmind_redis_free_bytes", "What is left of Redis's maxmemory; 0 without one.", func() float64 { return float64(store.Memory().Free) })
+	}
 }
 
 func openBackend(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
@@ -154,7 +178,7 @@ func transient(err error) bool {
 // forgotten counts the messages in an embedded database that the services mode would leave
 // lying. A database that is not there or is in use by another process has none for us.
 func forgotten(ctx context.Context, cfg *config.Config, log *slog.Logger) (int, error) {
-	if _, err := os.Stat(filepath.Join(cfg.Paths.Data, databaseDir)); err != nil || cfg.Mode != config.Services {
+	if _, err := os.Stat(filepath.Join(cfg.Paths.Data, databaseDir)); err != nil {
 		return 0, nil
 	}
 	b, err := openEmbedded(cfg, log)

@@ -70,6 +70,25 @@ func (o *operator) quit() {
 	o.conn.Close()
 }
 
+// What an operator changed and did not persist is there after an orderly stop, unless nothing is to be saved by itself.
+func TestConsoleChangesOutliveAnOrderlyStop(t *testing.T) {
+	for every, kept := range map[string]bool{"3600": true, "0": false} {
+		t.Run(every, func(t *testing.T) {
+			root := t.TempDir()
+			g := start(t, root, "", "ROUTER_PERSISTENCE_TIMER_SECS", every)
+			o := logIn(t, g)
+			o.do("Successfully added Group", "group -a", "gid kept", "ok")
+			stop(t, g)
+			o.conn.Close()
+			g = start(t, root, "", "ROUTER_PERSISTENCE_TIMER_SECS", every)
+			defer stop(t, g)
+			if got := g.State().Snapshot().Group("kept") != nil; got != kept {
+				t.Errorf("it is there: %t", got)
+			}
+		})
+	}
+}
+
 // Fifty operators change users, routes and connectors while messages flow: none is lost,
 // nothing locks up.
 func TestConsoleChangesWhileMessagesFlow(t *testing.T) {

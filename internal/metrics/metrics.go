@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -25,11 +26,15 @@ type metric struct {
 	each   func(Emit)
 }
 
-// Set is a collection of metrics. Add everything before the first scrape. It is a
-// prometheus.Collector.
+// Set is a collection of metrics. Add everything before Ready or the first scrape. It is a
+// prometheus.Collector, and an http.Handler that serves itself.
 type Set struct {
 	metrics []metric
 	faults  []error
+
+	once    sync.Once // guards what follows
+	handler http.Handler
+	err     error
 }
 
 func (s *Set) add(m metric, labels []string) {
@@ -76,6 +81,21 @@ func (s *Set) Collect(ch chan<- prometheus.Metric) {
 		}
 		m.each(func(label string, v float64) { ch <- prometheus.MustNewConstMetric(m.desc, m.kind, v, label) })
 	}
+}
+
+// Ready tells what is wrong with the set.
+func (s *Set) Ready() error {
+	s.once.Do(func() { s.handler, s.err = s.Handler() })
+	return s.err
+}
+
+// ServeHTTP serves what Handler serves.
+func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.Ready(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	s.handler.ServeHTTP(w, r)
 }
 
 // Handler serves the set and the process's own figures in the text format.

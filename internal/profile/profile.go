@@ -6,7 +6,8 @@
 //
 //	p, err := profile.Open(profile.Config{Dir: "/etc/jasmin/store"}, store, log)
 //	err = p.LoadAtStart()               // jcli-prod, if there is one
-//	go p.Run(ctx, 60*time.Second)       // saves what has changed
+//	go p.Run(ctx, 60*time.Second)       // saves what has changed, every so often
+//	err = p.Save()                      // saves what has changed, now
 //	err = p.Persist("testing")
 package profile
 
@@ -187,22 +188,25 @@ func (p *Profiles) Run(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			p.saveChanges()
+			if err := p.Save(); err != nil {
+				p.log.Error("configuration was not saved", "err", err)
+			}
 		}
 	}
 }
 
-func (p *Profiles) saveChanges() {
+// Save saves the configuration to the profile that was loaded last, if it has changed since.
+func (p *Profiles) Save() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.store.Snapshot().Version() == p.version {
-		return
+		return nil
 	}
 	if err := p.persist(p.current, false); err != nil {
-		p.log.Error("configuration was not saved", "profile", p.current, "err", err)
-		return
+		return err
 	}
 	p.log.Info("configuration saved", "profile", p.current)
+	return nil
 }
 
 // Export gives a profile as a provisioning file.
