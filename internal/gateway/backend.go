@@ -130,6 +130,7 @@ const startWait = 60 * time.Second
 func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
 	brokerConfig, redisConfig := cfg.Broker, cfg.Redis
 	brokerConfig.Logger, redisConfig.Logger = logs.broker, logs.redis
+	brokerConfig.Owner = true // what several gateways would do with the same queues is nobody's wish
 	ctx, cancel := context.WithTimeout(ctx, max(startWait, 3*brokerConfig.DialTimeout, 3*redisConfig.DialTimeout))
 	defer cancel()
 	store, err := retryOpen(ctx, logs.redis, "Redis", func(ctx context.Context) (*storeredis.Store, error) { return storeredis.Open(ctx, redisConfig) })

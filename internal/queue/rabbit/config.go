@@ -43,6 +43,9 @@ type Config struct {
 	PublishChannels int           // channels shared by all publishers, 1 to 64; default 4
 	ConfirmTimeout  time.Duration // a publication that somebody waits for fails without confirm after this; default 10s
 
+	// Owner has the driver own its virtual host: Open refuses (ErrOwned) while another driver with Owner does.
+	Owner bool
+
 	Name   string       // connection name shown by the broker; default jasmind
 	Logger *slog.Logger // default: discards
 	// OnStateChange is called once per change, in order, and must not block.
@@ -84,6 +87,10 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// ownedPatience is how long Open waits for a virtual host that is owned: it may be by a process of ours that has died, and the broker notices
+// that after two or three heartbeats.
+func (c Config) ownedPatience() time.Duration { return min(3*c.Heartbeat, 30*time.Second) }
 
 // Validate reports every fault at once.
 func (c Config) Validate() error {

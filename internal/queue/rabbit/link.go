@@ -71,7 +71,7 @@ func (l *link) waitFirst(ctx context.Context) error {
 
 func (l *link) run(ctx context.Context) {
 	log := l.b.log.With("connection", l.role)
-	pause, first, told := l.b.cfg.ReconnectMin, true, false
+	pause, first, told, began := l.b.cfg.ReconnectMin, true, false, time.Now()
 	for ctx.Err() == nil {
 		s, err := l.dial(ctx)
 		if err == nil {
@@ -81,7 +81,7 @@ func (l *link) run(ctx context.Context) {
 			}
 		}
 		if err != nil {
-			if first && isFatal(err) {
+			if first && (isFatal(err) || errors.Is(err, ErrOwned) && time.Since(began) >= l.b.cfg.ownedPatience()) {
 				l.set(nil, err)
 				return
 			}

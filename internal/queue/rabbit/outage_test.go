@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,6 +43,24 @@ func (s *states) note(st rabbit.State) {
 	select {
 	case s.next <- struct{}{}:
 	default:
+	}
+}
+
+// awaitFrom waits until a state is among those from the n-th on.
+func (s *states) awaitFrom(t *testing.T, n int, want rabbit.State) {
+	t.Helper()
+	for deadline := time.After(patience); ; {
+		s.mu.Lock()
+		ok := slices.Contains(s.seen[min(n, len(s.seen)):], want)
+		s.mu.Unlock()
+		if ok {
+			return
+		}
+		select {
+		case <-s.next:
+		case <-deadline:
+			t.Fatalf("the state %v did not come", want)
+		}
 	}
 }
 
@@ -330,6 +350,42 @@ func TestAlarmTellsWhatIsOnItsWay(t *testing.T) {
 	must(t, err)
 	next(t, c)
 	next(t, c)
+}
+
+// Of two gateways on one virtual host the second is refused. The first is not, whatever becomes of its connection.
+func TestOwner(t *testing.T) {
+	server := testenv.RabbitMQ(t)
+	st := newStates()
+	p, url := newProxy(t, server.URL())
+	owner := open(t, rabbit.Config{URL: url, Owner: true, OnStateChange: st.note, ReconnectMin: 10 * time.Millisecond})
+	second := rabbit.Config{URL: server.URL(), Owner: true, Heartbeat: time.Second, ReconnectMin: 10 * time.Millisecond, ReconnectMax: 100 * time.Millisecond}
+	_, err := rabbit.Open(t.Context(), second)
+	if !errors.Is(err, rabbit.ErrOwned) || !strings.Contains(err.Error(), server.VHost) {
+		t.Fatalf("the second: %v, want ErrOwned with the virtual host", err)
+	}
+	p.cut(false)
+	st.awaitFrom(t, 1, rabbit.StateDown)
+	st.await(t, rabbit.StateUp)
+	if _, err := rabbit.Open(t.Context(), second); !errors.Is(err, rabbit.ErrOwned) {
+		t.Fatalf("the second, after the first has reconnected: %v, want ErrOwned", err)
+	}
+	open(t, rabbit.Config{URL: server.URL()}) // one who owns nothing may come along
+
+	// A third that waits, as for one of its own that died, has it as soon as the first is gone.
+	opened := make(chan error, 1)
+	go func() {
+		third := second
+		third.Heartbeat = 10 * time.Second
+		b, err := rabbit.Open(t.Context(), third)
+		if err == nil {
+			err = b.Close()
+		}
+		opened <- err
+	}()
+	must(t, owner.Close())
+	if err := <-opened; err != nil {
+		t.Errorf("the next: %v", err)
+	}
 }
 
 func TestSilentBroker(t *testing.T) {

@@ -79,7 +79,7 @@ const closeTimeout = 5 * time.Second
 
 // Open connects and declares exchanges and delay buckets. It keeps trying until ctx ends;
 // what trying again cannot change (credentials refused, a queue or exchange of ours that
-// exists with other arguments: ErrArguments) is returned at once.
+// exists with other arguments: ErrArguments; a virtual host that is owned: ErrOwned) is returned at once.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {

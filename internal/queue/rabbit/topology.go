@@ -35,6 +35,26 @@ const (
 	workQueues = `^(submit\.sm\.|dlr|deliver_sm_thrower\.|smpps\.|bill_request\.|jasmind\.dead_letter)`
 )
 
+// ownerQueue belongs to the consuming connection of the driver that owns the virtual host, and ends with it.
+const ownerQueue = "jasmind.owner"
+
+// ErrOwned says that another driver with Config.Owner uses the virtual host.
+var ErrOwned = errors.New("another jasmind uses this virtual host")
+
+// own takes the virtual host for this connection.
+func (b *Broker) own(ch *amqp.Channel) error {
+	_, err := ch.QueueDeclare(ownerQueue, false, false, true, false, amqp.Table{"x-queue-type": "classic"})
+	var e *amqp.Error
+	switch {
+	case errors.As(err, &e) && e.Code == amqp.ResourceLocked:
+		return fmt.Errorf("%w, %s: each needs one of its own ([amqp-broker] vhost); whose connection it is tells: "+
+			"rabbitmqctl -p %s list_queues name owner_pid", ErrOwned, b.vhost, b.vhost)
+	case err != nil:
+		return fmt.Errorf("declare queue %s: %w", ownerQueue, err)
+	}
+	return nil
+}
+
 // ErrArguments says that a queue or exchange of ours exists with other properties.
 var ErrArguments = errors.New("exists with other arguments")
 
@@ -415,6 +435,11 @@ func (b *Broker) declareExchanges(ch *amqp.Channel) error {
 // somebody deleted meanwhile is made again; one queue that cannot be is no reason to leave
 // the others without.
 func (b *Broker) setUpConsume(_ context.Context, s *session) error {
+	if b.cfg.Owner {
+		if err := s.onChannel(b.own); err != nil {
+			return err
+		}
+	}
 	b.topology.forgetOlder()
 	defer b.tellOlder(s)
 	if err := s.onChannel(b.declareExchanges); err != nil {
