@@ -1,6 +1,8 @@
-// Package admission judges strangers: who may try a password, and how often. The doors and
-// account.Authenticator ask it before they spend anything on somebody who has not shown who he is.
+// Package admission judges strangers: who may connect (Door), how much of theirs may be in hand (Budget), and who may try a
+// password, and how often (Logins). The doors and account.Authenticator ask it before they spend anything on
+// somebody who has not shown who he is.
 //
+//	ln = door.Listener(ln)                       // whose connections are admitted, and *Conn
 //	attempt, err := logins.Begin(from, username) // refused: nothing is computed
 //	if ok { attempt.Succeeded() }                // else it counts as failed, whatever became of it
 package admission

@@ -56,7 +56,9 @@ type Config struct {
 
 	Database localdb.Config
 
-	Logins admission.LoginConfig
+	Logins    admission.LoginConfig
+	Budget    admission.BudgetConfig
+	OpenFiles int // [admission] open_files, 0: what the system allows
 
 	HTTP    httpapi.Config
 	HTTPLog logging.Config

@@ -77,7 +77,7 @@ func TestNoTwoKeysFillOneField(t *testing.T) {
 }
 
 // samples are values of all kinds of keys.
-var samples = []string{"False", "True", "1", "2", "7", "128", "5000", "other", "/other", "sar", "reject", "16", "last", "data_sm", "quorum", "embedded", "services", "require",
+var samples = []string{"False", "True", "1", "2", "7", "128", "5000", "2000000", "other", "/other", "sar", "reject", "16", "last", "data_sm", "quorum", "embedded", "services", "require",
 	"DEBUG", "H", "%(message)s", "%Y", "10.0.0.0/8", "[::1]:1", "{'ESME_RSYSERR': {'count': 1, 'delay': 1}}", "0123456789abcdef0123456789abcdef"}
 
 // set loads a configuration in which one key has a value that makes it differ.

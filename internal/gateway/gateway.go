@@ -67,7 +67,8 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{opts: o, cfg: o.Config, logs: logs, state: provision.NewStore(), addresses: make(map[string]string), failed: make(chan struct{})}
+	cfg := *o.Config // of which starting changes what it makes fit
+	g := &Gateway{opts: o, cfg: &cfg, logs: logs, state: provision.NewStore(), addresses: make(map[string]string), failed: make(chan struct{})}
 	if o.Provision != "" {
 		if err := g.state.ApplyFile(o.Provision); err != nil {
 			return nil, errors.Join(err, logs.all.Close())
@@ -111,6 +112,7 @@ func (g *Gateway) Start(ctx context.Context) error {
 	for _, key := range g.cfg.Unserved {
 		g.logs.manager.Warn("configuration key has no effect", "key", key)
 	}
+	g.shareFiles()
 	err := g.start(ctx)
 	if err == nil {
 		return nil

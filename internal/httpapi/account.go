@@ -176,7 +176,11 @@ func (s *Server) left(ctx context.Context, user *account.User) (billing.Credit, 
 func (s *Server) user(r *http.Request, a *arguments) (*account.User, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.SubmitWait)
 	defer cancel()
-	return s.auth.Check(ctx, admission.AddressOf(r.RemoteAddr), a.get("username"), a.get("password"))
+	user, err := s.auth.Check(ctx, admission.AddressOf(r.RemoteAddr), a.get("username"), a.get("password"))
+	if err == nil {
+		known(r)
+	}
+	return user, err
 }
 
 // number writes an amount as the original writes its floats, yet exactly: 100.0, 0.25.

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/sms"
 )
 
@@ -66,6 +67,9 @@ func (s *Server) arguments(w http.ResponseWriter, r *http.Request) (*arguments, 
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.cfg.MaxBody)))
 	if err != nil {
+		if errors.Is(err, admission.ErrOverBudget) {
+			return nil, overBudget
+		}
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return nil, &sms.Error{Reason: sms.ReasonInvalid, Detail: fmt.Sprintf("Request body is larger than %d bytes.", s.cfg.MaxBody),

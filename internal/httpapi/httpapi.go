@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/certs"
+	"jasmind/internal/logging"
 	"jasmind/internal/metrics"
 	"jasmind/internal/mt"
 )
@@ -28,7 +30,8 @@ type Config struct {
 	Port          int            // port, 0: any free port
 	SSL           bool           // ssl: TLS in place of plain HTTP
 	TLS           certs.Server   // with SSL
-	Allow         []netip.Prefix // allow: who may ask; none: everybody
+	Allow         []netip.Prefix // allow: who may connect; none: everybody
+	H2C           bool           // h2c: HTTP/2 without TLS too
 	MaxBody       int            // max_body: octets of a request's body, default 1 MiB
 	MaxHeader     int            // max_header: octets of its request line and header, about, default 64 KiB
 	MaxConns      int            // max_connections: open at a time, default 10000
@@ -39,6 +42,8 @@ type Config struct {
 	SubmitWait    time.Duration  // submit_timeout: for a message to become durable, default 15 s
 	LogPrivacy    bool           // log_privacy: no message text in the log
 	Release       string         // what / answers
+
+	Budget *admission.Budget // of all doors, of clients that have not authenticated; nil: its own
 }
 
 func (c *Config) defaults() {
@@ -104,12 +109,15 @@ type Server struct {
 	submit submitter
 	ledger ledger
 	log    *slog.Logger
-	access *accessLog
-	http   *http.Server
-	ln     net.Listener
-	users  users
-	Stats  Stats
-	tls    *certs.Source // nil without ssl
+	// strangers is for what those can cause who have not authenticated.
+	strangers *slog.Logger
+	access    *accessLog
+	http      *http.Server
+	door      *admission.Door
+	ln        net.Listener
+	users     users
+	Stats     Stats
+	tls       *certs.Source // nil without ssl
 }
 
 // streams is how many requests of one HTTP/2 connection are in work at a time.
@@ -121,6 +129,8 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, scrape http
 	cfg.defaults()
 	s := &Server{cfg: cfg, auth: auth, submit: submit, ledger: l, log: log}
 	s.Stats.CreatedAt.Set(time.Now())
+	s.strangers = logging.Thin(log)
+	s.door = admission.NewDoor(admission.DoorConfig{Allow: cfg.Allow, Max: cfg.MaxConns, PerAddress: cfg.MaxPerAddress, Budget: cfg.Budget}, s.strangers)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/send", s.send)
 	mux.HandleFunc("/rate", s.rate)
@@ -130,10 +140,7 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, scrape http
 	if scrape != nil {
 		mux.Handle("/metrics", scrape)
 	}
-	var h http.Handler = mux
-	if len(cfg.Allow) > 0 {
-		h = &allowList{server: s, next: h}
-	}
+	h := s.frugal(mux)
 	if access != nil {
 		s.access = &accessLog{w: access, next: h}
 		h = s.access
@@ -141,7 +148,7 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, scrape http
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
+	protocols.SetUnencryptedHTTP2(cfg.H2C)
 	s.http = &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: cfg.HeaderTimeout,
@@ -151,6 +158,7 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, scrape http
 		MaxHeaderBytes:    cfg.MaxHeader,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: streams},
 		Protocols:         protocols,
+		ConnContext:       remember,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	if cfg.SSL {
@@ -176,7 +184,7 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return fmt.Errorf("http-api: listen on %s: %w", addr, err)
 	}
-	s.ln = newBoundedListener(ln, s.cfg.MaxConns, s.cfg.MaxPerAddress)
+	s.ln = s.door.Listener(ln)
 	return nil
 }
 

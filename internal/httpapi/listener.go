@@ -1,108 +1,66 @@
 package httpapi
 
 import (
+	"context"
 	"net"
 	"net/http"
-	"net/netip"
-	"sync"
+	"sync/atomic"
 
 	"jasmind/internal/admission"
+	"jasmind/internal/sms"
 )
 
-// boundedListener accepts no more than a number of connections at a time; further ones wait in
-// the kernel's backlog. Those of one address beyond its share are closed at once, so that it
-// leaves room for others.
-type boundedListener struct {
-	net.Listener
-	slots      chan struct{}
-	perAddress int
-	once       sync.Once
-	done       chan struct{}
-
-	mu    sync.Mutex // guards count
-	count map[netip.Addr]int
+// inHand is a connection with the number of its requests that are in work: when there is none, nothing of what came
+// is in hand any more.
+type inHand struct {
+	*admission.Conn
+	requests atomic.Int32
 }
 
-func newBoundedListener(ln net.Listener, limit, perAddress int) *boundedListener {
-	return &boundedListener{Listener: ln, slots: make(chan struct{}, limit), perAddress: perAddress, done: make(chan struct{}), count: make(map[netip.Addr]int)}
-}
+type inHandKey struct{}
 
-// Accept gives the next connection that has room.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
+// remember gives the context of a connection's requests.
+func remember(ctx context.Context, c net.Conn) context.Context {
+	if conn := admission.Of(c); conn != nil {
+		return context.WithValue(ctx, inHandKey{}, &inHand{Conn: conn})
 	}
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			<-l.slots
-			return nil, err
-		}
-		from := admission.AddressOf(c.RemoteAddr().String())
-		if !l.enter(from) {
-			_ = c.Close() // it has too many others
-			continue
-		}
-		return &boundedConn{Conn: c, release: sync.OnceFunc(func() { l.leave(from); <-l.slots })}, nil
-	}
+	return ctx
 }
 
-func (l *boundedListener) enter(from netip.Addr) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.count[from] >= l.perAddress {
-		return false
-	}
-	l.count[from]++
-	return true
+func inHandOf(r *http.Request) *inHand {
+	h, _ := r.Context().Value(inHandKey{}).(*inHand)
+	return h
 }
 
-func (l *boundedListener) leave(from netip.Addr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.count[from]--; l.count[from] <= 0 {
-		delete(l.count, from)
-	}
-}
-
-// Close ends Accept.
-func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return l.Listener.Close()
-}
-
-type boundedConn struct {
-	net.Conn
-	release func()
-}
-
-// Close gives the connection's place to the next one.
-func (c *boundedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
-}
-
-// allowList lets only some addresses pass.
-type allowList struct {
-	server *Server
-	next   http.Handler
-}
-
-// ServeHTTP refuses who is not on the list before anything is read of the request.
-func (l *allowList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	from := admission.AddressOf(r.RemoteAddr)
-	for _, p := range l.server.cfg.Allow {
-		if p.Contains(from) {
-			l.next.ServeHTTP(w, r)
+// frugal refuses requests while clients that have not authenticated have too much in hand.
+func (s *Server) frugal(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := inHandOf(r)
+		if h == nil {
+			next.ServeHTTP(w, r)
 			return
 		}
+		h.requests.Add(1)
+		defer func() {
+			if h.requests.Add(-1) == 0 {
+				h.Settle()
+			}
+		}()
+		if !h.Request() {
+			s.Stats.RequestCount.Add(1)
+			w.Header().Set("Connection", "close")
+			s.refuse(w, r, overBudget)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var overBudget = &sms.Error{Reason: sms.ReasonUnavailable, Detail: "Too many requests are being received, try again later", Err: admission.ErrOverBudget}
+
+// known is called when the sender of a request has authenticated.
+func known(r *http.Request) {
+	if h := inHandOf(r); h != nil {
+		h.Settle()
 	}
-	s := l.server
-	s.Stats.RequestCount.Add(1)
-	s.Stats.AuthErrors.Add(1)
-	s.log.Warn("request refused", "peer", r.RemoteAddr, "status", http.StatusForbidden, "reason", "address", "err", "the address is not in [http-api] allow")
-	w.Header().Set("Connection", "close")
-	text(w, http.StatusForbidden, `Error "Address `+from.String()+` is not allowed."`)
 }

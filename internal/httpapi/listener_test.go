@@ -2,19 +2,22 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"jasmind/internal/admission"
 	"jasmind/internal/certs"
 	"jasmind/internal/certs/certstest"
 )
@@ -50,25 +53,126 @@ func dial(t *testing.T, addr string) net.Conn {
 	return c
 }
 
-func TestOnlyWhoIsAllowedIsAnswered(t *testing.T) {
-	d := newDoor(Config{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")}})
-	for addr, want := range map[string]int{
-		"192.0.2.7:5": 200, "[2001:db8::1]:5": 200, "[::ffff:192.0.2.9]:5": 200, "192.0.3.1:5": 403, "[2001:db8::2]:5": 403, "@": 403,
-	} {
-		for _, path := range []string{"/send" + right, "/ping"} {
-			r := httptest.NewRequest("GET", path, nil)
-			r.RemoteAddr = addr
-			status, body := d.do(r)
-			if status != want || want == 403 && !strings.HasPrefix(body, `Error "Address `) {
-				t.Errorf("%s %s: %d %s", addr, path, status, body)
+// Who is not allowed is closed before TLS and before anything is read: he holds no place.
+func TestWhoIsNotAllowedIsClosedAtOnce(t *testing.T) {
+	self := certstest.Self(t, t.TempDir(), "server")
+	for name, cfg := range map[string]Config{"plain": {}, "TLS": {SSL: true, TLS: certs.Server{Certificate: self.Cert, Key: self.Key}}} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Bind, cfg.Allow = "127.0.0.1", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+			d := newDoor(cfg)
+			c := dial(t, d.serve(t))
+			if got, err := io.ReadAll(c); len(got) != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	d := newDoor(Config{Bind: "127.0.0.1", Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	if status, err := ping(t, d.serve(t), false); status != 200 {
+		t.Errorf("who is allowed: %d, %v", status, err)
+	}
+}
+
+// ping asks over HTTP/1.1 or HTTP/2 without TLS.
+func ping(t *testing.T, addr string, h2 bool) (int, error) {
+	t.Helper()
+	c := plainClient(t, h2)
+	resp, err := c.Get("http://" + addr + "/ping")
+	if err != nil {
+		return 0, err
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode, nil
+}
+
+func plainClient(t *testing.T, h2 bool) *http.Client {
+	t.Helper()
+	p := new(http.Protocols)
+	p.SetHTTP1(!h2)
+	p.SetUnencryptedHTTP2(h2)
+	tr := &http.Transport{Protocols: p}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: patience}
+}
+
+func TestHTTP2WithoutTLSIsSpokenWhenItIsAskedFor(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		d := newDoor(Config{Bind: "127.0.0.1", H2C: on})
+		status, err := ping(t, d.serve(t), true)
+		if on && (err != nil || status != 200) || !on && err == nil {
+			t.Errorf("h2c %v: %d, %v", on, status, err)
+		}
+	}
+}
+
+// Whatever is sent without a password, over as many connections and streams as there are, no more of it is in hand
+// than the budget of an address.
+func TestBodiesOfStrangersAreBounded(t *testing.T) {
+	const limit = 512 << 10
+	budget := admission.NewBudget(admission.BudgetConfig{PerAddress: limit})
+	d := newDoor(Config{Bind: "127.0.0.1", H2C: true, Budget: budget})
+	addr := d.serve(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	refused := make(chan bool, 200)
+	for i := range 15 {
+		c := plainClient(t, i%2 == 0)
+		for range 10 {
+			wg.Go(func() {
+				r, w := io.Pipe() // 64 KiB, and then nothing
+				wg.Go(func() { _, _ = w.Write(make([]byte, 64<<10)) })
+				stop := context.AfterFunc(ctx, func() { _ = r.Close() })
+				defer stop()
+				defer r.Close() //nolint:errcheck // a pipe
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/send", r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp, err := c.Do(req)
+				if err == nil {
+					_ = resp.Body.Close()
+				}
+				if ctx.Err() == nil {
+					refused <- true
+				}
+			})
+		}
+	}
+	<-refused // the others wait, or are refused too
+	if n := budget.InHand(); n > limit {
+		t.Errorf("%d octets are in hand", n)
+	}
+	if n := budget.Stats.Refused.Load() + budget.Stats.RefusedConnections.Load(); n == 0 {
+		t.Error("nothing was counted as refused")
+	}
+	cancel()
+	wg.Wait()
+}
+
+func TestWhatIsOfNobodyAnyMoreIsNotInHand(t *testing.T) {
+	budget := admission.NewBudget(admission.BudgetConfig{PerAddress: 100 << 10})
+	d := newDoor(Config{Bind: "127.0.0.1", Budget: budget})
+	addr := d.serve(t)
+	c := plainClient(t, false)
+	for _, query := range []string{wrong, right, wrong} {
+		for range 5 {
+			resp, err := c.Post("http://"+addr+"/send"+query+"&tags="+strings.Repeat("x", 30<<10), "application/x-www-form-urlencoded", strings.NewReader(""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode == 503 {
+				t.Fatal("refused for what was answered before")
 			}
 		}
 	}
-	if status, body := d.from("192.0.3.1:5", right); body != `Error "Address 192.0.3.1 is not allowed."` {
-		t.Error(status, body)
-	}
-	if !strings.Contains(d.access.String(), `192.0.3.1 - - `) || len(d.submit.got) != 3 {
-		t.Errorf("%d were sent; access log\n%s", len(d.submit.got), d.access.String())
+	c.CloseIdleConnections()
+	for deadline := time.Now().Add(patience); budget.InHand() > 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d octets are in hand of nobody", budget.InHand())
+		}
+		runtime.Gosched()
 	}
 }
 

@@ -98,10 +98,14 @@ func (s *Server) refusal(w http.ResponseWriter, r *http.Request, err error) (sta
 	case sms.ReasonConnector, sms.ReasonQueueFull, sms.ReasonUnavailable, sms.ReasonInternal:
 		s.Stats.ServerErrors.Add(1)
 	}
+	log := s.log
+	if reason == sms.ReasonInvalid || reason == sms.ReasonAuthentication || errors.Is(err, admission.ErrOverBudget) {
+		log = s.strangers // who may be nobody's
+	}
 	if answer.status >= 500 {
-		s.log.Error("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
+		log.Error("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
 	} else {
-		s.log.Warn("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
+		log.Warn("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
 	}
 	if answer.status == http.StatusServiceUnavailable || answer.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(err)))
@@ -137,6 +141,7 @@ func (s *Server) handleSend(w http.ResponseWriter, r *http.Request) (mt.Accepted
 	if err != nil {
 		return mt.Accepted{}, err
 	}
+	known(r)
 	seen := s.users.seen(user.UID)
 	seen.SubmitRequests.Add(1)
 	if err := s.authorise(user, a, m); err != nil {

@@ -26,9 +26,11 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/billing"
 	"jasmind/internal/connector"
 	"jasmind/internal/intercept"
+	"jasmind/internal/logging"
 	"jasmind/internal/metrics"
 	"jasmind/internal/mt"
 	"jasmind/internal/provision"
@@ -44,10 +46,14 @@ type Config struct {
 	AdminUsername  string           // admin_username
 	AdminPassword  account.Password // admin_password: argon2id, or the MD5 digest of the original
 
-	IdleTimeout  time.Duration // without a key from the operator, then the session ends; default 1 h
-	LoginTimeout time.Duration // for the whole login, three attempts included; default 60 s
-	WriteTimeout time.Duration // how long a client may not read what it asked for; default 30 s
-	MaxSessions  int           // at the same time; default 100
+	IdleTimeout   time.Duration // without a key from the operator, then the session ends; default 1 h
+	LoginTimeout  time.Duration // for the whole login, three attempts included; default 60 s
+	WriteTimeout  time.Duration // how long a client may not read what it asked for; default 30 s
+	MaxSessions   int           // at the same time; default 100
+	MaxPerAddress int           // of them, from one address; default 50
+
+	Allow  []netip.Prefix    // allow: who may connect; none: everybody
+	Budget *admission.Budget // of all doors, of clients that have not logged in; nil: its own
 }
 
 func (c *Config) defaults() {
@@ -62,6 +68,9 @@ func (c *Config) defaults() {
 	}
 	if c.MaxSessions == 0 {
 		c.MaxSessions = 100
+	}
+	if c.MaxPerAddress == 0 {
+		c.MaxPerAddress = 50
 	}
 }
 
@@ -149,6 +158,7 @@ type Server struct {
 	cfg    Config
 	deps   Deps
 	log    *slog.Logger
+	door   *admission.Door
 	starts *startCounts
 	cancel func() // of the subscription
 	work   chan struct{}
@@ -169,11 +179,16 @@ func New(cfg Config, deps Deps) *Server {
 	s := &Server{cfg: cfg, deps: deps, log: deps.Log, sessions: make(map[*session]struct{}), work: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		// Jasmin: the loading of the profile at start is session 1.
 		lastRef: 1}
+	// Sessions beyond MaxSessions are told so; of many more the connections are closed at once.
+	s.door = admission.NewDoor(admission.DoorConfig{Allow: cfg.Allow, Max: cfg.MaxSessions + spareConnections, PerAddress: cfg.MaxPerAddress, Budget: cfg.Budget}, logging.Thin(s.log))
 	s.ctx, s.abort = context.WithCancel(context.Background())
 	s.starts = newStartCounts(deps.Store.Snapshot())
 	s.cancel = deps.Store.Subscribe(s.starts.change)
 	return s
 }
+
+// spareConnections are those of clients that are told that there are too many sessions.
+const spareConnections = 10
 
 // Listen opens the port.
 func (s *Server) Listen() error {
@@ -183,7 +198,7 @@ func (s *Server) Listen() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ln = ln
+	s.ln = s.door.Listener(ln)
 	s.warn(ln.Addr())
 	return nil
 }

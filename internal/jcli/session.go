@@ -133,6 +133,9 @@ func (s *session) converse() error {
 		}
 	}
 	s.loggedIn, s.history.on = true, true
+	if c := admission.Of(s.conn); c != nil {
+		c.Known()
+	}
 	s.print("Welcome to Jasmin console", "Type help or ? to list commands.", "", "Session ref: "+strconv.Itoa(s.ref))
 	for !s.leaving {
 		prompt := mainPrompt

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -289,6 +292,25 @@ func TestSlowLoginsEnd(t *testing.T) {
 					t.Error(err)
 				}
 			})
+		})
+	}
+}
+
+// Who is not allowed, or has too many sessions, is closed without a word, so that he keeps nobody out.
+func TestStrangersAreClosedAtOnce(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"not on the list":   {Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+		"too many sessions": {MaxPerAddress: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := serve(t, cfg, Deps{})
+			if cfg.MaxPerAddress == 1 {
+				dial(t, f).until(mainPrompt)
+			}
+			c := dial(t, f)
+			if got, err := io.ReadAll(c.conn); len(got) != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("got %q, %v", got, err)
+			}
 		})
 	}
 }

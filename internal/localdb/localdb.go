@@ -52,6 +52,7 @@ var (
 type Config struct {
 	MemTableSize  int           // octets of a memtable, at least 64 KiB; default 4 MiB
 	CacheSize     int64         // octets of the block cache; default 8 MiB
+	OpenFiles     int           // files open at a time, about; default 512
 	LowSpace      uint64        // free octets under which the space is low; default the smaller of 256 MiB and 5 % of the file system
 	SpaceInterval time.Duration // between two looks at the free space; default 1s
 	SweepInterval time.Duration // between two sweeps of expired values; default 1s
@@ -75,6 +76,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.CacheSize == 0 {
 		c.CacheSize = 8 << 20
+	}
+	if c.OpenFiles == 0 {
+		c.OpenFiles = 512
 	}
 	if c.CacheSize < 0 {
 		return c, fmt.Errorf("localdb: CacheSize %d: not negative", c.CacheSize)
@@ -165,7 +169,7 @@ func Open(dir string, cfg Config) (*DB, error) {
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       32,
-		MaxOpenFiles:                512,
+		MaxOpenFiles:                cfg.OpenFiles,
 		MaxManifestFileSize:         4 << 20,
 	}
 	// Errors of some files reach pebbleLog.Fatalf only, which does not return.

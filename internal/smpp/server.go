@@ -15,9 +15,6 @@ import (
 type ServerConfig struct {
 	Config // of each session; Bind and Handler are meant to be set
 
-	MaxConnections int // open at a time; default 10000
-	MaxPerAddress  int // of them from one IP address; default 1000
-
 	// OnEnd is called when a session has ended, with what its Run returned.
 	OnEnd func(s *Session, err error)
 }
@@ -39,8 +36,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners []listener
-	sessions  map[*Session]string // with the address each counts for
-	perAddr   map[string]int
+	sessions  map[*Session]struct{}
 	serving   bool
 	closed    bool
 }
@@ -52,12 +48,6 @@ type listener struct {
 
 // NewServer makes a server without listeners.
 func NewServer(cfg ServerConfig) *Server {
-	if cfg.MaxConnections <= 0 {
-		cfg.MaxConnections = 10000
-	}
-	if cfg.MaxPerAddress <= 0 {
-		cfg.MaxPerAddress = 1000
-	}
 	cfg.Config = cfg.withDefaults(SMSC)
 	// Defaults are applied again for each session, to which an inactive timer must not look unset.
 	for _, d := range []*time.Duration{&cfg.EnquireLink, &cfg.Inactivity, &cfg.Response, &cfg.SessionInit, &cfg.PDURead} {
@@ -70,8 +60,7 @@ func NewServer(cfg ServerConfig) *Server {
 		log:      cfg.Logger,
 		stop:     make(chan struct{}),
 		idle:     make(chan struct{}),
-		sessions: make(map[*Session]string),
-		perAddr:  make(map[string]int),
+		sessions: make(map[*Session]struct{}),
 	}
 }
 
@@ -246,13 +235,9 @@ func (srv *Server) isClosed() bool {
 	return srv.closed
 }
 
-// accept starts the session of a connection, or closes it when there are too many.
+// accept starts the session of a connection. How many there may be is its listener's affair.
 func (srv *Server) accept(ctx context.Context, l listener, conn net.Conn) {
 	from := conn.RemoteAddr().String()
-	host, _, err := net.SplitHostPort(from)
-	if err != nil {
-		host = from
-	}
 	if err := noDelay(conn); err != nil {
 		conn.Close() //nolint:errcheck // it is broken
 		return
@@ -266,21 +251,13 @@ func (srv *Server) accept(ctx context.Context, l listener, conn net.Conn) {
 	s := NewSession(conn, SMSC, cfg)
 
 	srv.mu.Lock()
-	refusal := ""
-	switch {
-	case srv.closed:
-		refusal = "server is shutting down"
-	case len(srv.sessions) >= srv.cfg.MaxConnections:
-		refusal = "too many connections"
-	case srv.perAddr[host] >= srv.cfg.MaxPerAddress:
-		refusal = "too many connections from this address"
-	default:
-		srv.sessions[s] = host
-		srv.perAddr[host]++
+	closed := srv.closed
+	if !closed {
+		srv.sessions[s] = struct{}{}
 	}
 	srv.mu.Unlock()
-	if refusal != "" {
-		srv.log.Warn("connection refused", "peer", from, "reason", refusal)
+	if closed {
+		srv.log.Warn("connection refused", "peer", from, "reason", "server is shutting down")
 		raw.Close() //nolint:errcheck // nothing was said yet
 		return
 	}
@@ -288,9 +265,6 @@ func (srv *Server) accept(ctx context.Context, l listener, conn net.Conn) {
 		err := s.Run(ctx)
 		srv.mu.Lock()
 		delete(srv.sessions, s)
-		if srv.perAddr[host]--; srv.perAddr[host] == 0 {
-			delete(srv.perAddr, host)
-		}
 		srv.mu.Unlock()
 		srv.ended(s, err)
 	})

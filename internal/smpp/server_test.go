@@ -166,23 +166,6 @@ func TestServer(t *testing.T) {
 			t.Error("the client's Run returned nil")
 		}
 	})
-	t.Run("bounds connections, altogether and by address", func(t *testing.T) {
-		for _, cfg := range []smpp.ServerConfig{{MaxConnections: 2}, {MaxPerAddress: 2}} {
-			srv := serve(t, cfg, loopback(nil))
-			addr := srv.Addr().String()
-			first, _ := dialed(t, addr, smpp.DialConfig{})
-			dialed(t, addr, smpp.DialConfig{})
-			if _, _, err := smpp.Dial(t.Context(), "tcp", addr, smpp.DialConfig{Bind: bindAs}); !errors.Is(err, smpp.ErrPeerClosed) {
-				t.Errorf("third connection: got %v, want it closed", err)
-			}
-			if n := len(srv.Sessions()); n != 2 {
-				t.Errorf("%d sessions, want 2", n)
-			}
-			wantErr(t, "Unbind", first.Unbind(t.Context()), nil)
-			<-srv.ends
-			dialed(t, addr, smpp.DialConfig{})
-		}
-	})
 	t.Run("a slow authentication holds nobody else up", func(t *testing.T) {
 		release := make(chan struct{})
 		srv := serve(t, smpp.ServerConfig{Config: smpp.Config{Bind: func(_ context.Context, s *smpp.Session, b *pdu.Bind) (pdu.Status, *pdu.BindResp) {

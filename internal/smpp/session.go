@@ -325,6 +325,9 @@ func (s *Session) SystemID() string {
 	return s.systemID
 }
 
+// Conn is the connection, which is the session's to read, write and close.
+func (s *Session) Conn() net.Conn { return s.conn }
+
 // RemoteAddr is the peer's address.
 func (s *Session) RemoteAddr() net.Addr { return s.conn.RemoteAddr() }
 

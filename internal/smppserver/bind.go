@@ -57,7 +57,7 @@ func (r *receiver) TrySend(p pdu.PDU, done func(smpp.Response, error)) error {
 // leaves the connection open for another try.
 func (srv *Server) bind(ctx context.Context, s *smpp.Session, b *pdu.Bind) (pdu.Status, *pdu.BindResp) {
 	srv.Stats.bindCount(b.Type).Add(1)
-	log := srv.log.With("system_id", b.SystemID, "peer", s.RemoteAddr().String(), "bind", b.CommandID().String())
+	log := srv.strangers.With("system_id", b.SystemID, "peer", s.RemoteAddr().String(), "bind", b.CommandID().String())
 	u, err := srv.deps.Auth.Check(ctx, admission.AddressOf(s.RemoteAddr().String()), b.SystemID, b.Password)
 	if err != nil {
 		st := status(err)
@@ -68,6 +68,9 @@ func (srv *Server) bind(ctx context.Context, s *smpp.Session, b *pdu.Bind) (pdu.
 	if why, list := srv.reserve(s, m, u); why != "" {
 		log.Warn("bind refused", "uid", string(u.UID), "status", pdu.StatusBindFail.String(), "reason", why, "from", m.peer, "list", list)
 		return pdu.StatusBindFail, nil
+	}
+	if c := admission.Of(s.Conn()); c != nil {
+		c.Known()
 	}
 	return pdu.StatusOK, nil
 }

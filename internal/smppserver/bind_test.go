@@ -3,6 +3,7 @@ package smppserver
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -263,6 +264,30 @@ func TestWhoIsRemovedOrDisabledIsUnbound(t *testing.T) {
 func TestWhoDoesNotBindIsClosed(t *testing.T) {
 	w := newWorld(t, Config{SessionInit: 50 * time.Millisecond})
 	smpptest.NewPeer(t, dialRaw(t, w.addr())).ExpectClosed()
+}
+
+func TestWhoIsNotAllowedIsClosedAtOnce(t *testing.T) {
+	w := newWorld(t, Config{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	smpptest.NewPeer(t, dialRaw(t, w.addr())).ExpectClosed()
+	newWorld(t, Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}).bind(pdu.Bind{})
+}
+
+// Who is bound is in nobody's budget any more; who is not, is.
+func TestABindLeavesTheBudgetOfStrangers(t *testing.T) {
+	budget := admission.NewBudget(admission.BudgetConfig{})
+	w := newWorld(t, Config{Budget: budget})
+	e := w.bind(pdu.Bind{})
+	if st, _ := e.do(t, submitSM("1", "x")); st != pdu.StatusOK {
+		t.Errorf("submit: %s", st)
+	}
+	if n := budget.InHand(); n != 0 {
+		t.Errorf("%d octets in hand", n)
+	}
+	p := smpptest.NewPeer(t, dialRaw(t, w.addr()))
+	p.ExpectHeader(pdu.CmdEnquireLinkResp, pdu.StatusOK, p.Send(&pdu.EnquireLink{}))
+	if n := budget.InHand(); n == 0 {
+		t.Error("who is not bound has nothing in hand")
+	}
 }
 
 func TestConnectionsOfAnAddressAreBounded(t *testing.T) {

@@ -26,7 +26,9 @@ import (
 	"time"
 
 	"jasmind/internal/account"
+	"jasmind/internal/admission"
 	"jasmind/internal/certs"
+	"jasmind/internal/logging"
 	"jasmind/internal/mt"
 	"jasmind/internal/smpp"
 	"jasmind/internal/sms"
@@ -55,6 +57,10 @@ type Config struct {
 	MaxPending     int // max_pending: requests of all sessions in work; more are throttled; default 20000
 	MaxConnections int // max_connections, default 10000
 	MaxPerAddress  int // max_connections_per_address, default 1000
+
+	Allow  []netip.Prefix    // allow: who may connect; none: everybody
+	Budget *admission.Budget // of all doors, of clients that are not bound; nil: its own
+
 	MaxWriteBuffer int // max_write_buffer: octets that wait for a peer that does not read, default 4 MiB
 
 	SubmitWait time.Duration // submit_timeout: for a message to become durable, default 15 s
@@ -145,9 +151,12 @@ type Server struct {
 	cfg  Config
 	deps Deps
 	log  *slog.Logger
-	smpp *smpp.Server
-	work *pool
-	tls  *certs.Source // nil if no listener speaks TLS
+	// strangers is for what those can cause who are not bound.
+	strangers *slog.Logger
+	smpp      *smpp.Server
+	work      *pool
+	door      *admission.Door
+	tls       *certs.Source // nil if no listener speaks TLS
 
 	ctx   context.Context // of what is in work
 	abort context.CancelCauseFunc
@@ -172,13 +181,14 @@ func New(cfg Config, deps Deps) *Server {
 		srv.tls = certs.New("smpp-server", cfg.TLS, srv.log)
 	}
 	srv.work = newPool(cfg.MaxPending, srv.submitBatch)
+	srv.strangers = logging.Thin(srv.log)
+	srv.door = admission.NewDoor(admission.DoorConfig{Allow: cfg.Allow, Max: cfg.MaxConnections, PerAddress: cfg.MaxPerAddress, Budget: cfg.Budget}, srv.strangers)
 	srv.smpp = smpp.NewServer(smpp.ServerConfig{
 		Config: smpp.Config{
 			Window: cfg.Window, InboundWindow: cfg.MaxWindow, MaxWriteBuffer: cfg.MaxWriteBuffer,
 			SessionInit: cfg.SessionInit, EnquireLink: cfg.EnquireLink, Inactivity: cfg.Inactivity, Response: cfg.Response, PDURead: cfg.PDURead,
 			Handler: smpp.HandlerFunc(srv.serve), Bind: srv.bind, OnStateChange: srv.stateChanged, Trace: srv.Stats.trace, Logger: srv.log,
 		},
-		MaxConnections: cfg.MaxConnections, MaxPerAddress: cfg.MaxPerAddress,
 		OnEnd: srv.ended,
 	})
 	return srv
@@ -207,7 +217,7 @@ func (srv *Server) Listen(ctx context.Context) error {
 		var lc net.ListenConfig
 		ln, err := lc.Listen(ctx, network, l.Address)
 		if err == nil {
-			err = srv.smpp.ListenOn(&countingListener{ln, &srv.Stats.ConnectCount}, tc)
+			err = srv.smpp.ListenOn(srv.door.Listener(&countingListener{ln, &srv.Stats.ConnectCount}), tc)
 		}
 		if err != nil {
 			return errors.Join(fmt.Errorf("smpp-server: listen on %s: %w", l.Address, err), srv.smpp.Shutdown(ctx))
