@@ -31,6 +31,7 @@ type broker interface {
 	Consume(ctx context.Context, name queue.Name, prefetch int) (queue.Consumer, error)
 	Length(ctx context.Context, name queue.Name) (int, error)
 	Delete(ctx context.Context, name queue.Name) error
+	Names() []queue.Name // of connectors and ESMEs at least
 }
 
 // backend is queues, records and the journal over both: the choice of the mode, made once.
@@ -141,9 +142,13 @@ func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("[amqp-broker] %s:%d: %w", brokerConfig.Host, brokerConfig.Port, err), store.Close())
 	}
+	named, err := services.NewBroker(ctx, b, store)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("[redis-client] names of queues: %w", err), b.Close(), store.Close())
+	}
 	j := services.New(b, store)
 	return &backend{
-		broker: b, journal: j, outbox: func(ctx context.Context) error { j.Run(ctx, logs.broker); return nil }, store: store, parts: store, letters: store, ledger: store, lapse: store.Lapse,
+		broker: named, journal: j, outbox: func(ctx context.Context) error { j.Run(ctx, logs.broker); return nil }, store: store, parts: store, letters: store, ledger: store, lapse: store.Lapse,
 		started: []string{"RedisClient", "AMQP Broker"},
 		err:     func() error { return nil },
 		close:   func() error { return errors.Join(b.Close(), store.Close()) },

@@ -22,7 +22,6 @@ import (
 	"jasmind/internal/profile"
 	"jasmind/internal/provision"
 	"jasmind/internal/queue"
-	"jasmind/internal/queue/pebble"
 	"jasmind/internal/smppserver"
 	"jasmind/internal/sms"
 	"jasmind/internal/throw"
@@ -203,18 +202,16 @@ func (g *Gateway) startThrower(kind, name string, t *throw.HTTP) {
 	g.say(name + " Started.")
 }
 
-// knownESMEs lists those whose queues may hold something: all users and, embedded, all queues.
+// knownESMEs lists those whose queues may hold something: all users and all who have a queue.
 func knownESMEs(state *provision.Store, b *backend) func() []string {
 	return func() []string {
 		var out []string
 		for _, u := range state.Snapshot().Users() {
 			out = append(out, u.Username)
 		}
-		if d, ok := b.broker.(*pebble.Driver); ok {
-			for _, name := range d.Names() {
-				if systemID, ok := queue.ESMEOf(name); ok {
-					out = append(out, systemID)
-				}
+		for _, name := range b.broker.Names() {
+			if systemID, ok := queue.ESMEOf(name); ok {
+				out = append(out, systemID)
 			}
 		}
 		return out

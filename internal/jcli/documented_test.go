@@ -11,9 +11,11 @@ import (
 	"testing"
 
 	"jasmind/internal/connector"
+	"jasmind/internal/connector/fleet"
 	"jasmind/internal/intercept"
 	"jasmind/internal/metrics"
 	"jasmind/internal/provision"
+	"jasmind/internal/queue"
 	"jasmind/internal/sms"
 )
 
@@ -49,6 +51,11 @@ func (f fakeConnectors) Sessions(cid sms.ConnectorID) []string {
 	}
 	return nil
 }
+
+func (fakeConnectors) Waiting(context.Context, sms.ConnectorID) (int, error) {
+	return 0, queue.ErrNoQueue
+}
+func (fakeConnectors) Orphans() []fleet.Orphan { return nil }
 
 type fakeBinds struct{}
 

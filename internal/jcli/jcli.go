@@ -29,6 +29,7 @@ import (
 	"jasmind/internal/admission"
 	"jasmind/internal/billing"
 	"jasmind/internal/connector"
+	"jasmind/internal/connector/fleet"
 	"jasmind/internal/intercept"
 	"jasmind/internal/logging"
 	"jasmind/internal/metrics"
@@ -88,6 +89,10 @@ type connectors interface {
 	// Sessions gives the state of each session of a connector, such as BOUND_TRX; none if
 	// it does not run.
 	Sessions(cid sms.ConnectorID) []string
+	// Waiting tells how many messages are in a connector's queue.
+	Waiting(ctx context.Context, cid sms.ConnectorID) (int, error)
+	// Orphans are the connectors that are not configured and have messages in their queue.
+	Orphans() []fleet.Orphan
 }
 
 // binds are the sessions of users bound to our SMPP server.

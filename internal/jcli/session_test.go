@@ -20,6 +20,7 @@ import (
 	"jasmind/internal/account"
 	"jasmind/internal/admission"
 	"jasmind/internal/billing"
+	"jasmind/internal/connector/fleet"
 	"jasmind/internal/provision"
 	"jasmind/internal/routing"
 	"jasmind/internal/sms"
@@ -437,6 +438,39 @@ func TestDeclaredThingsAreRefused(t *testing.T) {
 	}
 	if got := c.do("smppccm -1 smsc", mainPrompt); got != "Successfully started connector id:smsc\r\n" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// left is connectors whose queues hold something.
+type left struct{ fakeConnectors }
+
+func (left) Waiting(_ context.Context, cid sms.ConnectorID) (int, error) {
+	return map[sms.ConnectorID]int{"full": 12}[cid], map[sms.ConnectorID]error{"away": errors.New("RabbitMQ does not answer")}[cid]
+}
+
+func (left) Orphans() []fleet.Orphan {
+	return []fleet.Orphan{{CID: "full", Messages: 12}, {CID: "gone", Messages: 1}}
+}
+
+func TestWhatWaitsForARemovedConnectorIsTold(t *testing.T) {
+	f := serve(t, Config{}, Deps{Connectors: left{}})
+	c := dial(t, f)
+	c.until(mainPrompt)
+	for cid, want := range map[string]string{
+		"full":  "12 messages wait in its queue until a connector with this id is added\r\n",
+		"empty": "",
+		"away":  "What waits in its queue is not known: RabbitMQ does not answer\r\n",
+	} {
+		c.do("smppccm -a", "> ")
+		c.do("cid "+cid, "> ")
+		c.do("ok", mainPrompt)
+		if got := c.do("smppccm -r "+cid, mainPrompt); got != "Successfully removed connector id:"+cid+"\r\n"+want {
+			t.Errorf("%s: got %q", cid, got)
+		}
+	}
+	want := "Total connectors: 0\r\nNot configured: full, 12 messages wait in its queue\r\nNot configured: gone, 1 messages wait in its queue\r\n"
+	if got := c.do("smppccm -l", mainPrompt); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -1,12 +1,16 @@
 package jcli
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"jasmind/internal/provision"
+	"jasmind/internal/queue"
 	"jasmind/internal/smppc"
 	"jasmind/internal/sms"
 )
@@ -52,7 +56,31 @@ func (s *session) listConnectors() {
 		s.print(row(widths, string(c.CID), service, s.sessionState(c), strconv.Itoa(n.starts), strconv.Itoa(n.stops)))
 	}
 	s.print("Total connectors: " + strconv.Itoa(len(all)))
+	if s.srv.deps.Connectors == nil {
+		return
+	}
+	for _, o := range s.srv.deps.Connectors.Orphans() {
+		s.print(fmt.Sprintf("Not configured: %s, %d messages wait in its queue", o.CID, o.Messages))
+	}
 }
+
+// tellWaiting tells what waits for a connector that was removed, if anything does.
+func (s *session) tellWaiting(cid sms.ConnectorID) {
+	if s.srv.deps.Connectors == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.srv.ctx, waitingWait)
+	defer cancel()
+	switch n, err := s.srv.deps.Connectors.Waiting(ctx, cid); {
+	case errors.Is(err, queue.ErrNoQueue):
+	case err != nil:
+		s.print("What waits in its queue is not known: " + oneLine(err))
+	case n > 0:
+		s.print(fmt.Sprintf("%d messages wait in its queue until a connector with this id is added", n))
+	}
+}
+
+const waitingWait = 5 * time.Second // for the length of a queue
 
 // sessionState is one word for all sessions of a connector: that of a bound one if there
 // is one, else that of the first.
@@ -216,6 +244,7 @@ func (s *session) updateConnector(cid string) {
 func (s *session) removeConnector(cid string) {
 	if s.knownConnector(cid) != nil && s.apply("Failed removing connector", func(d *provision.Draft) error { return d.RemoveSMPPConnector(sms.ConnectorID(cid)) }) {
 		s.print("Successfully removed connector id:" + cid)
+		s.tellWaiting(sms.ConnectorID(cid))
 	}
 }
 

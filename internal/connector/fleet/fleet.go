@@ -32,6 +32,9 @@ import (
 type broker interface {
 	Declare(ctx context.Context, names ...queue.Name) error
 	Consume(ctx context.Context, name queue.Name, prefetch int) (queue.Consumer, error)
+	Length(ctx context.Context, name queue.Name) (int, error)
+	// Names lists all queues that were declared for connectors, those of other runs too, and others.
+	Names() []queue.Name
 }
 
 // Deps are what connectors work with.
@@ -72,16 +75,19 @@ type Fleet struct {
 
 	unfollow func() // ends the subscription of Follow
 
+	removed chan struct{} // cap 1: a connector was
+
 	mu       sync.RWMutex // guards the fields below, and the fields of members that say so
 	members  map[sms.ConnectorID]*member
 	stopping bool
 	unclean  []error       // of connectors that did not drain in time while the fleet stopped
 	tried    chan struct{} // closed and replaced after each try of a member
+	orphans  []Orphan      // replaced, never changed
 }
 
 // New makes a Fleet without connectors. common holds the settings that all connectors share; common.Connector is not used.
 func New(common connector.Config, d Deps) *Fleet {
-	f := &Fleet{common: common, deps: d, hands: connector.NewHands(), members: make(map[sms.ConnectorID]*member), tried: make(chan struct{}), unfollow: func() {}}
+	f := &Fleet{common: common, deps: d, hands: connector.NewHands(), members: make(map[sms.ConnectorID]*member), tried: make(chan struct{}), unfollow: func() {}, removed: make(chan struct{}, 1)}
 	f.build = f.connector
 	f.working, f.halt = context.WithCancel(context.Background())
 	f.stops, f.abort = context.WithCancel(context.Background())
@@ -111,6 +117,7 @@ func (f *Fleet) connector(cfg smppc.Config, stats *connector.Stats) (runner, fun
 func (f *Fleet) Follow(store *provision.Store) {
 	f.unfollow = store.Subscribe(func(_, now *provision.Snapshot) { f.Want(now.SMPPConnectors()) })
 	f.Want(store.Snapshot().SMPPConnectors())
+	f.wg.Go(f.lookForOrphans)
 }
 
 // Want sets the wanted state of all connectors; it never blocks. A connector that one call stops and the next call
@@ -129,6 +136,10 @@ func (f *Fleet) Want(all []*provision.SMPPConnector) {
 	for cid, m := range f.members {
 		if _, ok := want[cid]; !ok {
 			m.setLocked(nil)
+			select {
+			case f.removed <- struct{}{}:
+			default:
+			}
 		}
 	}
 	for cid, w := range want {
@@ -259,16 +270,19 @@ func (f *Fleet) InFlight(cid sms.ConnectorID) time.Duration {
 	return 0
 }
 
-// carries tells whether a connector's rules (custom_tlvs) let a message with these parameters leave,
-// started or not.
+// carries tells whether a connector is configured, started or not, and its rules (custom_tlvs) let a message with these
+// parameters leave. While the fleet stops nobody knows better, and every connector does.
 func (f *Fleet) carries(cid sms.ConnectorID, tlvs pdu.TLVs) bool {
 	f.mu.RLock()
 	var rules smppc.TLVRules
-	if m := f.members[cid]; m != nil && m.want != nil {
+	m := f.members[cid]
+	there := m != nil && m.want != nil
+	if there {
 		rules = m.want.CustomTLVs
 	}
+	there = there || f.stopping
 	f.mu.RUnlock()
-	return rules.Check(tlvs) == nil
+	return there && rules.Check(tlvs) == nil
 }
 
 // State is how far a connector is from what the configuration wants of it.

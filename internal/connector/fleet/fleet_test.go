@@ -28,6 +28,21 @@ type fakeBroker struct {
 	away     error
 	hangs    bool
 	declared []queue.Name
+	waiting  map[queue.Name]int // messages of queues that were declared before
+}
+
+func (b *fakeBroker) Length(_ context.Context, name queue.Name) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting[name], b.away
+}
+
+func (b *fakeBroker) Names() []queue.Name {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := append(slices.Collect(maps.Keys(b.waiting)), b.declared...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (b *fakeBroker) Declare(ctx context.Context, names ...queue.Name) error {
@@ -375,6 +390,47 @@ func TestAConnectorThatEndsByItselfIsStartedAgain(t *testing.T) {
 		time.Sleep(time.Second)
 		expect(t, w.happened(), "stop abc, start abc")
 		expect(t, w.behind(), []sms.ConnectorID(nil))
+	})
+}
+
+// What waits for connectors that are not configured is found at the start, when one is removed, and every minute.
+func TestOrphans(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		fill := func(cid sms.ConnectorID, n int) {
+			w.broker.mu.Lock()
+			w.broker.waiting[queue.SubmitSM(cid)] = n
+			w.broker.mu.Unlock()
+		}
+		orphans := func() []Orphan {
+			synctest.Wait()
+			return w.Orphans()
+		}
+		w.broker.waiting = map[queue.Name]int{queue.SubmitSM("abc"): 5, queue.SubmitSM("gone"): 3, queue.SubmitSM("empty"): 0, queue.ESME("abc"): 7}
+		store := provision.NewStore()
+		change := func(f func(*provision.Draft) error) {
+			t.Helper()
+			if err := store.Apply(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(func(d *provision.Draft) error { return d.AddSMPPConnector(started("abc")) })
+		w.Follow(store)
+		expect(t, orphans(), []Orphan{{"gone", 3}})
+		if w.carries("gone", nil) || !w.carries("abc", nil) {
+			t.Error("a failover leads to a connector that is not there, or not to one that is")
+		}
+		change(func(d *provision.Draft) error { return d.RemoveSMPPConnector("abc") })
+		expect(t, orphans(), []Orphan{{"abc", 5}, {"gone", 3}})
+		fill("gone", 0)
+		fill("abc", 6) // a message that was on its way there
+		time.Sleep(time.Minute)
+		expect(t, orphans(), []Orphan{{"abc", 6}})
+		change(func(d *provision.Draft) error { return d.AddSMPPConnector(started("abc")) })
+		time.Sleep(time.Minute)
+		expect(t, orphans(), []Orphan(nil))
+		if n := strings.Count(w.logged(), "messages wait for a connector that is not configured"); n != 3 {
+			t.Errorf("it was told %d times, want 3:\n%s", n, w.logged())
+		}
 	})
 }
 

@@ -23,6 +23,11 @@ func (f *Fleet) Observe(s *metrics.Set) {
 			emit(string(cid), float64(n))
 		})
 	})
+	s.GaugeEach("jasmind_smppc_orphaned", "Messages that wait for a connector that is not configured.", "cid", func(emit metrics.Emit) {
+		for _, o := range f.Orphans() {
+			emit(string(o.CID), float64(o.Messages))
+		}
+	})
 	s.GaugeEach("jasmind_smppc_not_as_configured", "1 while a connector is not as the configuration wants it: it drains, or something fails and is tried again.", "cid", func(emit metrics.Emit) {
 		f.Each(func(cid sms.ConnectorID, st State) {
 			v := 0.0

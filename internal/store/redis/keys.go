@@ -22,6 +22,7 @@ import (
 //	bill:<id>                    hash  a charge at acceptance, or a change by an operator
 //	bills:reserved               zset  charges that are not final, by the time they lapse
 //	bills:owed:<uid>             zset  bills charged to a user afterwards, by time
+//	queues                       set   names of the queues of connectors and ESMEs
 //	longDeliverSm:<cid>:<src>:<dst>:<ref>:<total>
 //	                             hash  parts of a long MO that is being collected
 //	long-mo:<msgid>              hash  parts of a long MO that is on its way into its queue
@@ -47,6 +48,8 @@ func (k keys) finals(id sms.MessageID) string { return k.prefix + "final:" + str
 func (k keys) record(id sms.MessageID) string { return k.prefix + "msg:" + string(id) }
 func (k keys) expiry() string                 { return k.prefix + "expiry" }
 func (k keys) settled(q queue.Name) string    { return k.prefix + "settled:" + string(q) }
+
+func (k keys) queues() string { return k.prefix + "queues" }
 
 func (k keys) quota(uid sms.UserID) string   { return k.prefix + "quota:" + string(uid) }
 func (k keys) bill(id billing.BillID) string { return k.prefix + "bill:" + string(id) }
