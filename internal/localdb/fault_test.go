@@ -390,3 +390,34 @@ func fillDisk(name string) {
 		}
 	}
 }
+
+// A flush that has nothing to write, because all that was written is gone again, is no failure: doors would refuse until the
+// next one.
+func TestEmptyFlushIsNoFailure(t *testing.T) {
+	db, err := Open("db", Config{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for range 2 {
+		b := db.NewBatch()
+		b.Set([]byte("k"), []byte("v"))
+		if err := db.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		b = db.NewBatch()
+		b.DeleteOnce([]byte("k"))
+		if err := db.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.pdb.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if db.flushed.Load() == nil {
+			t.Fatal("the flush was not empty, so that this test shows nothing")
+		}
+		if db.Stuck() {
+			t.Error("the database counts as stuck")
+		}
+	}
+}

@@ -125,6 +125,7 @@ type DB struct {
 
 	full       atomic.Int32 // writes that wait for the disk to have room
 	flushes    failing
+	flushed    atomic.Pointer[flushed] // the last one with an error
 	compaction failing
 
 	stop   context.CancelFunc
@@ -268,12 +269,21 @@ func (d *DB) events() *pebble.EventListener {
 				select {} // or Pebble would try again without a pause
 			}
 			d.cfg.Log.Warn("database background error", "err", err)
+			if f := d.flushed.Load(); f != nil && errors.Is(err, f.err) {
+				d.flushes.since.Store(f.since)
+				d.background("flush", err, &d.flushes)
+			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			d.fail(fmt.Errorf("corrupt file %s: %w", info.Path, info.Details))
 		},
 		FlushEnd: func(info pebble.FlushInfo) {
-			d.background("flush", info.Err, &d.flushes)
+			// Pebble has an error for a flush that had nothing to write as well, since what was written was removed meanwhile. Of
+			// one that failed BackgroundError hears next.
+			since := d.flushes.since.Swap(0)
+			if info.Err != nil {
+				d.flushed.Store(&flushed{info.Err, since})
+			}
 		},
 		CompactionEnd: func(info pebble.CompactionInfo) {
 			d.background("compaction", info.Err, &d.compaction)
@@ -288,7 +298,13 @@ func (d *DB) events() *pebble.EventListener {
 // failing tells since when something has failed, in nanoseconds since the epoch; 0: it does not.
 type failing struct{ since atomic.Int64 }
 
-// background is told of each flush or compaction. Pebble repeats both for ever; diskFS pauses it meanwhile.
+// flushed is how a flush ended that may have failed: since when flushes had failed before it.
+type flushed struct {
+	err   error
+	since int64
+}
+
+// background is told of each flush that failed, and of each compaction. Pebble repeats both for ever; diskFS pauses it meanwhile.
 func (d *DB) background(what string, err error, f *failing) {
 	now := time.Now()
 	switch {
