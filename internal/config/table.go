@@ -124,7 +124,7 @@ func table(c *Config) []Key {
 			key("timeout", "10", "Seconds that connecting, or the confirm of a message, may take; then RabbitMQ counts as away.",
 				into(seconds(0.1, 3600), &c.Broker.DialTimeout, &c.Broker.ConfirmTimeout)),
 			key("queue_type", "classic", "Type of the work queues: classic or quorum.", into(oneOf(rabbit.Classic, rabbit.Quorum), &c.Broker.QueueType)),
-		}, void(alwaysBack,
+		}, clientTLS("RabbitMQ", "Its TLS listener is often on port 5671.", &c.BrokerTLS), void(alwaysBack,
 			key("connection_loss_retry", "True", "", into(boolean)),
 			key("connection_failure_retry", "True", "", into(boolean)),
 			key("connection_loss_retry_delay", "10", "", into(number(0, maxWhole))),
@@ -204,7 +204,7 @@ func table(c *Config) []Key {
 				into(seconds(0.1, 3600), &c.Redis.DialTimeout, &c.Redis.Timeout)),
 			key("low_memory_mib", "0", "MiB left of Redis's maxmemory below which no message is accepted; 0: the smaller of 256 MiB and 10 %.",
 				into(mebibytes[uint64](0, 1<<20), &c.Redis.LowMemory)),
-		}, void("concurrent calls share pipelines", key("poolsize", "10", "", into(number(0, maxWhole)))), logKeys("redis-client.log", "W6", &c.RedisLog)),
+		}, clientTLS("Redis", "Its TLS listener has a port of its own.", &c.RedisTLS), void("concurrent calls share pipelines", key("poolsize", "10", "", into(number(0, maxWhole)))), logKeys("redis-client.log", "W6", &c.RedisLog)),
 		section("jcli", []Key{
 			key("bind", "127.0.0.1", "Address to listen on.", into(text, &c.Console.Bind)),
 			key("port", "8990", "Port to listen on; 0: any free one.", into(port, &c.Console.Port)),
@@ -236,4 +236,15 @@ func table(c *Config) []Key {
 		}, logKeys("interceptor.log", "W6", &c.InterceptorLog), internalPort("8987", "iadmin", "dd8b84cdb60655fed3b9b2d668c5bd9e", onOurs)),
 		section("interceptor-client", internalClient("8987", "iadmin", onOurs)),
 	)
+}
+
+// clientTLS are the keys of secured connections to a service.
+func clientTLS(service, ports string, c *ClientTLS) []Key {
+	return []Key{
+		key("ssl", "False", "Whether "+service+" is spoken to over TLS, 1.2 and later. "+ports, into(boolean, &c.On)),
+		key("ssl_ca", "", "PEM file with the CA certificates that vouch for that of "+service+"; empty: those of the system. Read again on HUP and when it changes.", into(text, &c.CA)),
+		key("ssl_cert", "", "PEM file with the gateway's certificate, where "+service+" asks for one; read again likewise.", into(text, &c.Cert)),
+		key("ssl_key", "", "PEM file with the key of that certificate; read again likewise.", into(text, &c.Key)),
+		key("ssl_server_name", "", "Name that the certificate of "+service+" must be for; empty: host.", into(text, &c.ServerName)),
+	}
 }
