@@ -17,6 +17,9 @@ const (
 	alwaysBack = "the connection always comes back by itself"
 )
 
+// linkLocal are link-local addresses and others at which clouds tell their machines secrets.
+const linkLocal = "169.254.0.0/16,fe80::/10,fd00:ec2::254,fd20:ce::254,100.100.100.200"
+
 // table declares every key, in the order in which they are printed, for the fields of a Config whose Paths
 // are known.
 func table(c *Config) []Key {
@@ -178,6 +181,10 @@ func table(c *Config) []Key {
 			key("retry_delay", "30", "Seconds until an MO that was not acknowledged is tried again.", into(seconds(0.01, day), &c.MOThrower.RetryDelay)),
 			key("max_retries", "3", "How often; behind a failover route how often all of its connectors are.", into(number(0, 100000), &c.MOThrower.MaxRetries)),
 			key("max_per_host", "16", "Calls under way to one host at a time.", into(number(1, 1000), &c.MOThrower.PerHost)),
+			key("allow", "", "Addresses and networks that URLs may lead to, separated by commas; empty: all but those in deny. A name counts by what it resolves to when it is called.",
+				into(parseNetworks, &c.MOThrower.Reach.Allow)),
+			key("deny", "", "Addresses and networks that URLs may not lead to, whatever is in allow.", into(parseNetworks, &c.MOThrower.Reach.Deny)),
+			key("https_only", "False", "Whether only https URLs are called.", into(boolean, &c.MOThrower.Reach.HTTPSOnly)),
 		}, logKeys("deliversm-thrower.log", "W6", &c.MOThrowerLog)),
 		section("dlr-thrower", []Key{
 			key("http_timeout", "30", "Seconds that a call of a dlr-url may take.", into(seconds(0.01, 3600), &c.DLRThrower.Timeout)),
@@ -185,6 +192,11 @@ func table(c *Config) []Key {
 				into(seconds(0.01, day), &c.DLRThrower.RetryDelay, &c.SMPPSThrower.RetryDelay)),
 			key("max_retries", "3", "How often.", into(number(0, 100000), &c.DLRThrower.MaxRetries, &c.SMPPSThrower.MaxRetries)),
 			key("max_per_host", "16", "Calls under way to one host at a time.", into(number(1, 1000), &c.DLRThrower.PerHost)),
+			key("allow", "", "Addresses and networks that a dlr-url may lead to, separated by commas; empty: all but those in deny. A name counts by what it resolves to when it is called.",
+				into(parseNetworks, &c.DLRThrower.Reach.Allow)),
+			key("deny", linkLocal, "Addresses and networks that a dlr-url may not lead to, whatever is in allow; by default those where clouds keep credentials.",
+				into(parseNetworks, &c.DLRThrower.Reach.Deny)),
+			key("https_only", "False", "Whether only https URLs are called.", into(boolean, &c.DLRThrower.Reach.HTTPSOnly)),
 			key("dlr_pdu", "deliver_sm", "What receipts are sent to ESMEs as: deliver_sm or data_sm.",
 				into(choice(option[bool]{"deliver_sm", false}, option[bool]{"data_sm", true}), &c.SMPPSThrower.DataSM)),
 			key("smpps_hold", "172800", "Seconds for which what waits for an ESME that is not bound is kept; then it becomes a dead letter.", into(seconds(1, 365*day), &c.SMPPSThrower.Hold)),
