@@ -58,6 +58,35 @@ Feature: Connectors to an SMSC
       | err            | 000              |
       | text           | hello            |
 
+  Scenario: Several connectors share an account at the SMSC
+    Given a connector "out" to the SMSC "one"
+    And the connector "out" has:
+      | bind | transmitter |
+    And a connector "in1" to the SMSC "one"
+    And the connector "in1" has:
+      | bind | receiver |
+    And a connector "in2" to the SMSC "one"
+    And the connector "in2" has:
+      | bind | receiver |
+    And a running gateway
+    When a message is sent with:
+      | dlr-url   | <page> |
+      | dlr-level | 2      |
+    Then it is accepted
+    And the SMSC "one" gets the message
+    And the page is called by POST with exactly:
+      | id             | <id>             |
+      | message_status | DELIVRD          |
+      | level          | 2                |
+      | connector      | out              |
+      | id_smsc        | <id at the SMSC> |
+      | subdate        | <date>           |
+      | donedate       | <date>           |
+      | sub            | 001              |
+      | dlvrd          | 001              |
+      | err            | 000              |
+      | text           | hello            |
+
   Scenario: An SMSC connects, and the connector binds on that connection
     Given the connector waits for outbind
     And the connector has:

@@ -120,20 +120,53 @@ func TestUnbindOfTheSMSCIsAnsweredAndNothingIsLost(t *testing.T) {
 	})
 }
 
-func TestTransmitterSubmitsAndItsReceiptsAreLookedForWhereTheyCome(t *testing.T) {
+func TestTransmitterSubmits(t *testing.T) {
 	start(t, func(cfg *Config, _ *Deps, m *smsc) {
-		cfg.Connector.Bind, cfg.Connector.DLRCID = pdu.Transmitter, "receiver-1"
+		cfg.Connector.Bind = pdu.Transmitter
 		m.answer = accept
 	}, func(w *world) {
 		w.b.put(message(t, "m1", 1, report(sms.ReportFinal)))
 		synctest.Wait()
 		wantEqual(t, "state", fmt.Sprint(w.c.Status(), w.c.Bound()), "[BOUND_TX] true")
 		wantEqual(t, "acked", w.b.acked, []string{"m1"})
-		w.b.do(func() {
-			m := w.b.mappings["ID1"]
-			wantEqual(t, "mapping", []string{string(m.CID), string(m.MsgID)}, []string{"receiver-1", "m1"})
-		})
 	})
+}
+
+func TestIDsOfTheSMSCAreThoseOfItsAccount(t *testing.T) {
+	known := map[sms.ConnectorID][]sms.Account{
+		cid:          {"new.example:2775/smppclient", "127.0.0.1:2775/smppclient", "old.example:2775/smppclient"},
+		"receiver-1": {"smsc.example:2776/user", "former.example:2776/user"},
+	}
+	for _, tt := range []struct {
+		name   string
+		dlrCID sms.ConnectorID
+		want   sms.Account
+	}{
+		{"its own", "", "127.0.0.1:2775/smppclient"},
+		{"its own, by name", cid, "127.0.0.1:2775/smppclient"},
+		{"that of the receiver", "receiver-1", "smsc.example:2776/user"},
+		{"a receiver that is not there", "receiver-2", "receiver-2"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			start(t, func(cfg *Config, d *Deps, m *smsc) {
+				cfg.Connector.DLRCID = tt.dlrCID
+				d.Accounts = func(cid sms.ConnectorID) []sms.Account { return known[cid] }
+				m.answer = accept
+			}, func(w *world) {
+				w.b.put(message(t, "m1", 1, report(sms.ReportFinal)))
+				synctest.Wait()
+				w.b.do(func() {
+					m := w.b.mappings["ID1"]
+					wantEqual(t, "mapping", []string{string(m.Account), string(m.SentBy), string(m.MsgID)}, []string{string(tt.want), string(cid), "m1"})
+				})
+				// The accounts that the connector had before may still send receipts.
+				w.send(deliver(receiptText, pdu.ESMTypeReceipt))
+				synctest.Wait()
+				wantEqual(t, "looked for at", w.b.receipts(t)[0].Accounts,
+					[]sms.Account{"127.0.0.1:2775/smppclient", "new.example:2775/smppclient", "old.example:2775/smppclient"})
+			})
+		})
+	}
 }
 
 func TestInterfaceVersionIsTheConnectors(t *testing.T) {

@@ -103,7 +103,10 @@ type Deps struct {
 	Bound func(sms.ConnectorID) bool
 	// Carries tells whether another connector's rules (custom_tlvs) let a message with these
 	// parameters leave, for messages that fail over; nil: all do.
-	Carries  func(sms.ConnectorID, pdu.TLVs) bool
+	Carries func(sms.ConnectorID, pdu.TLVs) bool
+	// Accounts gives the accounts at SMSCs that a connector of the configuration has, and had, the present one first; nil: only that of
+	// this connector is known.
+	Accounts func(sms.ConnectorID) []sms.Account
 	Hands    *Hands       // what the connectors of this process have in hand; nil: new ones, for a connector that is alone
 	MO       MOFunc       // nil: MO are answered ESME_RX_T_APPN, so that the SMSC keeps them
 	Stats    *Stats       // nil: new ones
@@ -113,9 +116,11 @@ type Deps struct {
 
 // settings are a connector's parameters.
 type settings struct {
-	cid    sms.ConnectorID
-	common Config                       // what all connectors have in common: Connector excepted
-	cfg    atomic.Pointer[smppc.Config] // the connector's own, as they are now
+	cid     sms.ConnectorID
+	common  Config                              // what all connectors have in common: Connector excepted
+	known   func(sms.ConnectorID) []sms.Account // see Deps.Accounts
+	account sms.Account                         // what the parameters say; a change of it needs a restart
+	cfg     atomic.Pointer[smppc.Config]        // the connector's own, as they are now
 }
 
 // private tells whether contents are kept out of the logs.
@@ -127,6 +132,30 @@ func (s *settings) retrialDelay(status pdu.Status) time.Duration {
 		return d
 	}
 	return s.cfg.Load().RequeueDelay
+}
+
+// accounts are those whose receipts may come by this connector: its own, and those that it had before its configuration was
+// changed, whose receipts are still to come.
+func (s *settings) accounts() []sms.Account {
+	all := []sms.Account{s.account}
+	for _, a := range s.known(s.cid) {
+		if a != s.account {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// scope is the account under which the ids of messages are kept that this connector submits: its own, or that of dlr_cid.
+func (s *settings) scope() sms.Account {
+	comes := s.cfg.Load().DLRCID
+	if comes == "" || comes == s.cid {
+		return s.account
+	}
+	if all := s.known(comes); len(all) > 0 {
+		return all[0]
+	}
+	return sms.Account(comes) // where its receipts are looked for, too
 }
 
 // lossDelay is how long a message waits after so many attempts without an answer, of which the first few did not wait: twice as
@@ -209,7 +238,10 @@ func New(cfg Config, d Deps) (*Connector, error) {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	set := &settings{cid: cfg.Connector.CID, common: cfg}
+	if d.Accounts == nil {
+		d.Accounts = func(sms.ConnectorID) []sms.Account { return nil }
+	}
+	set := &settings{cid: cfg.Connector.CID, common: cfg, known: d.Accounts, account: cfg.Connector.Account()}
 	own := cfg.Connector
 	set.cfg.Store(&own)
 	c := &Connector{settings: set, stats: d.Stats, presence: newPresence(), pace: newPace(set, d.Log), drain: make(chan struct{}), done: make(chan struct{})}

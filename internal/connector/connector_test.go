@@ -27,7 +27,8 @@ func TestMessageIsSubmittedSettledAndLogged(t *testing.T) {
 		synctest.Wait()
 		wantEqual(t, "texts", w.m.texts(), []string{"m1"})
 		wantEqual(t, "acked", w.b.acked, []string{"m1"})
-		wantEqual(t, "mapping", w.b.mappings["AB12"], sms.Mapping{CID: cid, SMPPMsgID: "AB12", MsgID: "m1", Part: 1, Parts: 1, Origin: sms.OriginHTTP, Expiry: 24 * time.Hour})
+		wantEqual(t, "mapping", w.b.mappings["AB12"], sms.Mapping{Account: "127.0.0.1:2775/smppclient", SMPPMsgID: "AB12", MsgID: "m1",
+			Part: 1, Parts: 1, Origin: sms.OriginHTTP, Expiry: 24 * time.Hour, SentBy: cid})
 		wantEqual(t, "results", w.b.results(t), []queue.SubmitResult{{MsgID: "m1", CID: cid, SMPPMsgID: "00ab12", Status: "ESME_ROK"}})
 		wantEqual(t, "entries", len(w.b.entries), 1)
 		wantEqual(t, "a redelivery of it would be recognised", w.b.settled[string(queue.SubmitSM(cid))+"/m1/0"], true)

@@ -264,7 +264,7 @@ func (b *backend) Receipt(context.Context, sms.MessageID) (sms.ReceiptRequest, b
 	return sms.ReceiptRequest{}, false, errors.New("not the connector's business")
 }
 
-func (b *backend) Mapping(context.Context, sms.ConnectorID, string) (sms.Mapping, bool, error) {
+func (b *backend) Mapping(context.Context, sms.Account, string) (sms.Mapping, bool, error) {
 	return sms.Mapping{}, false, errors.New("not the connector's business")
 }
 

@@ -117,7 +117,7 @@ func (in *inbound) receipt(r *smpp.Request, rc *receipt.Receipt, err error, cont
 		}
 		x.pub = queue.Bury(&queue.Delivery{Queue: queue.DeliverSM(in.cid), Message: m}, err.Error())
 	} else {
-		ev := queue.ReceiptEvent{CID: in.cid, PDU: r.Header.ID.String(), ID: ids[0], IDs: ids[1:], Unique: coding == sms.IDAutomatic,
+		ev := queue.ReceiptEvent{CID: in.cid, Accounts: in.accounts(), PDU: r.Header.ID.String(), ID: ids[0], IDs: ids[1:], Unique: coding == sms.IDAutomatic,
 			State: rc.State, Sub: rc.Sub, Dlvrd: rc.Dlvrd, SubmitDate: rc.SubmitDate, DoneDate: rc.DoneDate, Err: rc.Err, Text: rc.Text,
 			ReceivedAt: time.Now().UnixMilli()}
 		if len(body) <= octetsMost {

@@ -79,7 +79,7 @@ func TestReceiptIsQueuedThenAnswered(t *testing.T) {
 					t.Errorf("octets of %+v, %v, want %+v", p, err, tt.p)
 				}
 				got[0].Octets = nil
-				wantEqual(t, "events", got, []queue.ReceiptEvent{{CID: cid, PDU: tt.p.CommandID().String(), ID: tt.id, IDs: tt.ids, Unique: tt.unique,
+				wantEqual(t, "events", got, []queue.ReceiptEvent{{CID: cid, Accounts: []sms.Account{"127.0.0.1:2775/smppclient"}, PDU: tt.p.CommandID().String(), ID: tt.id, IDs: tt.ids, Unique: tt.unique,
 					State: "DELIVRD", Sub: "001", Dlvrd: "001", SubmitDate: "2001010000", DoneDate: "2001010001", Err: "000", Text: "hello", ReceivedAt: time.Now().UnixMilli()}})
 				wantEqual(t, "log", w.log.list(), []string{"DLR [cid:smsc1] [smpp-msgid:00000abc] [status:DELIVRD] [submit date:2001010000] [done date:2001010001] [sub/dlvrd messages:001/001] [err:000] [content:'" + receiptText + "']"})
 			})

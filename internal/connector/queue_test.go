@@ -33,7 +33,8 @@ func TestLongMessageLeavesInOrderOnOneBind(t *testing.T) {
 		}
 		wantEqual(t, "window", w.m.most <= 2, true)
 		wantEqual(t, "mappings", len(w.b.mappings), 7)
-		wantEqual(t, "third part", w.b.mappings["ID3"], sms.Mapping{CID: cid, SMPPMsgID: "ID3", MsgID: "long", Part: 3, Parts: 7, Origin: sms.OriginHTTP, Expiry: 24 * time.Hour})
+		wantEqual(t, "third part", w.b.mappings["ID3"], sms.Mapping{Account: "127.0.0.1:2775/smppclient", SMPPMsgID: "ID3", MsgID: "long",
+			Part: 3, Parts: 7, Origin: sms.OriginHTTP, Expiry: 24 * time.Hour, SentBy: cid})
 		wantEqual(t, "outcomes", len(w.b.outcomes["long"]), 7)
 		wantEqual(t, "one result, with the first part's id", w.b.results(t), []queue.SubmitResult{{MsgID: "long", CID: cid, SMPPMsgID: "id1", Status: "ESME_ROK"}})
 		wantEqual(t, "log lines", len(w.log.list()), 1)

@@ -254,7 +254,7 @@ func (x *action) addTo(s *settler, e *journal.Entry) {
 		x.publishCopy(s, e)
 	}
 	if x.accepted {
-		x.addAccepted(s.cid, s.cfg.Load().DLRCID, s.cfg.Load().DLRExpiry, e)
+		x.addAccepted(s.settings, e)
 	}
 	if x.late {
 		x.addLate(s, e)
@@ -294,15 +294,12 @@ func (x *action) addTo(s *settler, e *journal.Entry) {
 	x.leave(s, e)
 }
 
-// addAccepted adds what follows from the acceptance of a part. comes is the connector that its receipt comes by, "" for the same.
-func (x *action) addAccepted(cid, comes sms.ConnectorID, expiry time.Duration, e *journal.Entry) {
-	parts := len(x.env.Parts)
+// addAccepted adds what follows from the acceptance of a part.
+func (x *action) addAccepted(s *settings, e *journal.Entry) {
+	parts, expiry := len(x.env.Parts), s.cfg.Load().DLRExpiry
 	if x.env.Report != 0 && x.id != "" {
-		m := sms.Mapping{CID: cid, SMPPMsgID: sms.NormalID(x.id), MsgID: x.env.ID, Part: x.part + 1, Parts: parts, Origin: x.env.Origin, Expiry: expiry}
-		if comes != "" && comes != cid {
-			m.CID, m.SentBy = comes, cid
-		}
-		e.Mappings = append(e.Mappings, m)
+		e.Mappings = append(e.Mappings, sms.Mapping{Account: s.scope(), SMPPMsgID: sms.NormalID(x.id), MsgID: x.env.ID, Part: x.part + 1, Parts: parts,
+			Origin: x.env.Origin, Expiry: expiry, SentBy: s.cid})
 	}
 	if x.env.Bill.Rest > 0 {
 		r := queue.BillRequest{Bill: billing.PartBill(x.env.ID, x.part+1), UID: x.env.UID, Amount: billing.Amount(x.env.Bill.Rest)}

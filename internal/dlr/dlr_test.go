@@ -157,10 +157,10 @@ func TestCandidates(t *testing.T) {
 			var e journal.Entry
 			for id, msgID := range tt.mapped {
 				e.Receipts = append(e.Receipts, accepted(msgID, 2, 1).Receipts...)
-				e.Mappings = append(e.Mappings, sms.Mapping{CID: cid, SMPPMsgID: id, MsgID: msgID, Part: 1, Parts: 1, Expiry: time.Hour})
+				e.Mappings = append(e.Mappings, sms.Mapping{Account: sms.Account(cid), SMPPMsgID: id, MsgID: msgID, Part: 1, Parts: 1, Expiry: time.Hour})
 			}
 			// The same ids of another connector are nobody's business.
-			e.Mappings = append(e.Mappings, sms.Mapping{CID: "other", SMPPMsgID: "X", MsgID: "a", Part: 1, Parts: 1, Expiry: time.Hour})
+			e.Mappings = append(e.Mappings, sms.Mapping{Account: "other", SMPPMsgID: "X", MsgID: "a", Part: 1, Parts: 1, Expiry: time.Hour})
 			s.has(t, &e)
 			l, stop := s.run(t, Config{})
 			tt.event.State = "DELIVRD"
@@ -311,6 +311,54 @@ func TestAFloodOfReceiptsOfNobodyIsBounded(t *testing.T) {
 			}
 			if got := strings.Count(out.String(), "dead_letter=false octets=6f6374657473"); got != want {
 				t.Errorf("octets in %d lines, want %d", got, want)
+			}
+		})
+	}
+}
+
+// A receipt belongs to the account at the SMSC, whichever connector of it gets the receipt; ids of different SMSCs stay apart.
+func TestReceiptsAreLookedUpByAccount(t *testing.T) {
+	const own, former, foreign sms.Account = "smsc.example:2775/user", "old.example:2775/user", "other.example:2775/user"
+	for _, tt := range []struct {
+		name     string
+		mapped   map[sms.Account]sms.MessageID // under the same id
+		accounts []sms.Account
+		unique   bool
+		want     sms.MessageID
+		by       sms.ConnectorID
+	}{
+		{"the message was sent by another connector of the account", map[sms.Account]sms.MessageID{own: "m", foreign: "f"}, []sms.Account{own}, false, "m", "twin"},
+		{"an id of another SMSC is nobody's business", map[sms.Account]sms.MessageID{foreign: "f"}, []sms.Account{own}, false, "", ""},
+		{"the account that the connector had before", map[sms.Account]sms.MessageID{former: "m", foreign: "f"}, []sms.Account{own, former}, false, "m", "twin"},
+		{"its own comes first", map[sms.Account]sms.MessageID{former: "f", own: "m", "smsc1": "c"}, []sms.Account{own, former}, false, "m", "twin"},
+		{"its own comes first, with dlr_msgid auto", map[sms.Account]sms.MessageID{former: "f", own: "m", "smsc1": "c"}, []sms.Account{own, former}, true, "m", "twin"},
+		{"a record that was written under the cid", map[sms.Account]sms.MessageID{"smsc1": "m", foreign: "f"}, []sms.Account{own}, false, "m", cid},
+		{"a receipt that was queued before there were accounts", map[sms.Account]sms.MessageID{"smsc1": "m", foreign: "f"}, nil, false, "m", cid},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStack(t)
+			for account, id := range tt.mapped {
+				e := accepted(id, 2, 1)
+				m := sms.Mapping{Account: account, SMPPMsgID: "A1", MsgID: id, Part: 1, Parts: 1, Origin: sms.OriginHTTP, Expiry: time.Hour, SentBy: "twin"}
+				if account == "smsc1" {
+					m.SentBy = "" // as it was then
+				}
+				e.Mappings = append(e.Mappings, m)
+				s.has(t, e)
+			}
+			l := New(Config{}, s, s, s.store, slog.New(slog.DiscardHandler))
+			fx := attempt(t, l, queue.ReceiptEvent{ID: "A1", State: "DELIVRD", Accounts: tt.accounts, Unique: tt.unique}, 1)
+			var got sms.MessageID
+			var by sms.ConnectorID
+			if fx.Publish[0].Queue == queue.DLRThrowerHTTP {
+				dlr, err := queue.DecodeHTTPDLR(&fx.Publish[0].Message)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, by = dlr.MsgID, dlr.CID
+			}
+			if got != tt.want || by != tt.by {
+				t.Errorf("message %q sent by %q, want %q by %q", got, by, tt.want, tt.by)
 			}
 		})
 	}

@@ -27,11 +27,11 @@ type event struct {
 	place   *linked.Element // in hold.order, from when it was held first until it is settled
 }
 
-// key names what an event waits for: the mapping of an SMSC's id, or, without a connector, that a
+// key names what an event waits for: the mapping of an SMSC's id, or, without an account, that a
 // request is forgotten.
 type key struct {
-	cid sms.ConnectorID
-	id  string
+	account sms.Account
+	id      string
 }
 
 // heldMax bounds the events that are held at a time: one more makes the one that waits longest go back to
@@ -162,7 +162,7 @@ func (h *hold) committed(e *journal.Entry) {
 		}
 	}
 	for i := range e.Mappings {
-		wake(key{e.Mappings[i].CID, e.Mappings[i].SMPPMsgID})
+		wake(key{e.Mappings[i].Account, e.Mappings[i].SMPPMsgID})
 	}
 	for _, id := range e.Forget {
 		wake(key{id: string(id)})

@@ -47,10 +47,10 @@ func (w *world) Consume(_ context.Context, name queue.Name, _ int) (queue.Consum
 	return subscription(w.answers), nil
 }
 
-func (w *world) Mapping(_ context.Context, cid sms.ConnectorID, id string) (sms.Mapping, bool, error) {
+func (w *world) Mapping(_ context.Context, account sms.Account, id string) (sms.Mapping, bool, error) {
 	w.mu.Lock()
 	w.looks++
-	m, ok := w.mappings[key{cid, id}]
+	m, ok := w.mappings[key{account, id}]
 	w.mu.Unlock()
 	if !ok && w.missed != nil {
 		w.missed()
@@ -74,7 +74,7 @@ func (w *world) Commit(_ context.Context, e *journal.Entry) error {
 		w.requests[r.MsgID] = r
 	}
 	for _, m := range e.Mappings {
-		w.mappings[key{m.CID, m.SMPPMsgID}] = m
+		w.mappings[key{m.Account, m.SMPPMsgID}] = m
 	}
 	for _, id := range e.Forget {
 		delete(w.requests, id)
@@ -199,13 +199,13 @@ func TestKeysAreNotRememberedForEver(t *testing.T) {
 	h := newHold(1)
 	name := func(i int) string { return fmt.Sprint("A", i) }
 	for i := range 3 * recentMax {
-		h.committed(&journal.Entry{Mappings: []sms.Mapping{{CID: cid, SMPPMsgID: name(i)}, {CID: cid, SMPPMsgID: name(i)}}})
+		h.committed(&journal.Entry{Mappings: []sms.Mapping{{Account: sms.Account(cid), SMPPMsgID: name(i)}, {Account: sms.Account(cid), SMPPMsgID: name(i)}}})
 	}
 	if len(h.recent) != recentMax || len(h.ring) != recentMax {
 		t.Errorf("%d and %d are remembered, want %d", len(h.recent), len(h.ring), recentMax)
 	}
 	for i := range 3 * recentMax {
-		if got, want := h.recent[key{cid, name(i)}], i >= 2*recentMax; got != want {
+		if got, want := h.recent[key{sms.Account(cid), name(i)}], i >= 2*recentMax; got != want {
 			t.Fatalf("%s is remembered: %v", name(i), got)
 		}
 	}
@@ -259,7 +259,7 @@ func TestReceiptThatWaitsLongestMakesRoom(t *testing.T) {
 		for i := range 4 {
 			id := sms.MessageID(fmt.Sprint("m", i))
 			e := accepted(id, 2, 1)
-			e.Mappings = []sms.Mapping{{CID: cid, SMPPMsgID: fmt.Sprint("A", i), MsgID: id, Part: 1, Parts: 1, Expiry: time.Hour}}
+			e.Mappings = []sms.Mapping{{Account: sms.Account(cid), SMPPMsgID: fmt.Sprint("A", i), MsgID: id, Part: 1, Parts: 1, Expiry: time.Hour}}
 			l.Watch(w).Commit(t.Context(), e) //nolint:errcheck // in memory
 			synctest.Wait()
 		}

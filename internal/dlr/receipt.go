@@ -27,7 +27,7 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 		return err
 	}
 	if !ok {
-		if !l.again(d, fx, mappings(ev)...) {
+		if !l.again(d, fx, slices.Concat(mappings(ev)...)...) {
 			l.unclaimed(d, ev, fx)
 		}
 		return nil
@@ -159,22 +159,27 @@ func (l *Lookup) longMessage(ctx context.Context, dlr *queue.HTTPDLR, m sms.Mapp
 }
 
 // mapping finds the message that one of the candidates belongs to: the first that has a
-// mapping, or with Unique (dlr_msgid auto) the only one.
+// mapping, or with Unique (dlr_msgid auto) the only one. An account counts only if those before it have none.
 func (l *Lookup) mapping(ctx context.Context, d *event, ev *queue.ReceiptEvent) (sms.Mapping, bool, error) {
 	var found []sms.Mapping
-	for _, k := range mappings(ev) {
-		m, ok, err := l.store.Mapping(ctx, k.cid, k.id)
-		if err != nil {
-			return m, false, err
+	for _, keys := range mappings(ev) {
+		for _, k := range keys {
+			m, ok, err := l.store.Mapping(ctx, k.account, k.id)
+			if err != nil {
+				return m, false, err
+			}
+			if !ok {
+				continue
+			}
+			if !ev.Unique {
+				return m, true, nil
+			}
+			if !slices.ContainsFunc(found, func(f sms.Mapping) bool { return f.MsgID == m.MsgID && f.Part == m.Part }) {
+				found = append(found, m)
+			}
 		}
-		if !ok {
-			continue
-		}
-		if !ev.Unique {
-			return m, true, nil
-		}
-		if !slices.ContainsFunc(found, func(f sms.Mapping) bool { return f.MsgID == m.MsgID && f.Part == m.Part }) {
-			found = append(found, m)
+		if len(found) > 0 {
+			break
 		}
 	}
 	switch {
@@ -186,11 +191,16 @@ func (l *Lookup) mapping(ctx context.Context, d *event, ev *queue.ReceiptEvent) 
 	return sms.Mapping{}, false, nil
 }
 
-// mappings are those that a receipt may mean.
-func mappings(ev *queue.ReceiptEvent) []key {
-	out := make([]key, 0, 1+len(ev.IDs))
-	for _, id := range append([]string{ev.ID}, ev.IDs...) {
-		out = append(out, key{ev.CID, id})
+// mappings are those that a receipt may mean, by account. The last one is for records whose ids are the connector's.
+func mappings(ev *queue.ReceiptEvent) [][]key {
+	ids := append([]string{ev.ID}, ev.IDs...)
+	out := make([][]key, 0, len(ev.Accounts)+1)
+	for _, account := range append(slices.Clone(ev.Accounts), sms.Account(ev.CID)) {
+		keys := make([]key, len(ids))
+		for i, id := range ids {
+			keys[i] = key{account, id}
+		}
+		out = append(out, keys)
 	}
 	return out
 }

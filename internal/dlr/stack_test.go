@@ -175,7 +175,7 @@ func accepted(id sms.MessageID, level, parts int) *journal.Entry {
 // mapped adds the mappings of a message's parts: id of part n is smppMsgID followed by n.
 func mapped(e *journal.Entry, id sms.MessageID, smppMsgID string, parts int) *journal.Entry {
 	for n := 1; n <= parts; n++ {
-		e.Mappings = append(e.Mappings, sms.Mapping{CID: cid, SMPPMsgID: fmt.Sprint(smppMsgID, n), MsgID: id, Part: n, Parts: parts, Origin: sms.OriginHTTP, Expiry: time.Hour})
+		e.Mappings = append(e.Mappings, sms.Mapping{Account: sms.Account(cid), SMPPMsgID: fmt.Sprint(smppMsgID, n), MsgID: id, Part: n, Parts: parts, Origin: sms.OriginHTTP, Expiry: time.Hour})
 	}
 	return e
 }

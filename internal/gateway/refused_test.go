@@ -70,7 +70,7 @@ func lines(url string) []line {
 		}, true},
 		{"receipt", queue.DLRDeliverSM, func(e *journal.Entry, id string) queue.Message {
 			e.Receipts = append(e.Receipts, request(id, sms.ReportFinal))
-			e.Mappings = append(e.Mappings, sms.Mapping{CID: "smsc1", SMPPMsgID: id, MsgID: sms.MessageID(id), Part: 1, Parts: 1, Origin: sms.OriginHTTP, Expiry: time.Hour})
+			e.Mappings = append(e.Mappings, sms.Mapping{Account: "smsc1", SMPPMsgID: id, MsgID: sms.MessageID(id), Part: 1, Parts: 1, Origin: sms.OriginHTTP, Expiry: time.Hour})
 			return (&queue.ReceiptEvent{CID: "smsc1", PDU: "deliver_sm", ID: id, State: "DELIVRD"}).Message()
 		}, true},
 		{"dlr-http", queue.DLRThrowerHTTP, func(_ *journal.Entry, id string) queue.Message {

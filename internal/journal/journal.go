@@ -106,7 +106,7 @@ type Store interface {
 	// Receipt gives the request under a message id; ok is false if there is none (any more).
 	Receipt(ctx context.Context, id sms.MessageID) (r sms.ReceiptRequest, ok bool, err error)
 	// Mapping gives the message behind an SMSC's id (normalised), ok as for Receipt.
-	Mapping(ctx context.Context, cid sms.ConnectorID, smppMsgID string) (m sms.Mapping, ok bool, err error)
+	Mapping(ctx context.Context, account sms.Account, smppMsgID string) (m sms.Mapping, ok bool, err error)
 	// Submissions gives the recorded submission outcomes of a long message's parts, in
 	// order of part; those not recorded are missing.
 	Submissions(ctx context.Context, id sms.MessageID) ([]sms.PartOutcome, error)

@@ -171,7 +171,7 @@ func TestSubmitResultRoundTrip(t *testing.T) {
 func TestReceiptEventRoundTrip(t *testing.T) {
 	for _, want := range []ReceiptEvent{
 		{CID: "smsc1", PDU: "deliver_sm", ID: "A1", IDs: []string{"161", "10"}, Unique: true, State: "DELIVRD", Sub: "001", Dlvrd: "001",
-			SubmitDate: "2401020304", DoneDate: "2401020305", Err: "000", Text: "é\n", ReceivedAt: 1700000000123, Octets: []byte{0, 0xfe}},
+			SubmitDate: "2401020304", DoneDate: "2401020305", Err: "000", Text: "é\n", ReceivedAt: 1700000000123, Accounts: []sms.Account{"smsc.example:2775/user", "[::1]:2776/a%3Ab"}, Octets: []byte{0, 0xfe}},
 		{CID: "smsc1", PDU: "data_sm", ID: "A1", State: "UNDELIV"},
 	} {
 		m := want.Message()

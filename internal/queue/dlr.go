@@ -49,12 +49,13 @@ func LevelOne(id sms.MessageID) sms.MessageID { return id + "/1" }
 // The coding is done by the connector, so that the lookup needs no configuration.
 type ReceiptEvent struct {
 	CID                              sms.ConnectorID
-	PDU                              string   // deliver_sm or data_sm
-	ID                               string   // coded: the likeliest of sms.Candidates
-	IDs                              []string // the further candidates
-	Unique                           bool     // take a candidate only if exactly one mapping answers (dlr_msgid auto)
-	State                            string   // canonical: DELIVRD, ENROUTE, ...
-	Sub, Dlvrd, SubmitDate, DoneDate string   // as sent, "" when missing
+	Accounts                         []sms.Account // whose ids it may have, the likeliest first; none in entries that were written before
+	PDU                              string        // deliver_sm or data_sm
+	ID                               string        // coded: the likeliest of sms.Candidates
+	IDs                              []string      // the further candidates
+	Unique                           bool          // take a candidate only if exactly one mapping answers (dlr_msgid auto)
+	State                            string        // canonical: DELIVRD, ENROUTE, ...
+	Sub, Dlvrd, SubmitDate, DoneDate string        // as sent, "" when missing
 	Err, Text                        string
 	ReceivedAt                       int64 // milliseconds since the epoch
 	// Octets are the PDU as it came, so that a receipt which no message claims can be looked at; nil: they are not known.
@@ -76,6 +77,13 @@ func (r *ReceiptEvent) Message() Message {
 	if len(r.IDs) > 0 {
 		h = append(h, Header{Name: HeaderDLRIDs, Str: strings.Join(r.IDs, "\n")})
 	}
+	if len(r.Accounts) > 0 {
+		names := make([]string, len(r.Accounts))
+		for i, a := range r.Accounts {
+			names[i] = string(a)
+		}
+		h = append(h, Header{Name: HeaderAccounts, Str: strings.Join(names, "\n")})
+	}
 	if len(r.Octets) > 0 {
 		h = append(h, Header{Name: HeaderDLRPDU, Str: hex.EncodeToString(r.Octets)})
 	}
@@ -90,6 +98,11 @@ func DecodeReceiptEvent(m *Message) (*ReceiptEvent, error) {
 		DoneDate: h.Str(HeaderDLRDDate), Err: h.Str(HeaderDLRErr), Text: h.Str(HeaderDLRText), ReceivedAt: h.Int(HeaderCreatedAt), Unique: h.Int(HeaderDLRUnique) == 1}
 	if s := h.Str(HeaderDLRIDs); s != "" {
 		r.IDs = strings.Split(s, "\n")
+	}
+	if s := h.Str(HeaderAccounts); s != "" {
+		for name := range strings.SplitSeq(s, "\n") {
+			r.Accounts = append(r.Accounts, sms.Account(name))
+		}
 	}
 	if s := h.Str(HeaderDLRPDU); s != "" {
 		r.Octets, _ = hex.DecodeString(s) // nobody goes by it

@@ -95,8 +95,9 @@ const (
 	HeaderDLRStat  = "dlr_stat"
 	HeaderDLRErr   = "dlr_err"
 	HeaderDLRText  = "dlr_text"
-	HeaderDLRPDU   = "dlr_pdu" // the receipt's PDU in hexadecimal
-	HeaderDLRIDs   = "dlr_ids" // further candidates for the id, separated by line feeds
+	HeaderAccounts = "accounts" // of the SMSC whose ids the receipt may have, separated by line feeds
+	HeaderDLRPDU   = "dlr_pdu"  // the receipt's PDU in hexadecimal
+	HeaderDLRIDs   = "dlr_ids"  // further candidates for the id, separated by line feeds
 
 	HeaderDLRUnique = "dlr_unique" // 1: ambiguous candidates match nothing
 

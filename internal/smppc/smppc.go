@@ -5,8 +5,12 @@ package smppc
 
 import (
 	"errors"
+	"net"
+	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"jasmind/internal/smpp/pdu"
@@ -177,4 +181,10 @@ func Changed(a, b Config) []*Key {
 // configurations to take effect: a parameter that is used for a bind or for the log file differs.
 func RestartNeeded(a, b Config) bool {
 	return slices.ContainsFunc(Changed(a, b), func(k *Key) bool { return k.NeedsRestart || k.NeedsRebind })
+}
+
+// Account names the account at the SMSC that the connector uses. Connectors with the same host, port and username share it.
+func (c *Config) Account() sms.Account {
+	host := strings.TrimSuffix(strings.ToLower(c.Host), ".")
+	return sms.Account(net.JoinHostPort(host, strconv.Itoa(c.Port)) + "/" + url.QueryEscape(c.Username))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
 	"jasmind/internal/smstext"
 )
 
@@ -353,6 +354,25 @@ func TestARestartIsNeededForWhatABindOrTheLogFileUses(t *testing.T) {
 		}
 		if got := RestartNeeded(a, b); got != tt.want {
 			t.Errorf("%s: got %v", tt.key, got)
+		}
+	}
+}
+
+func TestAccount(t *testing.T) {
+	for _, tt := range []struct {
+		host     string
+		port     int
+		username string
+		want     sms.Account
+	}{
+		{"SMSC.Example.", 2775, "User", "smsc.example:2775/User"},
+		{"127.0.0.1", 2776, "a:b/c d", "127.0.0.1:2776/a%3Ab%2Fc+d"},
+		{"::1", 2775, "", "[::1]:2775/"},
+	} {
+		c := Default("abc")
+		c.Host, c.Port, c.Username = tt.host, tt.port, tt.username
+		if got := c.Account(); got != tt.want {
+			t.Errorf("got %s, want %s", got, tt.want)
 		}
 	}
 }

@@ -131,17 +131,21 @@ type ReceiptRequest struct {
 // dlr_expiry.
 const QueueStay = 90 * 24 * time.Hour
 
+// Account names an account at an SMSC, host:port/username: the scope of the ids that the SMSC gives, since receipts may come by any session
+// of the account, also that of another connector (smppc.Config.Account). Records that were written before have the cid in its place.
+type Account string
+
 // Mapping leads from the SMSC's identifier of one part to our message: the
-// queue-msgid:<cid>:<smpp_msgid> record.
+// queue-msgid:<account>:<smpp_msgid> record.
 type Mapping struct {
-	CID       ConnectorID
+	Account   Account
 	SMPPMsgID string // normalised by NormalID
 	MsgID     MessageID
 	Part      int // counted from 1
 	Parts     int
 	Origin    Origin
 	Expiry    time.Duration // dlr_expiry, starts when the mapping is written
-	SentBy    ConnectorID   // who submitted it, if its receipts come to another connector; "": CID
+	SentBy    ConnectorID   // who submitted it; "" in records that were written before: the connector that the receipt came by
 }
 
 // PartOutcome is what became of one part of a message, for one of two questions: how

@@ -104,7 +104,7 @@ func (f *Fleet) connector(cfg smppc.Config, stats *connector.Stats) (runner, fun
 	all.Connector = cfg
 	c, err := connector.New(all, connector.Deps{
 		Bound: f.Bound, Carries: f.carries, Source: f.deps.Broker, Journal: f.deps.Journal, Store: f.deps.Store,
-		Hands: f.hands, MO: f.deps.MO, Stats: stats, Messages: f.deps.Messages, Log: log,
+		Accounts: f.accounts, Hands: f.hands, MO: f.deps.MO, Stats: stats, Messages: f.deps.Messages, Log: log,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, release())
@@ -283,6 +283,16 @@ func (f *Fleet) carries(cid sms.ConnectorID, tlvs pdu.TLVs) bool {
 	there = there || f.stopping
 	f.mu.RUnlock()
 	return there && rules.Check(tlvs) == nil
+}
+
+// accounts gives the accounts at SMSCs that a connector has, and had since the process started, the present one first.
+func (f *Fleet) accounts(cid sms.ConnectorID) []sms.Account {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if m := f.members[cid]; m != nil {
+		return m.accounts
+	}
+	return nil
 }
 
 // State is how far a connector is from what the configuration wants of it.

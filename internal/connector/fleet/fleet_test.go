@@ -472,3 +472,24 @@ func TestTransmitterIsPairedWithItsReceiver(t *testing.T) {
 		})
 	}
 }
+
+// Receipts for what was sent before a change of the account still come.
+func TestAccountsThatAConnectorHadAreRemembered(t *testing.T) {
+	in(t, func(t *testing.T, w *world) {
+		at := func(host string) provision.SMPPConnector {
+			return started("abc", func(c *smppc.Config) { c.Host = host })
+		}
+		for _, host := range []string{"one", "two", "one", "three"} {
+			w.want(at(host), stopped("def"))
+		}
+		w.happened()
+		expect(t, w.accounts("abc"), []sms.Account{"three:2775/smppclient", "one:2775/smppclient", "two:2775/smppclient"})
+		expect(t, w.accounts("def"), []sms.Account{"127.0.0.1:2775/smppclient"})
+		expect(t, w.accounts("ghi"), []sms.Account(nil))
+		for _, host := range []string{"four", "five", "six"} {
+			w.want(at(host))
+		}
+		w.happened()
+		expect(t, w.accounts("abc"), []sms.Account{"six:2775/smppclient", "five:2775/smppclient", "four:2775/smppclient", "three:2775/smppclient"})
+	})
+}

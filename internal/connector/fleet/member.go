@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"jasmind/internal/provision"
@@ -40,11 +41,12 @@ type member struct {
 	want *provision.SMPPConnector // nil: the connector was removed, or the fleet stops
 	// interrupted: since follow last looked, want was for a while that the connector does not run.
 	interrupted bool
-	change      uint64   // number of the last change of want
-	done        uint64   // number of the change that follow tried last
-	err         error    // outcome of that try
-	failures    int64    // tries that failed
-	runs        *running // the connector that runs or drains; only follow sets it
+	change      uint64        // number of the last change of want
+	done        uint64        // number of the change that follow tried last
+	err         error         // outcome of that try
+	failures    int64         // tries that failed
+	accounts    []sms.Account // at SMSCs, the present one first
+	runs        *running      // the connector that runs or drains; only follow sets it
 }
 
 // running is a connector that was started.
@@ -69,11 +71,23 @@ func (m *member) setLocked(w *provision.SMPPConnector) {
 	}
 	m.interrupted = m.interrupted || w == nil || !w.Started
 	m.want = w
+	if w != nil {
+		m.account(w.Config.Account())
+	}
 	m.change++
 	select {
 	case m.wake <- struct{}{}:
 	default:
 	}
+}
+
+// accountsMost is how many accounts of a connector are remembered, so that receipts for what was sent before a change find their message.
+const accountsMost = 4
+
+// account notes the account that the connector is to have. f.mu is held; the slice is never changed, since others read it without f.mu.
+func (m *member) account(a sms.Account) {
+	all := append([]sms.Account{a}, slices.DeleteFunc(slices.Clone(m.accounts), func(old sms.Account) bool { return old == a })...)
+	m.accounts = all[:min(len(all), accountsMost)]
 }
 
 // follow brings the connector into the wanted state after each change, until the connector is removed and has ended.

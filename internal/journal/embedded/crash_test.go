@@ -98,7 +98,7 @@ func accept(id string) *journal.Entry {
 
 func settle(d *queue.Delivery) *journal.Entry {
 	return &journal.Entry{
-		Mappings: []sms.Mapping{{CID: "crash", SMPPMsgID: d.ID, MsgID: sms.MessageID(d.ID), Part: 1, Parts: 1, Expiry: time.Hour}},
+		Mappings: []sms.Mapping{{Account: "crash", SMPPMsgID: d.ID, MsgID: sms.MessageID(d.ID), Part: 1, Parts: 1, Expiry: time.Hour}},
 		Publish:  []queue.Publication{{Queue: qDLR, Message: queue.Message{ID: d.ID}}},
 		Forget:   []sms.MessageID{sms.MessageID(d.ID)},
 		Ack:      []journal.Ack{{Delivery: d, Remember: true}},

@@ -173,7 +173,7 @@ func testSettle(e *env) {
 	e.commit(journal.Entry{Receipts: []sms.ReceiptRequest{receipt("m-1"), receipt("m-2")}, Expiries: []sms.Expiry{x},
 		Publish: []queue.Publication{publication(qMT, "m-1")}})
 	d := e.next(e.consume(qMT))
-	m := sms.Mapping{CID: "journal", SMPPMsgID: "1", MsgID: "m-1", Part: 1, Parts: 1, Origin: sms.OriginHTTP, Expiry: time.Hour}
+	m := sms.Mapping{Account: "journal", SMPPMsgID: "1", MsgID: "m-1", Part: 1, Parts: 1, Origin: sms.OriginHTTP, Expiry: time.Hour}
 	e.commit(journal.Entry{Mappings: []sms.Mapping{m}, Publish: []queue.Publication{publication(qDLR, "m-1")},
 		Outcomes: []sms.PartOutcome{{MsgID: "m-1", Part: 1, Parts: 1, SMPPMsgID: "1", Expiry: time.Hour}},
 		Forget:   []sms.MessageID{"m-2"}, Unexpire: []sms.Expiry{x}, Ack: []journal.Ack{{Delivery: d, Remember: true}}})
@@ -378,7 +378,7 @@ func testConcurrent(e *env) {
 			for d := range in.C() {
 				id := sms.MessageID(d.ID)
 				if err := e.j.Commit(e.ctx, &journal.Entry{Publish: []queue.Publication{publication(qDLR, d.ID)},
-					Mappings: []sms.Mapping{{CID: "journal", SMPPMsgID: d.ID, MsgID: id, Part: 1, Parts: 1, Expiry: time.Hour}},
+					Mappings: []sms.Mapping{{Account: "journal", SMPPMsgID: d.ID, MsgID: id, Part: 1, Parts: 1, Expiry: time.Hour}},
 					Ack:      []journal.Ack{{Delivery: d, Remember: true}}}); err != nil {
 					errs <- err
 					return

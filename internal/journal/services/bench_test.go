@@ -59,7 +59,7 @@ func BenchmarkAcceptAndSettle(b *testing.B) {
 							if report {
 								r := queue.SubmitResult{MsgID: sms.MessageID(d.ID), CID: "smsc", SMPPMsgID: d.ID, Status: "ESME_ROK"}
 								e.Publish = []queue.Publication{{Queue: queue.DLRSubmitSMResp, Message: r.Message()}}
-								e.Mappings = []sms.Mapping{{CID: "smsc", SMPPMsgID: d.ID, MsgID: r.MsgID, Part: 1, Parts: 1, Expiry: time.Hour}}
+								e.Mappings = []sms.Mapping{{Account: "smsc", SMPPMsgID: d.ID, MsgID: r.MsgID, Part: 1, Parts: 1, Expiry: time.Hour}}
 							}
 							if err := s.Commit(ctx, e); err != nil {
 								b.Error(err)

@@ -22,7 +22,7 @@ import (
 // Namespaces of the database.
 const (
 	nsReceipt localdb.Namespace = 0x50 // msgid -> ReceiptRequest, expiring
-	nsMapping localdb.Namespace = 0x51 // cid text, smpp_msgid -> Mapping, expiring
+	nsMapping localdb.Namespace = 0x51 // account text, smpp_msgid -> Mapping, expiring
 	nsOutcome localdb.Namespace = 0x52 // msgid text, question (1), part (4) -> PartOutcome, expiring
 	nsEnd     localdb.Namespace = 0x53 // time in ms (8), msgid -> Expiry
 	nsSettled localdb.Namespace = 0x54 // attempt -> nothing, expiring
@@ -156,8 +156,8 @@ func (s *Store) Stage(b *localdb.Batch, e *journal.Entry) error {
 
 func receiptKey(id sms.MessageID) []byte { return append(nsReceipt.Key(), id...) }
 
-func mappingKey(cid sms.ConnectorID, smppMsgID string) []byte {
-	return append(localdb.AppendText(nsMapping.Key(), string(cid)), smppMsgID...)
+func mappingKey(account sms.Account, smppMsgID string) []byte {
+	return append(localdb.AppendText(nsMapping.Key(), string(account)), smppMsgID...)
 }
 
 func outcomePrefix(id sms.MessageID) []byte {
@@ -200,7 +200,7 @@ func (s *Store) stageReceipt(b *localdb.Batch, r *sms.ReceiptRequest, now time.T
 // stageMapping writes a mapping and lets the request of its message live at least as long.
 func (s *Store) stageMapping(b *localdb.Batch, m *sms.Mapping, now time.Time) error {
 	end := until(now, m.Expiry)
-	b.SetExpiring(mappingKey(m.CID, m.SMPPMsgID), appendMapping(nil, m), end)
+	b.SetExpiring(mappingKey(m.Account, m.SMPPMsgID), appendMapping(nil, m), end)
 	key := receiptKey(m.MsgID)
 	request, ok, err := s.db.GetExpiring(key)
 	if err != nil {
@@ -313,22 +313,22 @@ func (s *Store) Receipt(ctx context.Context, id sms.MessageID) (sms.ReceiptReque
 }
 
 // Mapping gives the message behind an SMSC's id.
-func (s *Store) Mapping(ctx context.Context, cid sms.ConnectorID, smppMsgID string) (sms.Mapping, bool, error) {
+func (s *Store) Mapping(ctx context.Context, account sms.Account, smppMsgID string) (sms.Mapping, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return sms.Mapping{}, false, err
 	}
-	v, ok, err := s.db.GetExpiring(mappingKey(cid, smppMsgID))
+	v, ok, err := s.db.GetExpiring(mappingKey(account, smppMsgID))
 	if err != nil {
-		return sms.Mapping{}, false, unavailable("mapping of "+smppMsgID+" by "+string(cid), err)
+		return sms.Mapping{}, false, unavailable("mapping of "+smppMsgID+" by "+string(account), err)
 	}
 	if !ok {
 		return sms.Mapping{}, false, nil
 	}
 	m, err := decodeMapping(v.Value)
 	if err != nil {
-		return sms.Mapping{}, false, fmt.Errorf("store: mapping of %s by %s: %w", smppMsgID, cid, err)
+		return sms.Mapping{}, false, fmt.Errorf("store: mapping of %s by %s: %w", smppMsgID, account, err)
 	}
-	m.CID, m.SMPPMsgID = cid, smppMsgID
+	m.Account, m.SMPPMsgID = account, smppMsgID
 	return m, true, nil
 }
 

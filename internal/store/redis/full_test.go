@@ -93,7 +93,7 @@ func TestLittleMemory(t *testing.T) {
 	must(t, s.Finalize(t.Context(), charge("before")))
 	must(t, s.Apply(t.Context(), &journal.Entry{Confirm: []billing.BillID{"before"}, Changes: []sms.StateChange{{MsgID: "before"}},
 		Charges:  []billing.Charge{{UID: "u1", Bill: "rest", Amount: 1, Owed: true}},
-		Mappings: []sms.Mapping{{CID: "smsc", SMPPMsgID: "1", MsgID: "before", Part: 1, Parts: 1}},
+		Mappings: []sms.Mapping{{Account: "smsc", SMPPMsgID: "1", MsgID: "before", Part: 1, Parts: 1}},
 		Outcomes: []sms.PartOutcome{{MsgID: "before", Part: 1, Parts: 1}, {MsgID: "before", Part: 1, Parts: 1, State: "DELIVRD"}},
 		Letters:  []queue.Letter{{ID: "l", Queue: "q"}},
 		Ack:      []journal.Ack{{Delivery: delivery("submit.sm.smsc", "before", 0), Remember: true}}}))

@@ -12,7 +12,7 @@ import (
 // configured prefix, which is empty by default since the names are those of the original.
 //
 //	dlr:<msgid>                  hash  who wants to hear of a message
-//	queue-msgid:<cid>:<id>       hash  from an SMSC's id to ours
+//	queue-msgid:<account>:<id>   hash  from an SMSC's id to ours
 //	parts:<msgid>                hash  part number to its submission outcome
 //	final:<msgid>                hash  part number to its final state
 //	msg:<msgid>                  hash  the state of a message of an ESME
@@ -39,8 +39,8 @@ type keys struct{ prefix string }
 
 func (k keys) receipt(id sms.MessageID) string { return k.prefix + "dlr:" + string(id) }
 
-func (k keys) mapping(cid sms.ConnectorID, smppMsgID string) string {
-	return k.prefix + "queue-msgid:" + string(cid) + ":" + smppMsgID
+func (k keys) mapping(account sms.Account, smppMsgID string) string {
+	return k.prefix + "queue-msgid:" + string(account) + ":" + smppMsgID
 }
 
 func (k keys) parts(id sms.MessageID) string  { return k.prefix + "parts:" + string(id) }
@@ -105,7 +105,7 @@ const (
 	fieldParts = "parts"
 )
 
-// Further fields of queue-msgid:<cid>:<id>.
+// Further fields of queue-msgid:<account>:<id>.
 const (
 	fieldMsgID         = "msgid"
 	fieldConnectorType = "connector_type" // as sc

@@ -23,13 +23,13 @@ func (s *Store) Receipt(ctx context.Context, id sms.MessageID) (sms.ReceiptReque
 }
 
 // Mapping gives the message behind an SMSC's id.
-func (s *Store) Mapping(ctx context.Context, cid sms.ConnectorID, smppMsgID string) (sms.Mapping, bool, error) {
-	key := s.keys.mapping(cid, smppMsgID)
+func (s *Store) Mapping(ctx context.Context, account sms.Account, smppMsgID string) (sms.Mapping, bool, error) {
+	key := s.keys.mapping(account, smppMsgID)
 	m, err := s.hash(ctx, key)
 	if err != nil || len(m) == 0 {
 		return sms.Mapping{}, false, err
 	}
-	out, err := decodeMapping(key, cid, smppMsgID, m)
+	out, err := decodeMapping(key, account, smppMsgID, m)
 	return out, err == nil, err
 }
 

@@ -114,9 +114,9 @@ func mappingFields(m *sms.Mapping) []any {
 	return out
 }
 
-func decodeMapping(key string, cid sms.ConnectorID, smppMsgID string, m map[string]string) (sms.Mapping, error) {
+func decodeMapping(key string, account sms.Account, smppMsgID string, m map[string]string) (sms.Mapping, error) {
 	f := &fields{key: key, m: m}
-	out := sms.Mapping{CID: cid, SMPPMsgID: smppMsgID, MsgID: sms.MessageID(m[fieldMsgID]), Origin: sms.Origin(m[fieldConnectorType]),
+	out := sms.Mapping{Account: account, SMPPMsgID: smppMsgID, MsgID: sms.MessageID(m[fieldMsgID]), Origin: sms.Origin(m[fieldConnectorType]),
 		Part: f.integer(fieldPart, 1, maxParts), Parts: f.integer(fieldParts, 1, maxParts), Expiry: f.duration(fieldExpiry),
 		SentBy: sms.ConnectorID(m[fieldSentBy])}
 	return out, f.err

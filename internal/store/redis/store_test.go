@@ -73,7 +73,7 @@ func TestKeys(t *testing.T) {
 				Source: pdu.Address{TON: 5, NPI: 0, Addr: "ACME"}, Dest: pdu.Address{TON: 1, NPI: 1, Addr: "49170"}, RegisteredDelivery: 1, SubmittedAt: at},
 		},
 		Expiries: []sms.Expiry{{At: at, MsgID: "h", CID: "smsc", Report: sms.ReportFinal}},
-		Mappings: []sms.Mapping{{CID: "smsc", SMPPMsgID: "AB12", MsgID: "h", Part: 1, Parts: 2, Origin: sms.OriginHTTP, Expiry: time.Hour}},
+		Mappings: []sms.Mapping{{Account: "smsc", SMPPMsgID: "AB12", MsgID: "h", Part: 1, Parts: 2, Origin: sms.OriginHTTP, Expiry: time.Hour}},
 		Outcomes: []sms.PartOutcome{{MsgID: "h", Part: 1, Parts: 2, SMPPMsgID: "ab12", Expiry: time.Hour}, {MsgID: "h", Part: 2, Parts: 2, State: "DELIVRD", Expiry: time.Hour}},
 		Ack:      []journal.Ack{{Delivery: delivery("submit.sm.smsc", "h", 3), Remember: true}, {Delivery: delivery("submit.sm.smsc", "no", 0)}},
 	}))
@@ -125,7 +125,7 @@ func TestRequestOfALongMessageWaitsForItsLastPart(t *testing.T) {
 		expiry, want time.Duration
 	}{{1, time.Hour, 1000 * time.Hour}, {1, 2000 * time.Hour, 2000 * time.Hour}, {2, time.Hour, time.Hour}} {
 		must(t, s.Apply(t.Context(), &journal.Entry{Mappings: []sms.Mapping{
-			{CID: "smsc", SMPPMsgID: strconv.Itoa(i), MsgID: "h", Part: tt.part, Parts: 2, Expiry: tt.expiry}}}))
+			{Account: "smsc", SMPPMsgID: strconv.Itoa(i), MsgID: "h", Part: tt.part, Parts: 2, Expiry: tt.expiry}}}))
 		if d := c.PTTL(t.Context(), "p:dlr:h").Val(); d > tt.want || d < tt.want-time.Minute {
 			t.Errorf("after part %d it is kept for %v, want %v", tt.part, d, tt.want)
 		}

@@ -52,7 +52,7 @@ func (s *Store) addUnexpire(p goredis.Pipeliner, xs []sms.Expiry) {
 func (s *Store) addMappings(p goredis.Pipeliner, ms []sms.Mapping) {
 	for i := range ms {
 		m := &ms[i]
-		key := s.keys.mapping(m.CID, m.SMPPMsgID)
+		key := s.keys.mapping(m.Account, m.SMPPMsgID)
 		s.write(p, "HSET", key, mappingFields(m)...)
 		p.PExpire(noContext, key, ttl(m.Expiry))
 		// The wait for a receipt begins with the last part, however long the message was queued; until

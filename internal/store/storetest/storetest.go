@@ -138,16 +138,16 @@ func (e *env) wantReceipt(want sms.ReceiptRequest) {
 
 func (e *env) wantMapping(want sms.Mapping) {
 	e.Helper()
-	got, ok, err := e.s.Mapping(e.ctx, want.CID, want.SMPPMsgID)
+	got, ok, err := e.s.Mapping(e.ctx, want.Account, want.SMPPMsgID)
 	e.must(err)
 	if !ok || got != want {
-		e.Errorf("mapping %s/%s: got %+v, %v; want %+v", want.CID, want.SMPPMsgID, got, ok, want)
+		e.Errorf("mapping %s/%s: got %+v, %v; want %+v", want.Account, want.SMPPMsgID, got, ok, want)
 	}
 }
 
-func (e *env) hasMapping(cid sms.ConnectorID, id string) bool {
+func (e *env) hasMapping(account sms.Account, id string) bool {
 	e.Helper()
-	_, ok, err := e.s.Mapping(e.ctx, cid, id)
+	_, ok, err := e.s.Mapping(e.ctx, account, id)
 	e.must(err)
 	return ok
 }
@@ -209,8 +209,8 @@ func smppReceipt(id sms.MessageID) sms.ReceiptRequest {
 		RegisteredDelivery: 0x11, SubmittedAt: now()}
 }
 
-func mapping(cid sms.ConnectorID, smppMsgID string, id sms.MessageID, expiry time.Duration) sms.Mapping {
-	return sms.Mapping{CID: cid, SMPPMsgID: smppMsgID, MsgID: id, Part: 2, Parts: 3, Origin: sms.OriginSMPP, Expiry: expiry, SentBy: "transmitter"}
+func mapping(account sms.Account, smppMsgID string, id sms.MessageID, expiry time.Duration) sms.Mapping {
+	return sms.Mapping{Account: account, SMPPMsgID: smppMsgID, MsgID: id, Part: 2, Parts: 3, Origin: sms.OriginSMPP, Expiry: expiry, SentBy: "transmitter"}
 }
 
 func submission(id sms.MessageID, part int, status pdu.Status) sms.PartOutcome {
@@ -244,6 +244,9 @@ func testMapping(e *env) {
 	e.apply(journal.Entry{Mappings: []sms.Mapping{m1, m2}})
 	e.wantMapping(m1)
 	e.wantMapping(m2)
+	other := mapping("smsc.example:2775/user%3Aone", "AB12", "m-4", time.Hour)
+	e.apply(journal.Entry{Mappings: []sms.Mapping{other}})
+	e.wantMapping(other)
 	if e.hasMapping("smsc1", "AB1") || e.hasMapping("smsc1", "AB123") || e.hasMapping("smsc", "1AB12") {
 		e.Error("a mapping is found under another id")
 	}
