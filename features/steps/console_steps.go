@@ -39,6 +39,11 @@ func (c *console) steps(sc *godog.ScenarioContext) {
 		c.gateway.bare = true
 		return c.gateway.start()
 	})
+	sc.Step(`^the store holds a profile of the original in protocol (\d)$`, func(protocol int) error {
+		store := filepath.Join(c.gateway.dir, "etc/jasmin/store")
+		c.gateway.settings["ROUTER_STORE_PATH"], c.gateway.settings["CLIENT_MANAGEMENT_STORE_PATH"] = store, store
+		return os.CopyFS(store, os.DirFS(fmt.Sprintf("../internal/profile/original/testdata/protocol%d", protocol)))
+	})
 	sc.Step(`^the operator logs in$`, func() error { return c.logIn("jcliadmin", "jclipwd") })
 	sc.Step(`^the operator cannot log in as "(\w+)" with password "(\w+)"$`, func(name, password string) error {
 		if err := c.logIn(name, password); err == nil {

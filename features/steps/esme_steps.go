@@ -208,7 +208,7 @@ func (c *esmes) steps(sc *godog.ScenarioContext) {
 	sc.Step(`^"(\w+)" binds as (transmitter|receiver|transceiver)$`, func(name, kind string) error {
 		return c.named(name).bind(c.address(), kind, password)
 	})
-	sc.Step(`^"(\w+)" binding as (transmitter|receiver|transceiver) with password "(\w+)" is answered (\w+)$`, func(name, kind, password, want string) error {
+	sc.Step(`^"(\w+)" binding as (transmitter|receiver|transceiver) with password "([^"]+)" is answered (\w+)$`, func(name, kind, password, want string) error {
 		err := c.named(name).bind(c.address(), kind, password)
 		var refused *smpp.StatusError
 		switch {

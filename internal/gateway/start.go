@@ -128,7 +128,6 @@ func (g *Gateway) startBackend(ctx context.Context) (*backend, error) {
 		return nil, err
 	}
 	g.parts.add(stores, "broker and store", func(context.Context) error { return b.close() })
-	g.certificates = append(g.certificates, b.certificates...)
 	b.observe(&g.metrics)
 	g.hopeless = b.failed
 	g.run(consumers, "embedded database", func(ctx context.Context) error {
@@ -172,7 +171,7 @@ func (g *Gateway) refuseToForget(ctx context.Context) error {
 // provisioning file, whose declarations win. Changes are saved from time to time, and at the stop, when the doors
 // are closed.
 func (g *Gateway) startProfiles() (*profile.Profiles, error) {
-	p, err := profile.Open(profile.Config{Dir: g.cfg.Paths.Store}, g.state, g.logs.router)
+	p, err := profile.Open(profile.Config{Dir: g.cfg.Paths.Store, Say: g.say}, g.state, g.logs.router)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,8 @@
 // syntax of provisioning files with a version in front, written whole or not at all. What
 // a provisioning file declares is not in it. Passwords of users are hashes; those of
 // connectors are in the clear, since the gateway has to send them, so the files are the
-// owner's alone.
+// owner's alone. Where there is no profile of ours under a name, that of the original is read
+// (package original).
 //
 //	p, err := profile.Open(profile.Config{Dir: "/etc/jasmin/store"}, store, log)
 //	err = p.LoadAtStart()               // jcli-prod, if there is one
@@ -23,11 +24,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"jasmind/internal/profile/original"
 	"jasmind/internal/provision"
 )
 
@@ -49,12 +52,15 @@ var header = []string{"version", "profile", "saved"}
 // Config says where profiles are.
 type Config struct {
 	Dir string // store_path; it is made if it does not exist
+	// Say tells the operator, on stdout, what becomes of profiles of the original; nil: only the log has it.
+	Say func(line string)
 }
 
 // Profiles are the profiles of one folder. It is safe for concurrent use.
 type Profiles struct {
 	dir   string
 	store *provision.Store
+	say   func(line string)
 	log   *slog.Logger
 
 	mu sync.Mutex // one profile at a time; guards what follows
@@ -81,7 +87,10 @@ func Open(cfg Config, store *provision.Store, log *slog.Logger) (*Profiles, erro
 			return nil, fmt.Errorf("store_path: %w", err)
 		}
 	}
-	return &Profiles{dir: cfg.Dir, store: store, log: log, current: Default}, nil
+	if cfg.Say == nil {
+		cfg.Say = func(string) {}
+	}
+	return &Profiles{dir: cfg.Dir, store: store, say: cfg.Say, log: log, current: Default}, nil
 }
 
 var globSpecial = regexp.MustCompile(`[\\*?\[]`)
@@ -125,20 +134,63 @@ func (p *Profiles) persist(name string, always bool) error {
 }
 
 // Load replaces the configuration by a profile: what a provisioning file declares stays,
-// and so does what is in the profile alike. When it fails, nothing has changed. The error
-// wraps fs.ErrNotExist if there is no such profile.
+// and so does what is in the profile alike. If there is none of ours under the name, it is that of
+// the original, and each object of it that could not be taken is named. When it fails, nothing
+// has changed. The error wraps fs.ErrNotExist if there is no such profile.
 func (p *Profiles) Load(name string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	doc, err := read(p.dir, name)
+	doc, theirs, err := find(p.dir, name)
 	if err != nil {
 		return err
 	}
 	if err := p.store.Load(doc); err != nil {
+		var faults provision.Faults
+		if theirs != nil && errors.As(err, &faults) {
+			for i := range faults {
+				faults[i].Line = 0 // of a text that is in no file
+			}
+		}
 		return fmt.Errorf("profile %s: %w", name, err)
+	}
+	if theirs != nil {
+		p.reportTaken(name, theirs)
+	} else if files := original.Files(p.dir, name); len(files) > 0 {
+		p.log.Warn("files of the original are not read, since there is a profile of jasmind under their name; move them elsewhere", "profile", name, "dir", p.dir, "files", files)
+		p.say(fmt.Sprintf("Profile %s is that of jasmind: the files of the original under that name are NOT READ (%s).", name, strings.Join(files, ", ")))
 	}
 	p.current = name
 	return p.remember()
+}
+
+// reportTaken tells what was taken from a profile of the original, and what was not.
+func (p *Profiles) reportTaken(name string, theirs *original.Profile) {
+	p.log.Info("profile of the original taken", "profile", name, "dir", p.dir, "files", theirs.Files, "refused", len(theirs.Refused))
+	p.say(fmt.Sprintf("Profile %s of the original is taken, its files stay as they are: %s.", name, theirs.Document))
+	for _, r := range theirs.Refused {
+		p.log.Error("not taken from the profile of the original", "profile", name, "object", r.Object, "why", r.Text)
+		p.say("NOT TAKEN: " + r.String())
+	}
+	for _, r := range theirs.Changed {
+		p.log.Warn("taken from the profile of the original, but", "profile", name, "object", r.Object, "what", r.Text)
+		p.say("Taken, but " + r.String())
+	}
+}
+
+// find reads a profile of ours or, if there is none under the name, that of the original.
+func find(dir, name string) (doc *provision.Document, theirs *original.Profile, err error) {
+	doc, err = read(dir, name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return doc, nil, err
+	}
+	theirs, errTheirs := original.Read(dir, name)
+	switch {
+	case errors.Is(errTheirs, fs.ErrNotExist):
+		return nil, nil, err
+	case errTheirs != nil:
+		return nil, nil, fmt.Errorf("profile %s of the original: %w", name, errTheirs)
+	}
+	return theirs.Document, theirs, nil
 }
 
 // remember takes the configuration as it is for what is on disk.
@@ -156,6 +208,14 @@ func (p *Profiles) remember() error {
 // that a newer version has written, is an error that should stop the start: the file
 // is left as it is.
 func (p *Profiles) LoadAtStart() error {
+	for _, name := range original.Names(p.dir) {
+		if path, err := Path(p.dir, name); err != nil || name == Default {
+			continue
+		} else if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			p.log.Warn("there is a profile of the original that is not loaded at start", "profile", name, "dir", p.dir)
+			p.say(fmt.Sprintf("Profile %s of the original is not loaded at start: load -p %s takes it.", name, name))
+		}
+	}
 	err := p.Load(Default)
 	switch {
 	case err == nil:
@@ -165,9 +225,6 @@ func (p *Profiles) LoadAtStart() error {
 		return err
 	}
 	p.log.Info("there is no profile to load", "profile", Default, "dir", p.dir)
-	if old, _ := filepath.Glob(filepath.Join(globQuote(p.dir), Default+".*s")); len(old) > 0 {
-		p.log.Warn("profiles of the original are not read: they are Python objects; provision the configuration or type it again", "first", old[0])
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.remember()
@@ -209,9 +266,10 @@ func (p *Profiles) Save() error {
 	return nil
 }
 
-// Export gives a profile as a provisioning file.
+// Export gives a profile as a provisioning file; of one of the original, comments say what could not
+// be taken, and what has another meaning.
 func Export(dir, name string) ([]byte, error) {
-	doc, err := read(dir, name)
+	doc, theirs, err := find(dir, name)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +277,17 @@ func Export(dir, name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile %s: %w", name, err)
 	}
-	return append([]byte("# Exported from profile "+name+" of jasmind.\n"), content...), nil
+	head := "# Exported from profile " + name + " of jasmind.\n"
+	if theirs != nil {
+		head = "# Exported from profile " + name + " of the original.\n"
+		for _, r := range theirs.Refused {
+			head += fmt.Sprintf("# Not taken: %q\n", r.String())
+		}
+		for _, r := range theirs.Changed {
+			head += fmt.Sprintf("# Taken, but: %q\n", r.String())
+		}
+	}
+	return append([]byte(head), content...), nil
 }
 
 // Import makes a profile of a provisioning file. Passwords in the clear become hashes,

@@ -32,6 +32,11 @@ func (d *Draft) SMPPConnector(cid sms.ConnectorID) (c SMPPConnector, ok bool) {
 	return deref(d.smppcs[cid])
 }
 
+// HTTPConnector gives a copy of a connector; ok is false if there is none.
+func (d *Draft) HTTPConnector(cid sms.ConnectorID) (c HTTPConnector, ok bool) {
+	return deref(d.httpcs[cid])
+}
+
 func deref[T any](p *T) (v T, ok bool) {
 	if p == nil {
 		return v, false

@@ -32,8 +32,7 @@ type Config struct {
 	Password string // default guest; [amqp-broker] password
 	VHost    string // default /; [amqp-broker] vhost
 
-	// TLS gives the configuration of each new connection; with Host instead of URL, non-nil means TLS; [amqp-broker] ssl.
-	TLS         func() (*tls.Config, error)
+	TLS         *tls.Config   // for amqps; with Host instead of URL, non-nil means TLS
 	Heartbeat   time.Duration // whole seconds, at least 1s; default 10s; [amqp-broker] heartbeat
 	DialTimeout time.Duration // for connecting and the handshake; default 5s
 
@@ -87,18 +86,6 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-// tls is the configuration of a new connection, which the library may change; nil: the library's own.
-func (c Config) tls() (*tls.Config, error) {
-	if c.TLS == nil {
-		return nil, nil //nolint:nilnil // said so
-	}
-	secure, err := c.TLS()
-	if err != nil {
-		return nil, err
-	}
-	return secure.Clone(), nil
 }
 
 // ownedPatience is how long Open waits for a virtual host that is owned: it may be by a process of ours that has died, and the broker notices
