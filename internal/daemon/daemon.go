@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"jasmind/internal/config"
 	"jasmind/internal/gateway"
@@ -51,7 +52,7 @@ capitals with dashes as underscores, such as HTTP_API_PORT=0 (0: any free port) 
 AMQP_BROKER_HOST=mq. ROOT_PATH, CONFIG_PATH, LOG_PATH and STORE_PATH set the folders.
 
 Signals: TERM and INT stop in order and wait for messages under way, a second one
-stops at once; HUP reads the provisioning file again.
+ends at once; HUP reads the certificates and the provisioning file again.
 Exit codes: 0 stopped, 1 failed while running, 2 wrong command line or configuration.
 `
 
@@ -193,8 +194,10 @@ func run(o *options, version string, stdout, stderr io.Writer) int {
 	defer cancel()
 	started := make(chan error, 1)
 	go func() { started <- g.Start(ctx) }()
-	asked, err := awaitStart(started, signals, cancel)
+	asked, err := awaitStart(started, signals, cfg.ShutdownTimeout+startGrace, cancel)
 	switch {
+	case errors.Is(err, errAbandoned):
+		return abandon(g, err, stderr)
 	case err != nil:
 		return notStarted(err, asked, o.readyFile, stale, stderr)
 	case asked:
@@ -207,19 +210,41 @@ func run(o *options, version string, stdout, stderr io.Writer) int {
 		}
 		defer os.Remove(o.readyFile) //nolint:errcheck // gone is what it is to be
 	}
+	return serve(ctx, g, cfg, signals, stderr)
+}
+
+// serve runs until a signal asks for the end or the gateway fails, and reloads meanwhile whenever it is asked to. A
+// reload never keeps a signal waiting; what asks for another one while it runs is one more reload.
+func serve(ctx context.Context, g *gateway.Gateway, cfg *config.Config, signals <-chan os.Signal, stderr io.Writer) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reloaded := make(chan error, 1)
+	reload := func() { go func() { reloaded <- g.Reload(ctx) }() }
+	running, again := false, false
 	for {
 		select {
 		case <-g.Failed():
 			fmt.Fprintln(stderr, "jasmind:", g.Err())
 			return stop(g, cfg, signals, stderr, ExitRuntime)
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				if err := g.Reload(ctx); err != nil {
-					fmt.Fprintln(stderr, "jasmind: reload:", err)
-				}
-				continue
+		case err := <-reloaded:
+			if err != nil {
+				fmt.Fprintln(stderr, "jasmind: reload:", err)
 			}
-			return stop(g, cfg, signals, stderr, ExitOK)
+			if running = again; running {
+				again = false
+				reload()
+			}
+		case s := <-signals:
+			switch {
+			case s != syscall.SIGHUP:
+				cancel()
+				return stop(g, cfg, signals, stderr, ExitOK)
+			case running:
+				again = true
+			default:
+				running = true
+				reload()
+			}
 		}
 	}
 }
@@ -246,23 +271,45 @@ func notStarted(err error, asked bool, readyFile string, stale []byte, stderr io
 	return ExitRuntime
 }
 
-// awaitStart waits for the start. TERM and INT cut it short, if it can be; asked tells that
-// one came.
-func awaitStart(started <-chan error, signals <-chan os.Signal, cancel func()) (asked bool, err error) {
+// startGrace is what a start that was cut short gets beyond the time of a stop, which is for what it had started.
+const startGrace = 5 * time.Second
+
+// errAbandoned is why the process ends at once.
+var errAbandoned = errors.New("ended at once, nothing more is waited for")
+
+// awaitStart waits for the start. TERM and INT cut it short, if it can be; asked tells that one came. A further one gives
+// errAbandoned, and so does a start that has not ended by the limit.
+func awaitStart(started <-chan error, signals <-chan os.Signal, limit time.Duration, cancel func()) (asked bool, err error) {
+	var over <-chan time.Time
 	for {
 		select {
 		case err := <-started:
 			return asked, err
+		case <-over:
+			return asked, fmt.Errorf("the start did not end within %s: %w", limit, errAbandoned)
 		case s := <-signals:
-			if s != syscall.SIGHUP {
-				asked = true
+			switch {
+			case s == syscall.SIGHUP:
+			case asked:
+				return asked, fmt.Errorf("a second signal: %w", errAbandoned)
+			default:
+				asked, over = true, time.After(limit)
 				cancel()
 			}
 		}
 	}
 }
 
-// stop stops in order; a further TERM or INT gives up waiting.
+// abandon ends without waiting for anything but the log's last lines.
+func abandon(g *gateway.Gateway, why error, stderr io.Writer) int {
+	fmt.Fprintln(stderr, "jasmind:", why)
+	if err := g.Abandon(why.Error()); err != nil {
+		fmt.Fprintln(stderr, "jasmind:", err)
+	}
+	return ExitRuntime
+}
+
+// stop stops in order; a further TERM or INT ends the process at once.
 func stop(g *gateway.Gateway, cfg *config.Config, signals <-chan os.Signal, stderr io.Writer, code int) int {
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownTimeout)
 	defer cancel()
@@ -277,7 +324,7 @@ func stop(g *gateway.Gateway, cfg *config.Config, signals <-chan os.Signal, stde
 			return code
 		case s := <-signals:
 			if s != syscall.SIGHUP {
-				cancel()
+				return abandon(g, fmt.Errorf("a second signal: %w", errAbandoned), stderr)
 			}
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -118,12 +120,30 @@ func TestSignalDuringTheStart(t *testing.T) {
 				}
 				started <- tt.result
 			}()
-			asked, err := awaitStart(started, signals, func() { cancelled = true })
+			asked, err := awaitStart(started, signals, time.Hour, func() { cancelled = true })
 			if asked != tt.asked || err != tt.result || cancelled != tt.asked { //nolint:errorlint // the very same
 				t.Errorf("asked %v, error %v, cancelled %v", asked, err, cancelled)
 			}
 		})
 	}
+}
+
+// A second signal, and a start that does not end though it was told to, are not waited for.
+func TestAStartThatHangsIsAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals := make(chan os.Signal, 2)
+		signals <- syscall.SIGTERM
+		began := time.Now()
+		if asked, err := awaitStart(nil, signals, time.Minute, func() {}); !asked || !errors.Is(err, errAbandoned) || time.Since(began) != time.Minute {
+			t.Errorf("asked %v, %v after %s", asked, err, time.Since(began))
+		}
+		signals <- syscall.SIGTERM
+		signals <- syscall.SIGINT
+		began = time.Now()
+		if asked, err := awaitStart(nil, signals, time.Minute, func() {}); !asked || !errors.Is(err, errAbandoned) || time.Since(began) != 0 {
+			t.Errorf("asked %v, %v after %s", asked, err, time.Since(began))
+		}
+	})
 }
 
 func TestExitCodeOfAStartThatFailed(t *testing.T) {

@@ -164,7 +164,7 @@ func (g *Gateway) State() *provision.Store { return g.state }
 func (g *Gateway) Bound(cid sms.ConnectorID) bool { return g.fleet.Bound(cid) }
 
 // Stop refuses new work, lets what is under way come to its end, unbinds, settles and closes broker and store. It returns
-// when ctx ends at the latest, whatever a part does. Nothing that was acknowledged is lost then: it is
+// when ctx ends at the latest, or after two seconds, whatever a part does. Nothing that was acknowledged is lost then: it is
 // found in the queues at the next start.
 func (g *Gateway) Stop(ctx context.Context) error {
 	began := time.Now()
@@ -183,9 +183,9 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	return errors.Join(err, g.closeLogs())
 }
 
-// Abandon notes in the log that nothing more is waited for, and why. The process ends after it.
+// Abandon notes in the log that the process is about to end, whatever is under way, and why.
 func (g *Gateway) Abandon(why string) error {
-	g.logs.manager.Error("ended at once, nothing more is waited for", "why", why)
+	g.logs.manager.Error("the process ends", "why", why)
 	return g.closeLogs()
 }
 

@@ -67,20 +67,24 @@ func (p *parts) run(s stage, name string, run, shutdown func(context.Context) er
 
 var errStopped = errors.New("the gateway stops")
 
-// stop stops all parts, stage by stage. It returns when ctx ends at the latest, if that has a deadline, whatever a part does: the error
-// names those that were left behind. With hopeless nothing is waited for that is under way.
+// leastTime is what the parts have at least to end what they gave up, though a stop may have less.
+const leastTime = 2 * time.Second
+
+// stop stops all parts, stage by stage. It returns when ctx ends at the latest, if that has a deadline, or after leastTime, whatever a
+// part does: the error names those that were left behind. With hopeless nothing is waited for that is under way.
 func (p parts) stop(ctx context.Context, hopeless bool) error {
 	began := time.Now()
-	by := func(share float64) (context.Context, context.CancelFunc) {
+	by := func(share float64, least time.Duration) (context.Context, context.CancelFunc) {
 		if deadline, ok := ctx.Deadline(); ok {
-			return context.WithDeadlineCause(context.WithoutCancel(ctx), began.Add(time.Duration(share*float64(deadline.Sub(began)))), errTime)
+			after := time.Duration(share * float64(max(deadline.Sub(began), least)))
+			return context.WithDeadlineCause(context.WithoutCancel(ctx), began.Add(after), errTime)
 		}
 		return context.WithCancel(context.WithoutCancel(ctx))
 	}
 	var errs []error
 	for s := doors; s >= stores; s-- {
-		giveUp, abort := by(shares[s].giveUp)
-		over, leave := by(shares[s].over)
+		giveUp, abort := by(shares[s].giveUp, 0)
+		over, leave := by(shares[s].over, leastTime)
 		if hopeless {
 			abort()
 		}

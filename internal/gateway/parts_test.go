@@ -120,6 +120,22 @@ func TestWhatIsUnderWayIsGivenUpInTime(t *testing.T) {
 	})
 }
 
+// A stop that has no time waits for nothing, and yet every part ends.
+func TestAStopWithoutTimeEndsAllParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stopping{began: time.Now()}
+		var p parts
+		for stage, name := range map[stage]string{doors: "http", carriers: "connectors", consumers: "lookup", stores: "store"} {
+			p.add(stage, name, s.takes(name, time.Hour))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 0)
+		defer cancel()
+		if err := p.stop(ctx, false); err == nil || strings.Contains(err.Error(), "left behind") || len(s.lines) != 8 || time.Since(s.began) != 0 {
+			t.Errorf("after %s: %v, %q", time.Since(s.began), err, s.lines)
+		}
+	})
+}
+
 // With a failed database nothing that is under way is waited for.
 func TestNothingIsWaitedForWhenItIsHopeless(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
