@@ -19,6 +19,7 @@ import (
 	"gopkg.in/ini.v1"
 
 	"jasmind/internal/admission"
+	"jasmind/internal/certs"
 	"jasmind/internal/connector"
 	"jasmind/internal/deadletter"
 	"jasmind/internal/dlr"
@@ -43,6 +44,12 @@ const (
 	Embedded Mode = "embedded" // a database of our own, nothing to install
 	Services Mode = "services" // RabbitMQ and Redis
 )
+
+// ClientTLS says whether connections to a service are secured, and how.
+type ClientTLS struct {
+	On bool // ssl
+	certs.Client
+}
 
 // Config is everything jasmin.cfg and the environment say, defaults filled in.
 type Config struct {
@@ -84,10 +91,12 @@ type Config struct {
 
 	DeadLetters deadletter.Config
 
-	Broker    rabbit.Config
+	Broker    rabbit.Config // but TLS
+	BrokerTLS ClientTLS
 	BrokerLog logging.Config
 
-	Redis    redis.Config
+	Redis    redis.Config // but TLS
+	RedisTLS ClientTLS
 	RedisLog logging.Config
 
 	Console         jcli.Config

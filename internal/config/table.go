@@ -17,6 +17,9 @@ const (
 	alwaysBack = "the connection always comes back by itself"
 )
 
+// linkLocal are link-local addresses and others at which clouds tell their machines secrets.
+const linkLocal = "169.254.0.0/16,fe80::/10,fd00:ec2::254,fd20:ce::254,100.100.100.200"
+
 // table declares every key, in the order in which they are printed, for the fields of a Config whose Paths
 // are known.
 func table(c *Config) []Key {
@@ -124,7 +127,7 @@ func table(c *Config) []Key {
 			key("timeout", "10", "Seconds that connecting, or the confirm of a message, may take; then RabbitMQ counts as away.",
 				into(seconds(0.1, 3600), &c.Broker.DialTimeout, &c.Broker.ConfirmTimeout)),
 			key("queue_type", "classic", "Type of the work queues: classic or quorum.", into(oneOf(rabbit.Classic, rabbit.Quorum), &c.Broker.QueueType)),
-		}, void(alwaysBack,
+		}, clientTLS("RabbitMQ", "Its TLS listener is often on port 5671.", &c.BrokerTLS), void(alwaysBack,
 			key("connection_loss_retry", "True", "", into(boolean)),
 			key("connection_failure_retry", "True", "", into(boolean)),
 			key("connection_loss_retry_delay", "10", "", into(number(0, maxWhole))),
@@ -178,6 +181,10 @@ func table(c *Config) []Key {
 			key("retry_delay", "30", "Seconds until an MO that was not acknowledged is tried again.", into(seconds(0.01, day), &c.MOThrower.RetryDelay)),
 			key("max_retries", "3", "How often; behind a failover route how often all of its connectors are.", into(number(0, 100000), &c.MOThrower.MaxRetries)),
 			key("max_per_host", "16", "Calls under way to one host at a time.", into(number(1, 1000), &c.MOThrower.PerHost)),
+			key("allow", "", "Addresses and networks that URLs may lead to, separated by commas; empty: all but those in deny. A name counts by what it resolves to when it is called.",
+				into(parseNetworks, &c.MOThrower.Reach.Allow)),
+			key("deny", "", "Addresses and networks that URLs may not lead to, whatever is in allow.", into(parseNetworks, &c.MOThrower.Reach.Deny)),
+			key("https_only", "False", "Whether only https URLs are called.", into(boolean, &c.MOThrower.Reach.HTTPSOnly)),
 		}, logKeys("deliversm-thrower.log", "W6", &c.MOThrowerLog)),
 		section("dlr-thrower", []Key{
 			key("http_timeout", "30", "Seconds that a call of a dlr-url may take.", into(seconds(0.01, 3600), &c.DLRThrower.Timeout)),
@@ -185,6 +192,11 @@ func table(c *Config) []Key {
 				into(seconds(0.01, day), &c.DLRThrower.RetryDelay, &c.SMPPSThrower.RetryDelay)),
 			key("max_retries", "3", "How often.", into(number(0, 100000), &c.DLRThrower.MaxRetries, &c.SMPPSThrower.MaxRetries)),
 			key("max_per_host", "16", "Calls under way to one host at a time.", into(number(1, 1000), &c.DLRThrower.PerHost)),
+			key("allow", "", "Addresses and networks that a dlr-url may lead to, separated by commas; empty: all but those in deny. A name counts by what it resolves to when it is called.",
+				into(parseNetworks, &c.DLRThrower.Reach.Allow)),
+			key("deny", linkLocal, "Addresses and networks that a dlr-url may not lead to, whatever is in allow; by default those where clouds keep credentials.",
+				into(parseNetworks, &c.DLRThrower.Reach.Deny)),
+			key("https_only", "False", "Whether only https URLs are called.", into(boolean, &c.DLRThrower.Reach.HTTPSOnly)),
 			key("dlr_pdu", "deliver_sm", "What receipts are sent to ESMEs as: deliver_sm or data_sm.",
 				into(choice(option[bool]{"deliver_sm", false}, option[bool]{"data_sm", true}), &c.SMPPSThrower.DataSM)),
 			key("smpps_hold", "172800", "Seconds for which what waits for an ESME that is not bound is kept; then it becomes a dead letter.", into(seconds(1, 365*day), &c.SMPPSThrower.Hold)),
@@ -204,7 +216,7 @@ func table(c *Config) []Key {
 				into(seconds(0.1, 3600), &c.Redis.DialTimeout, &c.Redis.Timeout)),
 			key("low_memory_mib", "0", "MiB left of Redis's maxmemory below which no message is accepted; 0: the smaller of 256 MiB and 10 %.",
 				into(mebibytes[uint64](0, 1<<20), &c.Redis.LowMemory)),
-		}, void("concurrent calls share pipelines", key("poolsize", "10", "", into(number(0, maxWhole)))), logKeys("redis-client.log", "W6", &c.RedisLog)),
+		}, clientTLS("Redis", "Its TLS listener has a port of its own.", &c.RedisTLS), void("concurrent calls share pipelines", key("poolsize", "10", "", into(number(0, maxWhole)))), logKeys("redis-client.log", "W6", &c.RedisLog)),
 		section("jcli", []Key{
 			key("bind", "127.0.0.1", "Address to listen on.", into(text, &c.Console.Bind)),
 			key("port", "8990", "Port to listen on; 0: any free one.", into(port, &c.Console.Port)),
@@ -236,4 +248,15 @@ func table(c *Config) []Key {
 		}, logKeys("interceptor.log", "W6", &c.InterceptorLog), internalPort("8987", "iadmin", "dd8b84cdb60655fed3b9b2d668c5bd9e", onOurs)),
 		section("interceptor-client", internalClient("8987", "iadmin", onOurs)),
 	)
+}
+
+// clientTLS are the keys of secured connections to a service.
+func clientTLS(service, ports string, c *ClientTLS) []Key {
+	return []Key{
+		key("ssl", "False", "Whether "+service+" is spoken to over TLS, 1.2 and later. "+ports, into(boolean, &c.On)),
+		key("ssl_ca", "", "PEM file with the CA certificates that vouch for that of "+service+"; empty: those of the system. Read again on HUP and when it changes.", into(text, &c.CA)),
+		key("ssl_cert", "", "PEM file with the gateway's certificate, where "+service+" asks for one; read again likewise.", into(text, &c.Cert)),
+		key("ssl_key", "", "PEM file with the key of that certificate; read again likewise.", into(text, &c.Key)),
+		key("ssl_server_name", "", "Name that the certificate of "+service+" must be for; empty: host.", into(text, &c.ServerName)),
+	}
 }

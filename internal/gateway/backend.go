@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"jasmind/internal/billing"
+	"jasmind/internal/certs"
 	"jasmind/internal/config"
 	"jasmind/internal/journal"
 	"jasmind/internal/journal/embedded"
@@ -52,6 +54,8 @@ type backend struct {
 	close   func() error
 	db      *localdb.DB       // embedded only
 	redis   *storeredis.Store // services only
+
+	certificates certs.Set // of the connections to services
 	// held counts what is queued, delayed, collected and kept; embedded only.
 	held func(context.Context) (int, error)
 }
@@ -131,6 +135,23 @@ const startWait = 60 * time.Second
 func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*backend, error) {
 	brokerConfig, redisConfig := cfg.Broker, cfg.Redis
 	brokerConfig.Logger, redisConfig.Logger = logs.broker, logs.redis
+	var certificates certs.Set
+	for _, x := range []struct {
+		section string
+		tls     *config.ClientTLS
+		log     *slog.Logger
+		to      *func() (*tls.Config, error)
+	}{{"amqp-broker", &cfg.BrokerTLS, logs.broker, &brokerConfig.TLS}, {"redis-client", &cfg.RedisTLS, logs.redis, &redisConfig.TLS}} {
+		if !x.tls.On {
+			continue
+		}
+		source := certs.New(x.section, x.tls.Client, x.log)
+		if err := source.Reload(); err != nil {
+			return nil, &ConfigurationError{err.Error()}
+		}
+		*x.to = source.Config
+		certificates.Add(source)
+	}
 	brokerConfig.Owner = true // what several gateways would do with the same queues is nobody's wish
 	ctx, cancel := context.WithTimeout(ctx, max(startWait, 3*brokerConfig.DialTimeout, 3*redisConfig.DialTimeout))
 	defer cancel()
@@ -152,7 +173,7 @@ func openServices(ctx context.Context, cfg *config.Config, logs *serviceLogs) (*
 		started: []string{"RedisClient", "AMQP Broker"},
 		err:     func() error { return nil },
 		close:   func() error { return errors.Join(b.Close(), store.Close()) },
-		redis:   store,
+		redis:   store, certificates: certificates,
 	}, nil
 }
 

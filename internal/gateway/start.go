@@ -128,6 +128,7 @@ func (g *Gateway) startBackend(ctx context.Context) (*backend, error) {
 		return nil, err
 	}
 	g.parts.add(stores, "broker and store", func(context.Context) error { return b.close() })
+	g.certificates = append(g.certificates, b.certificates...)
 	b.observe(&g.metrics)
 	g.hopeless = b.failed
 	g.run(consumers, "embedded database", func(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"regexp"
 
 	"jasmind/internal/logging"
@@ -12,6 +13,7 @@ type field struct {
 	name      string
 	mandatory bool
 	pattern   *regexp.Regexp // nil: any value
+	max       int            // octets; 0: as many as a request has
 }
 
 // fields are the known parameters, in the order in which the original checks them.
@@ -19,24 +21,27 @@ type fields []field
 
 // sendFields are those of /send (HTTP API, "Http sending SMS parameters").
 var sendFields = fields{
-	{"to", true, regexp.MustCompile(`^\+?\d+$`)},
-	{"from", false, nil},
-	{"coding", false, regexp.MustCompile(`^(?:[0-9]|10|13|14|auto)$`)},
-	{"username", true, regexp.MustCompile(`^.{1,30}$`)},
-	{"password", true, regexp.MustCompile(`^.{1,30}$`)},
-	{"priority", false, regexp.MustCompile(`^[0-3]$`)},
-	{"sdt", false, regexp.MustCompile(`^\d{15}[-+R]$`)},
-	{"validity-period", false, regexp.MustCompile(`^\d+$`)},
-	{"dlr", true, regexp.MustCompile(`^(?:yes|no)$`)},
-	{"dlr-url", false, regexp.MustCompile(`^https?://.`)},
-	{"dlr-level", false, regexp.MustCompile(`^[1-3]$`)},
-	{"dlr-method", false, regexp.MustCompile(`^(?i:get|post)$`)},
-	{"tags", false, regexp.MustCompile(`^[-a-zA-Z0-9,]*$`)},
-	{"content", false, nil},
-	{"hex-content", false, nil},
-	{customTLVs, false, nil},
-	{"language", false, nil},
+	{name: "to", mandatory: true, pattern: regexp.MustCompile(`^\+?\d+$`), max: 64},
+	{name: "from", max: 64},
+	{name: "coding", pattern: regexp.MustCompile(`^(?:[0-9]|10|13|14|auto)$`)},
+	{name: "username", mandatory: true, pattern: regexp.MustCompile(`^.{1,30}$`)},
+	{name: "password", mandatory: true, pattern: regexp.MustCompile(`^.{1,30}$`)},
+	{name: "priority", pattern: regexp.MustCompile(`^[0-3]$`)},
+	{name: "sdt", pattern: regexp.MustCompile(`^\d{15}[-+R]$`)},
+	{name: "validity-period", pattern: regexp.MustCompile(`^\d+$`)},
+	{name: "dlr", mandatory: true, pattern: regexp.MustCompile(`^(?:yes|no)$`)},
+	{name: "dlr-url", pattern: regexp.MustCompile(`^https?://.`), max: maxURL},
+	{name: "dlr-level", pattern: regexp.MustCompile(`^[1-3]$`)},
+	{name: "dlr-method", pattern: regexp.MustCompile(`^(?i:get|post)$`)},
+	{name: "tags", pattern: regexp.MustCompile(`^[-a-zA-Z0-9,]*$`), max: 1024},
+	{name: "content"},
+	{name: "hex-content"},
+	{name: customTLVs},
+	{name: "language", max: 64},
 }
+
+// maxURL is the longest dlr-url. Every store and every broker takes one of this length.
+const maxURL = 2048
 
 // masking stands for passwords in logs and answers.
 const masking = "**********"
@@ -101,6 +106,8 @@ func (fs fields) check(a *arguments) error {
 		f := &fs[i]
 		value, ok := a.values[f.name]
 		switch {
+		case ok && f.max > 0 && len(value) > f.max:
+			return &sms.Error{Reason: sms.ReasonInvalid, Field: f.name, Detail: fmt.Sprintf("Argument [%s] has %d octets, more than %d.", f.name, len(value), f.max)}
 		case ok && f.pattern != nil && !f.pattern.MatchString(value):
 			return invalid(f.name, value)
 		case !ok && f.mandatory:

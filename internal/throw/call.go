@@ -109,11 +109,19 @@ const Acknowledgement = "ACK/Jasmin"
 
 // call calls the endpoint once.
 func (t *HTTP) call(ctx context.Context, j job) outcome {
+	if err := t.cfg.Reach.url(j.parsed); err != nil {
+		t.Metrics.Refused.Add(1)
+		return t.failed(ctx, j, err, j.targets == 1)
+	}
 	req, err := t.request(ctx, j)
 	if err != nil {
 		return outcome{d: j.d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()}
 	}
 	resp, err := t.client.Do(req)
+	if refused := (*refusedError)(nil); errors.As(err, &refused) {
+		t.Metrics.Refused.Add(1)
+		return t.failed(ctx, j, refused, j.targets == 1)
+	}
 	if err != nil {
 		return t.failed(ctx, j, withoutURL(err), false)
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	PerHost     int           // max_per_host: calls under way to one host, default 16
 	WaitPerHost int           // calls that wait here for a busy host at most, default: as many as leave room for other hosts; more go back to the queue
 	Prefetch    int           // messages taken from the queue and not settled, default 1024
+	Reach       Reach         // where URLs may lead; zero: everywhere
 	TLS         *tls.Config   // for https; nil: the system's roots
 	UserAgent   string        // default "Jasmin gateway/1.0 DLRThrower", of MOs "... deliverSmHttpThrower"
 }
@@ -54,6 +55,7 @@ func (c *Config) defaults() {
 type Metrics struct {
 	Delivered atomic.Int64 `metric:"jasmind_*_http_delivered_total" help:"*s acknowledged by their URL."`
 	Failed    atomic.Int64 `metric:"jasmind_*_http_failed_total" help:"Calls for *s that their URL did not acknowledge."`
+	Refused   atomic.Int64 `metric:"jasmind_*_http_refused_total" help:"Calls for *s not made because of where their URL leads."`
 	Deferred  atomic.Int64 `metric:"jasmind_*_http_deferred_total" help:"*s put back because their host was busy."`
 	Dead      atomic.Int64 `metric:"jasmind_*_http_dead_total" help:"*s given up, moved to the dead-letter queue."`
 }
@@ -89,6 +91,7 @@ func newHTTP(k *kind, cfg Config, broker queue.Source, j journal.Journal, log *s
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = k.agent
 	}
+	reach := cfg.Reach
 	t := &HTTP{
 		kind: k, cfg: cfg, broker: broker, log: log, hands: newHands(max(4*cfg.Prefetch, 4096)),
 		closing: make(chan struct{}), ended: make(chan struct{}),
@@ -98,7 +101,7 @@ func newHTTP(k *kind, cfg Config, broker queue.Source, j journal.Journal, log *s
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
 				Proxy:                  http.ProxyFromEnvironment,
-				DialContext:            (&net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second}).DialContext,
+				DialContext:            (&net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second, Control: reach.control}).DialContext,
 				TLSClientConfig:        cfg.TLS,
 				MaxIdleConns:           1024,
 				MaxIdleConnsPerHost:    cfg.PerHost,

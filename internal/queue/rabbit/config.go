@@ -32,7 +32,8 @@ type Config struct {
 	Password string // default guest; [amqp-broker] password
 	VHost    string // default /; [amqp-broker] vhost
 
-	TLS         *tls.Config   // for amqps; with Host instead of URL, non-nil means TLS
+	// TLS gives the configuration of each new connection; with Host instead of URL, non-nil means TLS; [amqp-broker] ssl.
+	TLS         func() (*tls.Config, error)
 	Heartbeat   time.Duration // whole seconds, at least 1s; default 10s; [amqp-broker] heartbeat
 	DialTimeout time.Duration // for connecting and the handshake; default 5s
 
@@ -86,6 +87,18 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// tls is the configuration of a new connection, which the library may change; nil: the library's own.
+func (c Config) tls() (*tls.Config, error) {
+	if c.TLS == nil {
+		return nil, nil //nolint:nilnil // said so
+	}
+	secure, err := c.TLS()
+	if err != nil {
+		return nil, err
+	}
+	return secure.Clone(), nil
 }
 
 // ownedPatience is how long Open waits for a virtual host that is owned: it may be by a process of ours that has died, and the broker notices

@@ -2,6 +2,7 @@ package rabbit
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -116,9 +117,13 @@ func (l *link) run(ctx context.Context) {
 }
 
 // isFatal tells what another attempt cannot change: refused credentials or virtual host
-// (403, 530), and what exists with other arguments.
+// (403, 530), a certificate that does not hold, and what exists with other arguments.
 func isFatal(err error) bool {
 	var e *amqp.Error
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &unverified) {
+		return true
+	}
 	if errors.As(err, &e) && (e.Code == amqp.AccessRefused || e.Code == amqp.NotAllowed) {
 		return true
 	}
@@ -166,13 +171,17 @@ func (s *session) end() {
 
 func (l *link) dial(ctx context.Context) (*session, error) {
 	cfg := l.b.cfg
+	secure, err := cfg.tls()
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", l.target.shown, err)
+	}
 	var sock *socket
 	props := amqp.NewConnectionProperties()
 	props.SetClientConnectionName(cfg.Name + " " + l.role)
 	stop := func() bool { return true }
 	conn, err := amqp.DialConfig(l.target.url, amqp.Config{
 		Heartbeat:       cfg.Heartbeat,
-		TLSClientConfig: cfg.TLS.Clone(),
+		TLSClientConfig: secure,
 		Properties:      props,
 		Dial: func(network, addr string) (c net.Conn, err error) {
 			if sock, err = dialSocket(ctx, network, addr, cfg.DialTimeout); err != nil {

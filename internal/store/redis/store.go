@@ -46,7 +46,8 @@ type Config struct {
 	DB       int    // [redis-client] dbid
 	User     string // ACL user, default none
 	Password string // [redis-client] password
-	TLS      *tls.Config
+	// TLS gives the configuration of each new connection; nil: it is not secured, unless URL says so; [redis-client] ssl.
+	TLS func() (*tls.Config, error)
 
 	Prefix string // before every key; default none
 
@@ -88,7 +89,14 @@ func (c Config) options() (*goredis.Options, error) {
 		o = &goredis.Options{Addr: net.JoinHostPort(host, strconv.Itoa(port)), DB: c.DB, Username: c.User, Password: c.Password}
 	}
 	if c.TLS != nil {
-		o.TLSConfig = c.TLS
+		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			secure, err := c.TLS()
+			if err != nil {
+				return nil, err
+			}
+			d := tls.Dialer{NetDialer: &net.Dialer{Timeout: c.DialTimeout, KeepAlive: 5 * time.Minute}, Config: secure}
+			return d.DialContext(ctx, network, addr)
+		}
 	}
 	o.Protocol = 2
 	o.DisableIdentity = true
@@ -195,6 +203,10 @@ func (s *Store) connect(ctx context.Context) error {
 
 // refused tells errors that trying again cannot change.
 func refused(err error) bool {
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &unverified) {
+		return true
+	}
 	var e goredis.Error
 	if !errors.As(err, &e) {
 		return false

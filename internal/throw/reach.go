@@ -1,0 +1,61 @@
+package throw
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"syscall"
+)
+
+// Reach says where URLs may lead, which in the end are the addresses that their hosts resolve to: they are looked at when they
+// are dialled, so that no name and no later answer of a name server gets around it. With HTTP_PROXY or HTTPS_PROXY the
+// proxy is who resolves and dials, and what is looked at here is its address.
+type Reach struct {
+	Allow     []netip.Prefix // allow: only these; none: all
+	Deny      []netip.Prefix // deny: not these, though Allow has them
+	HTTPSOnly bool           // https_only
+}
+
+// refusedError is why a URL may not be called. It is final: another try would only be another guess.
+type refusedError struct{ why string }
+
+func (e *refusedError) Error() string { return e.why }
+
+// nat64 holds IPv4 addresses in its last four octets (RFC 6052 §2.1).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// address judges an address. Error: *refusedError.
+func (r *Reach) address(a netip.Addr) error {
+	a = a.Unmap().WithZone("")
+	is := func(p netip.Prefix) bool { return p.Contains(a) }
+	if nat64.Contains(a) {
+		b := a.As16()
+		v4 := netip.AddrFrom4([4]byte(b[12:]))
+		is = func(p netip.Prefix) bool { return p.Contains(a) || p.Contains(v4) }
+	}
+	switch {
+	case slices.ContainsFunc(r.Deny, is):
+		return &refusedError{fmt.Sprintf("the address %s is in deny", a)}
+	case len(r.Allow) > 0 && !slices.ContainsFunc(r.Allow, is):
+		return &refusedError{fmt.Sprintf("the address %s is not in allow", a)}
+	}
+	return nil
+}
+
+// url judges what can be told of a URL before its host is resolved.
+func (r *Reach) url(u *url.URL) error {
+	if r.HTTPSOnly && u.Scheme != "https" {
+		return &refusedError{"only https is allowed (https_only)"}
+	}
+	return nil
+}
+
+// control is the Control of a net.Dialer.
+func (r *Reach) control(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return &refusedError{fmt.Sprintf("%q is no address", address)}
+	}
+	return r.address(ap.Addr())
+}
