@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jasmind/internal/journal"
+	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
@@ -170,7 +171,9 @@ func (in *inbound) serveMO(ctx context.Context) {
 	for {
 		select {
 		case r := <-in.messages:
-			in.respond(r, in.mo(ctx, in.cid, r.PDU))
+			status := temporary
+			_ = logging.Guard(in.log, "message from a mobile", func() { status = in.mo(ctx, in.cid, r.PDU) })
+			in.respond(r, status)
 		case <-in.last:
 			return
 		case <-ctx.Done():

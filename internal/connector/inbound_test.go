@@ -263,6 +263,22 @@ func TestMessagesOriginatedBeyondTheBoundAreRefusedForNow(t *testing.T) {
 	})
 }
 
+func TestAMessageThatFindsADefectIsRefusedAndCostsNobodyElse(t *testing.T) {
+	start(t, func(_ *Config, d *Deps, _ *smsc) {
+		d.MO = func(_ context.Context, _ sms.ConnectorID, p pdu.PDU) pdu.Status {
+			if string(p.(*pdu.DeliverSM).ShortMessage) == "poison" {
+				panic("poison")
+			}
+			return pdu.StatusOK
+		}
+	}, func(w *world) {
+		for range 2 * moWorkers {
+			wantEqual(t, "poison", w.send(deliver("poison", 0)), "ESME_RX_T_APPN")
+		}
+		wantEqual(t, "the next one", w.send(deliver("hi", 0)), "ESME_ROK")
+	})
+}
+
 func TestOtherRequestsOfTheSMSC(t *testing.T) {
 	start(t, nil, func(w *world) {
 		if err := w.m.session(0).Notify(&pdu.AlertNotification{Source: pdu.Address{Addr: "33612345678"}, ESME: pdu.Address{Addr: "1234"}}); err != nil {

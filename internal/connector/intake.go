@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 	"jasmind/internal/sms"
 )
@@ -249,7 +250,10 @@ func (in *intake) prepare(ctx context.Context, qs []queued) []*attempt {
 			continue
 		}
 		var err error
-		if q.env, err = queue.DecodeEnvelope(q.d); err != nil {
+		if defect := logging.Guard(in.log, "queued message", func() { q.env, err = queue.DecodeEnvelope(q.d) }); defect != nil {
+			err = defect
+		}
+		if err != nil {
 			in.buryUndecodable(q, err)
 			continue
 		}

@@ -26,6 +26,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"jasmind/internal/journal"
+	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 	"jasmind/internal/sms"
 )
@@ -240,7 +241,11 @@ func (l *Lookup) look(ctx context.Context, ev *event) (look, error) {
 		handle = l.submission
 	}
 	fx := new(effects)
-	if err := handle(ctx, ev, fx); err != nil {
+	var err error
+	if defect := logging.Guard(l.log, "DLR event", func() { err = handle(ctx, ev, fx) }); defect != nil {
+		err = defect
+	}
+	if err != nil {
 		if journal.Passes(err) || ctx.Err() != nil {
 			return notLooked, err
 		}

@@ -17,6 +17,7 @@ import (
 	"jasmind/internal/httpapi"
 	"jasmind/internal/intercept"
 	"jasmind/internal/jcli"
+	"jasmind/internal/logging"
 	"jasmind/internal/mo"
 	"jasmind/internal/mt"
 	"jasmind/internal/profile"
@@ -103,6 +104,7 @@ func (g *Gateway) start(ctx context.Context) error {
 	g.startThrower("dlr", "DLRThrower", throw.NewHTTP(g.cfg.DLRThrower, b.broker, b.journal, g.logs.thrower))
 	g.startThrower("mo", "deliverSmThrower", throw.NewMO(g.cfg.MOThrower, b.broker, b.journal, g.logs.moThrower))
 
+	g.metrics.Counter("jasmind_panics_total", "Defects that ended the work on one message or session.", func() float64 { return float64(logging.Panics.Load()) })
 	g.metrics.Counter("jasmind_log_lines_dropped_total", "Log lines dropped because their buffer was full.", func() float64 { return float64(g.logs.all.Dropped()) })
 	httpDoor, err := g.startHTTP(auth, submit, b)
 	if err != nil {

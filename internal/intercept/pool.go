@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jasmind/internal/logging"
 	"jasmind/internal/sms"
 )
 
@@ -272,8 +273,12 @@ func (p *Pool) call(ctx context.Context, s *Script, do string, m *wireMessage) (
 	}
 	done := make(chan outcome, 1)
 	if !p.background(func() {
-		a, err := p.converse(w, s, do, m)
-		done <- outcome{a, err}
+		var o outcome
+		if err := logging.Guard(p.log, "interceptor", func() { o.a, o.err = p.converse(w, s, do, m) }); err != nil {
+			p.release(w, false)
+			o = outcome{err: err}
+		}
+		done <- o
 	}) {
 		p.release(w, false)
 		return nil, errClosed

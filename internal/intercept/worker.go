@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"jasmind/internal/logging"
 	"jasmind/internal/smpp/pdu"
 )
 
@@ -186,6 +187,12 @@ func environment(env, names []string) []string {
 
 // read takes frames from the process until it ends or breaks the protocol; then read kills the process and waits for it.
 func (w *worker) read(in *os.File, greeted chan struct{}) {
+	_ = logging.Guard(w.log, "answers of an interceptor worker", func() { w.readFrames(in, greeted) })
+	w.reap(in)
+}
+
+// readFrames takes frames until the process ends or breaks the protocol.
+func (w *worker) readFrames(in *os.File, greeted chan struct{}) {
 	ready := false
 	r := bufio.NewReaderSize(in, 32<<10)
 	var buf []byte
@@ -213,8 +220,12 @@ func (w *worker) read(in *os.File, greeted chan struct{}) {
 		if !errors.Is(err, io.EOF) {
 			w.log.Error("interceptor worker broke the protocol", "pid", w.cmd.Process.Pid, "err", err)
 		}
-		break
+		return
 	}
+}
+
+// reap kills the process and waits for it.
+func (w *worker) reap(in *os.File) {
 	w.kill()
 	w.mu.Lock()
 	w.reaped = true

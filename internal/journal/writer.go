@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 )
 
@@ -314,8 +315,8 @@ func (w *Writer[T]) commit(ctx context.Context, items []T, keep func(*refused[T]
 	}
 	errs := Divide(todo, itsOwn, func(batch []T) error {
 		var e Entry
-		for _, item := range batch {
-			w.work.Add(&e, item)
+		if err := w.add(&e, batch...); err != nil {
+			return err
 		}
 		return w.write(ctx, &e)
 	})
@@ -352,6 +353,15 @@ func (w *Writer[T]) amended(item T, err error) bool {
 
 // itsOwn tells whether an error is the fault of the entry, and not of an absent broker or store.
 func itsOwn(err error) bool { return !Passes(err) }
+
+// add adds the effects of items. An item that makes Add panic is one that is refused by itself.
+func (w *Writer[T]) add(e *Entry, items ...T) error {
+	return logging.Guard(w.work.Log, w.work.What, func() {
+		for _, item := range items {
+			w.work.Add(e, item)
+		}
+	})
+}
 
 // write commits an entry, unless the entry has no effects.
 func (w *Writer[T]) write(ctx context.Context, e *Entry) error {
@@ -427,7 +437,9 @@ func (w *Writer[T]) retryOne(ctx context.Context, r *refused[T]) error {
 			return err
 		}
 	}
-	w.work.Add(&e, r.item)
+	if err := w.add(&e, r.item); err != nil {
+		return err
+	}
 	if err := w.write(ctx, &e); err != nil {
 		return err
 	}

@@ -262,6 +262,28 @@ func TestWriterGoesOnWithoutWhatIsRefused(t *testing.T) {
 	})
 }
 
+// An item that makes Add panic is a defect that one message brings to light: it is buried like one that is refused.
+func TestWriterBuriesWhatMakesAddPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(func(w *Work[string]) {
+			add := w.Add
+			w.Add = func(e *Entry, item string) {
+				if item == "b" {
+					panic("poison")
+				}
+				add(e, item)
+			}
+		})
+		d.start(t.Context())
+		d.post("a", "b", "c")
+		time.Sleep(20 * time.Second)
+		d.want(t, "in the end", d.told(), "a", "c", "b buried: internal defect: poison")
+		d.want(t, "written", d.journal.written(), "a", "c", "dead b")
+		d.Close()
+		<-d.ended
+	})
+}
+
 // What comes to be buried waits for nobody else's next try, and those who are tried again together are one log line.
 func TestABurialIsDueAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

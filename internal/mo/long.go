@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"jasmind/internal/journal"
+	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
@@ -207,7 +208,7 @@ func (s *Service) releaseAll(ctx context.Context, ms []sms.LongMO) {
 	for range min(len(ms), releaseWorkers) {
 		wg.Go(func() {
 			for m := range todo {
-				s.release(ctx, m)
+				_ = logging.Guard(s.log, "long message from a mobile", func() { s.release(ctx, m) })
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"jasmind/internal/account"
 	"jasmind/internal/intercept"
+	"jasmind/internal/logging"
 	"jasmind/internal/routing"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/smppc"
@@ -128,7 +129,9 @@ func (p *plan) interceptAll(ctx context.Context, ms []*Message) []scripted {
 	for range min(len(ms), batchScripts) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(ms); i = int(next.Add(1)) - 1 {
-				out[i].answered, out[i].err = p.intercept(ctx, ms[i])
+				if err := logging.Guard(p.log, "interceptor", func() { out[i].answered, out[i].err = p.intercept(ctx, ms[i]) }); err != nil {
+					out[i].err = err
+				}
 			}
 		})
 	}

@@ -180,7 +180,7 @@ func New(cfg Config, deps Deps) *Server {
 	if cfg.SSL || slices.ContainsFunc(cfg.Listeners, func(l Listener) bool { return l.TLS }) {
 		srv.tls = certs.New("smpp-server", cfg.TLS, srv.log)
 	}
-	srv.work = newPool(cfg.MaxPending, srv.submitBatch)
+	srv.work = newPool(cfg.MaxPending, srv.guardedBatch)
 	srv.strangers = logging.Thin(srv.log)
 	srv.door = admission.NewDoor(admission.DoorConfig{Allow: cfg.Allow, Max: cfg.MaxConnections, PerAddress: cfg.MaxPerAddress, Budget: cfg.Budget}, srv.strangers)
 	srv.smpp = smpp.NewServer(smpp.ServerConfig{

@@ -64,6 +64,16 @@ func (srv *Server) respond(r *smpp.Request, st pdu.Status, resp pdu.PDU) {
 	}
 }
 
+// guardedBatch is submitBatch, and answers ESME_RSYSERR for the requests that a defect left without an answer.
+func (srv *Server) guardedBatch(jobs []job) {
+	if logging.Guard(srv.log, "requests of an ESME", func() { srv.submitBatch(jobs) }) == nil {
+		return
+	}
+	for _, j := range jobs {
+		_ = j.r.Respond(pdu.StatusSysErr, nil) // an error: it was answered before, or the peer is gone
+	}
+}
+
 // submitBatch submits the requests of one strand, in order. Those whose session has ended
 // meanwhile are dropped: their sender got no answer and will send them again.
 func (srv *Server) submitBatch(jobs []job) {

@@ -216,6 +216,25 @@ func TestDataSM(t *testing.T) {
 	}
 }
 
+func TestARequestThatFindsADefectIsAnsweredAndCostsNobodyElse(t *testing.T) {
+	w := newWorld(t, Config{})
+	w.answers(func(m *mt.Message) error {
+		if string(m.PDU.ShortMessage) == "poison" {
+			panic("poison")
+		}
+		return nil
+	})
+	e := w.bind(pdu.Bind{})
+	for range 2 * maxWorkers {
+		if st, _ := e.do(t, &pdu.SubmitSM{Message: pdu.Message{Dest: pdu.Address{Addr: "331"}, ShortMessage: []byte("poison")}}); st != pdu.StatusSysErr {
+			t.Fatalf("got %s, want ESME_RSYSERR", st)
+		}
+	}
+	if st, _ := e.do(t, &pdu.SubmitSM{Message: pdu.Message{Dest: pdu.Address{Addr: "331"}, ShortMessage: []byte("hi")}}); st != pdu.StatusOK {
+		t.Errorf("the next one got %s, want ESME_ROK", st)
+	}
+}
+
 func TestSubmitMulti(t *testing.T) {
 	dests := func(to ...string) (out []pdu.DestAddress) {
 		for _, a := range to {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
@@ -220,7 +221,12 @@ func (f *feed) take(d *queue.Delivery) {
 		f.finish(outcome{d: d, hold: hold, kind: dead, cause: queue.CauseHeld, why: f.tooOldReason()})
 		return
 	}
-	p, key, err := f.compose(d)
+	var p pdu.PDU
+	var key addresses
+	var err error
+	if defect := logging.Guard(f.log, "message for an ESME", func() { p, key, err = f.compose(d) }); defect != nil {
+		err = defect
+	}
 	if err != nil {
 		f.finish(outcome{d: d, hold: hold, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
 		return

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"jasmind/internal/journal"
+	"jasmind/internal/logging"
 	"jasmind/internal/queue"
 )
 
@@ -207,7 +208,11 @@ func (r *run) dispatch(ctx context.Context, d *queue.Delivery) {
 		return
 	case fresh:
 	}
-	j, err := r.newJob(d)
+	var j job
+	var err error
+	if defect := logging.Guard(r.log, r.kind.name, func() { j, err = r.newJob(d) }); defect != nil {
+		err = defect
+	}
 	if err != nil {
 		r.settle.Post(&outcome{d: d, hold: hold, kind: dead, cause: queue.CauseUndecodable, why: err.Error()})
 		return
@@ -237,7 +242,10 @@ func (r *run) serve(ctx context.Context, j job) {
 			continue
 		}
 		began := time.Now()
-		o := r.call(ctx, j)
+		var o outcome
+		if err := logging.Guard(r.log, r.kind.name, func() { o = r.call(ctx, j) }); err != nil {
+			o = outcome{d: j.d, kind: dead, cause: queue.CauseUndecodable, why: err.Error()}
+		}
 		o.hold = j.hold
 		if o.kind != delivered && ctx.Err() != nil {
 			return // cut off: it says nothing of the endpoint
