@@ -109,6 +109,7 @@ type broker interface {
 	queue.Source
 	Declare(ctx context.Context, names ...queue.Name) error
 	Length(ctx context.Context, name queue.Name) (int, error)
+	Delete(ctx context.Context, name queue.Name) error
 }
 
 // records is what both stores have.

@@ -55,8 +55,24 @@ func (g *Gateway) start(ctx context.Context) error {
 	scripts := provision.NewScripts(pool, g.logs.scripts)
 	g.run(consumers, "script check", func(ctx context.Context) error { return scripts.Watch(ctx, g.state) }, nil)
 
-	esmes := throw.NewSMPPS(g.cfg.SMPPSThrower, b.broker, b.journal, knownESMEs(g.state, b), g.logs.thrower)
+	esmeConfig := g.cfg.SMPPSThrower
+	esmeConfig.Owner = func(systemID string) (sms.UserID, bool) {
+		u, _ := g.state.Snapshot().Account(systemID)
+		if u == nil {
+			return "", false
+		}
+		return u.UID, true
+	}
+	esmes := throw.NewSMPPS(esmeConfig, b.broker, b.journal, knownESMEs(g.state, b), g.logs.thrower)
 	g.metrics.Counters(&esmes.Metrics)
+	unfollow := g.state.Subscribe(func(old, now *provision.Snapshot) {
+		for _, u := range old.Users() {
+			if kept := now.User(u.UID); kept == nil || kept.Username != u.Username {
+				esmes.Removed(u.Username)
+			}
+		}
+	})
+	g.parts.add(stores, "removed users", func(context.Context) error { unfollow(); return nil })
 	counters := new(fleet.Counters)
 	messages := mo.New(g.cfg.MO, mo.Deps{
 		Snapshots: g.state, Scripts: scripts, HasSession: esmes.HasSession,

@@ -28,13 +28,14 @@ const (
 	CauseNoQueue     Cause = "no-queue"    // the queue was deleted while the message was delayed
 	CauseReturned    Cause = "returned"    // the message was given back more often than a policy of the broker allows
 	CauseUnclaimed   Cause = "unclaimed"   // a receipt that belongs to no message that is known
+	CauseRemoved     Cause = "removed"     // the user whom the message was for was removed
 	CauseLimit       Cause = "limit"       // a policy of the broker limits the queue by time or length
 )
 
 // Known tells whether c is one of the causes.
 func (c Cause) Known() bool {
 	switch c {
-	case CauseUndecodable, CauseRetries, CauseRefused, CauseHeld, CauseNoQueue, CauseReturned, CauseUnclaimed, CauseLimit:
+	case CauseUndecodable, CauseRetries, CauseRefused, CauseHeld, CauseNoQueue, CauseReturned, CauseUnclaimed, CauseRemoved, CauseLimit:
 		return true
 	}
 	return false

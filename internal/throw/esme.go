@@ -36,7 +36,7 @@ type answer struct {
 
 // start has the ESME served, if the thrower runs. SMPPS.mu is held.
 func (e *esme) start() {
-	if !e.running && e.ctx != nil && e.ctx.Err() == nil {
+	if !e.running && e.ctx != nil && e.ctx.Err() == nil && !e.isRemoved(e.systemID) {
 		e.running = true
 		ctx := e.ctx
 		e.wg.Go(func() { e.run(ctx) })
@@ -55,8 +55,9 @@ func (e *esme) run(ctx context.Context) {
 	for {
 		e.serve(ctx)
 		e.SMPPS.mu.Lock()
-		if ctx.Err() != nil || len(e.sessions) == 0 {
+		if ctx.Err() != nil || len(e.sessions) == 0 || e.isRemoved(e.systemID) {
 			e.running = false
+			e.tellGone()
 			if len(e.sessions) == 0 {
 				delete(e.esmes, e.systemID)
 			}
@@ -70,6 +71,9 @@ func (e *esme) run(ctx context.Context) {
 func (e *esme) bound() []Receiver {
 	e.SMPPS.mu.Lock()
 	defer e.SMPPS.mu.Unlock()
+	if e.isRemoved(e.systemID) {
+		return nil
+	}
 	return e.sessions
 }
 
@@ -216,6 +220,12 @@ func (f *feed) take(d *queue.Delivery) {
 	if known == already {
 		f.finish(outcome{d: d, kind: repeated})
 		return
+	}
+	if uid := d.Headers.Str(queue.HeaderUID); uid != "" {
+		if owner, ok := f.owner(f.systemID); f.cfg.Owner != nil && (!ok || string(owner) != uid) {
+			f.finish(outcome{d: d, hold: hold, kind: dead, cause: queue.CauseRemoved, why: removedReason(uid)})
+			return
+		}
 	}
 	if f.tooOld(d, time.Now()) {
 		f.finish(outcome{d: d, hold: hold, kind: dead, cause: queue.CauseHeld, why: f.tooOldReason()})

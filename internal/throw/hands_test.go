@@ -94,6 +94,8 @@ func (b *lossy) left(n queue.Name) int {
 
 func (b *lossy) Declare(_ context.Context, names ...queue.Name) error { return nil }
 
+func (b *lossy) Delete(context.Context, queue.Name) error { return nil }
+
 func (b *lossy) Length(_ context.Context, n queue.Name) (int, error) { return b.left(n), nil }
 
 func (b *lossy) Consume(_ context.Context, n queue.Name, _ int) (queue.Consumer, error) {

@@ -2,6 +2,7 @@ package throw
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -28,7 +29,9 @@ func TestDeliveriesOverRabbitMQ(t *testing.T) {
 			if err := b.Declare(t.Context(), queue.DLRThrowerSMPPS, queue.DeliverSMSMPPS, queue.DeadLetter); err != nil {
 				t.Fatal(err)
 			}
-			th := NewSMPPS(SMPPSConfig{Hold: time.Hour, Sweep: 50 * time.Millisecond}, b, onlyBroker{b}, func() []string { return []string{"acme", "never"} }, log)
+			var users users
+			users.set("acme", "u1")
+			th := NewSMPPS(SMPPSConfig{Hold: time.Hour, Sweep: 50 * time.Millisecond, Owner: users.owner}, b, onlyBroker{b}, func() []string { return []string{"acme", "never"} }, log)
 			ctx, cancel := context.WithCancel(context.Background())
 			var wg sync.WaitGroup
 			wg.Go(func() {
@@ -57,6 +60,20 @@ func TestDeliveriesOverRabbitMQ(t *testing.T) {
 			if got := one.got(); !slices.Equal(got, ids(2, 302)) {
 				t.Errorf("got %v", got)
 			}
+
+			// What waits for a user who is removed becomes dead letters, and his queue goes.
+			th.Unbound("acme", one)
+			if err := b.Publish(t.Context(), queue.Publication{Queue: queue.DLRThrowerSMPPS, Message: dlrFor("acme", "m302", "336").Message()}); err != nil {
+				t.Fatal(err)
+			}
+			s.until("it is moved", func() bool { return th.Metrics.Moved.Load() == 303 })
+			users.set("acme", "")
+			th.Removed("acme")
+			s.until("it is given up", func() bool { return th.Metrics.Dead.Load() == 3 })
+			s.until("the queue is gone", func() bool {
+				_, err := b.Length(t.Context(), queue.ESME("acme"))
+				return errors.Is(err, queue.ErrNoQueue)
+			})
 		})
 	}
 }

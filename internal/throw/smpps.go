@@ -15,6 +15,7 @@ import (
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
 )
 
 // SMPPSConfig holds the settings of the thrower to ESMEs ([dlr-thrower] in jasmin.cfg).
@@ -25,7 +26,9 @@ type SMPPSConfig struct {
 	MaxRetries int           // max_retries after the first try, default 3; 0: none
 	Prefetch   int           // taken from one ESME's queue and not settled, default 256
 	Grace      time.Duration // after the stop: how long answers to what is in flight are waited for, default 5 s
-	Sweep      time.Duration // between looks for what was held too long, default a hundredth of Hold, 1 s to 10 min
+	// Owner gives the user who has a system_id now. What waits for one who was removed is nobody else's. Nil: nobody ever is.
+	Owner func(systemID string) (uid sms.UserID, ok bool)
+	Sweep time.Duration // between looks for what was held too long, default a hundredth of Hold, 1 s to 10 min
 }
 
 func (c *SMPPSConfig) defaults() {
@@ -66,6 +69,7 @@ type queues interface {
 	queue.Source
 	Declare(ctx context.Context, names ...queue.Name) error
 	Length(ctx context.Context, name queue.Name) (int, error)
+	Delete(ctx context.Context, name queue.Name) error
 }
 
 // SMPPS delivers to ESMEs. What is for one moves from the shared queue, dlr_thrower.smpps, to
@@ -94,7 +98,9 @@ type SMPPS struct {
 	wg       sync.WaitGroup
 	esmes    map[string]*esme // those that have sessions, or whose goroutine still runs
 	declared map[string]struct{}
+	removed  map[string]struct{}      // users who were removed; nothing is delivered until what waited for them is buried
 	swept    map[string]chan struct{} // queues that the sweeper has in its hands; closed when it has not
+	gone     chan struct{}            // cap 1: somebody was removed, or does not get anything any more
 	looked   map[string]time.Time     // the sweeper's own: when something can be due in a queue; before that it is left alone
 	absent   map[string]struct{}      // the sweeper's own: queues that are not there, unless they are declared meanwhile
 }
@@ -105,7 +111,8 @@ func NewSMPPS(cfg SMPPSConfig, broker queues, j journal.Journal, known func() []
 	cfg.defaults()
 	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log, hands: newHands(esmesRemembered),
 		esmes: make(map[string]*esme), declared: make(map[string]struct{}), swept: make(map[string]chan struct{}),
-		looked: make(map[string]time.Time), absent: make(map[string]struct{})}
+		looked: make(map[string]time.Time), absent: make(map[string]struct{}),
+		removed: make(map[string]struct{}), gone: make(chan struct{}, 1)}
 	t.settle = newSettler(j, t.hands, log, cfg.Grace+settleGrace, t.account)
 	t.mover = journal.NewWriter(j, t.moves())
 	return t
@@ -123,6 +130,39 @@ func (t *SMPPS) Bound(systemID string, r Receiver) {
 	e.sessions = append(e.sessions, r)
 	e.start()
 	e.poke()
+}
+
+// Removed tells that a user was removed: what waits for his ESME becomes dead letters, and nobody who has his system_id after him
+// gets it. It does not block.
+func (t *SMPPS) Removed(systemID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.removed[systemID] = struct{}{}
+	if e := t.esmes[systemID]; e != nil {
+		e.poke()
+	}
+	t.tellGone()
+}
+
+func (t *SMPPS) tellGone() {
+	select {
+	case t.gone <- struct{}{}:
+	default:
+	}
+}
+
+// isRemoved tells whether what waits for a removed user is not buried yet. mu is held.
+func (t *SMPPS) isRemoved(systemID string) bool {
+	_, ok := t.removed[systemID]
+	return ok
+}
+
+// owner gives the user who has a system_id; ok is false if none has.
+func (t *SMPPS) owner(systemID string) (uid sms.UserID, ok bool) {
+	if t.cfg.Owner == nil {
+		return "", true
+	}
+	return t.cfg.Owner(systemID)
 }
 
 // HasSession tells whether an ESME has a session that can be delivered to.
@@ -209,6 +249,7 @@ const moveMax = 256
 type moving struct {
 	d        *queue.Delivery
 	systemID string
+	uid      sms.UserID // who has that system_id
 	fault    error
 	cause    queue.Cause // of fault
 	hold     *held       // nil: a copy of one that was moved, which is only to be acknowledged
@@ -243,6 +284,14 @@ func (t *SMPPS) moves() journal.Work[moving] {
 	}
 	return journal.Work[moving]{What: "messages for ESMEs", Max: moveMax, Grace: t.cfg.Grace, Log: t.log,
 		Prepare: func(ctx context.Context, batch []moving) (ready, later []moving, err error) {
+			for i := range batch {
+				if m := &batch[i]; m.hold != nil && m.fault == nil {
+					var ok bool
+					if m.uid, ok = t.owner(m.systemID); !ok {
+						m.fault, m.cause = fmt.Errorf("no user has the username %s, or none any more", m.systemID), queue.CauseRemoved
+					}
+				}
+			}
 			never, err := t.declareAll(ctx, batch)
 			if err != nil {
 				return nil, batch, err
@@ -266,6 +315,9 @@ func (t *SMPPS) moves() journal.Work[moving] {
 			copied := m.d.Message
 			copied.Attempts = 0
 			copied.Priority = 0 // one lane, so that the order stays
+			if m.uid != "" {
+				copied.Headers = copied.Headers.Clone().WithStr(queue.HeaderUID, string(m.uid))
+			}
 			e.Publish = append(e.Publish, queue.Publication{Queue: queue.ESME(m.systemID), Message: copied})
 			t.acknowledge(e, m)
 		},

@@ -17,6 +17,7 @@ func (t *SMPPS) sweepLoop(ctx context.Context) {
 	tick := time.NewTicker(t.cfg.Sweep)
 	defer tick.Stop()
 	for {
+		t.retireAll(ctx)
 		ids := t.candidates()
 		maps.DeleteFunc(t.looked, func(id string, _ time.Time) bool { return !slices.Contains(ids, id) })
 		for _, systemID := range ids {
@@ -31,8 +32,63 @@ func (t *SMPPS) sweepLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-t.gone:
 		}
 	}
+}
+
+// retireAll retires those who were removed, and those whose queue is left of an earlier run and who have no user.
+func (t *SMPPS) retireAll(ctx context.Context) {
+	ids := t.candidates()
+	t.mu.Lock()
+	for _, id := range ids {
+		if _, ok := t.owner(id); !ok {
+			t.removed[id] = struct{}{}
+		}
+	}
+	removed := slices.Sorted(maps.Keys(t.removed))
+	t.mu.Unlock()
+	for _, id := range removed {
+		if err := t.retire(ctx, id); err != nil && ctx.Err() == nil {
+			t.log.Warn("what waits for a removed user will be given up later", "system_id", id, "err", err)
+		}
+	}
+}
+
+func removedReason(of string) string { return "its user, " + of + ", was removed" }
+
+// retire makes dead letters of what waits for a user who was removed, and removes his queue, unless another user has his
+// system_id by now. While he is still served nothing is done: it is tried again when that has ended.
+func (t *SMPPS) retire(ctx context.Context, systemID string) error {
+	release := t.claim(systemID)
+	if release == nil {
+		return nil
+	}
+	defer release()
+	name := queue.ESME(systemID)
+	n, err := t.broker.Length(ctx, name)
+	if err != nil && !errors.Is(err, queue.ErrNoQueue) {
+		return err
+	}
+	if n > 0 {
+		t.log.Warn("messages of a removed user become dead letters", "system_id", systemID, "count", n)
+		if err := t.giveUp(ctx, systemID, func(*queue.Delivery, time.Time) bool { return true }, queue.CauseRemoved, removedReason(systemID)); err != nil {
+			return err
+		}
+	}
+	if _, ok := t.owner(systemID); !ok {
+		if err := t.broker.Delete(ctx, name); err != nil {
+			return err
+		}
+		t.forget(map[string]struct{}{systemID: {}})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.removed, systemID)
+	if e := t.esmes[systemID]; e != nil && len(e.sessions) > 0 {
+		e.start()
+	}
+	return nil
 }
 
 // candidates are the ESMEs that may have something waiting.
@@ -77,7 +133,12 @@ func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	c, err := t.broker.Consume(ctx, name, sweepMax)
+	return t.giveUp(ctx, systemID, t.tooOld, queue.CauseHeld, t.tooOldReason())
+}
+
+// giveUp makes dead letters of the messages at the head of a queue that are to be given up, up to the first that is not.
+func (t *SMPPS) giveUp(ctx context.Context, systemID string, which func(*queue.Delivery, time.Time) bool, cause queue.Cause, why string) error {
+	c, err := t.broker.Consume(ctx, queue.ESME(systemID), sweepMax)
 	if err != nil {
 		return err
 	}
@@ -90,7 +151,7 @@ func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
 			select {
 			case d, ok := <-c.C():
 				now := time.Now()
-				if more = ok && t.tooOld(d, now); more {
+				if more = ok && which(d, now); more {
 					batch = append(batch, d)
 				} else if ok {
 					t.looked[systemID] = t.heldUntil(d, now)
@@ -107,7 +168,7 @@ func (t *SMPPS) sweep(ctx context.Context, systemID string) error {
 			var settled sync.WaitGroup
 			for _, d := range batch {
 				settled.Add(1)
-				t.settle.Post(&outcome{d: d, kind: dead, cause: queue.CauseHeld, why: t.tooOldReason(), settled: &settled})
+				t.settle.Post(&outcome{d: d, kind: dead, cause: cause, why: why, settled: &settled})
 			}
 			settled.Wait()
 		}
@@ -136,7 +197,7 @@ func (t *SMPPS) isAbsent(systemID string) bool {
 func (t *SMPPS) claim(systemID string) (release func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.esmes[systemID] != nil {
+	if e := t.esmes[systemID]; e != nil && (e.running || !t.isRemoved(systemID)) {
 		return nil
 	}
 	done := make(chan struct{})
