@@ -424,6 +424,22 @@ Feature: The management console
     When he types "group -l"
     Then he is told, among other things, "Total Groups: 2"
 
+  Scenario: What was not persisted is there after an orderly stop
+    Given a gateway that nobody has configured
+    When the operator logs in
+    And he types:
+      """
+      group -a
+      gid kept
+      ok
+      """
+    Then he is told "Successfully added Group [kept]"
+    When the gateway stops
+    And the gateway starts again
+    And the operator logs in
+    And he types "group -l"
+    Then he is told, among other things, "#kept"
+
   Scenario: The numbers of a message are in every table
     Given a running gateway
     When the operator logs in

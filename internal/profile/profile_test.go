@@ -250,6 +250,40 @@ func TestChangesAreSavedEverySoOften(t *testing.T) {
 	})
 }
 
+// Save writes what has changed since, and tells what kept it from that.
+func TestSave(t *testing.T) {
+	dir := t.TempDir()
+	p, store := open(t, dir)
+	if err := p.LoadAtStart(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "jcli-prod.profile.yaml")
+	if err := p.Save(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing has changed: %v", err)
+	}
+	if err := store.Apply(func(d *provision.Draft) error { return d.AddGroup(account.Group{GID: "g1", Enabled: true}) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(file, 0o700); err != nil { // in its way
+		t.Fatal(err)
+	}
+	if err := p.Save(); err == nil {
+		t.Error("saved over a folder")
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Save(); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || !strings.Contains(string(got), "gid: g1") {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestExportAndImport(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "provision.yaml")
