@@ -114,8 +114,8 @@ type judging struct {
 	*attempt
 	failover sms.Failover // as the message's, without connectors that are gone
 	win      *window      // of the bind that sent parts
-	ids      []string     // what the SMSC called each part, "" if not accepted or without a name
-	took     []bool       // parts that the SMSC took, in this attempt or an earlier one
+	parts    []taken      // all parts of the message
+	single   [1]taken     // parts of a message of one, which is what most are
 	total    int          // answers to come
 	answered int
 	held     int          // places in the window that are freed when all is settled
@@ -126,9 +126,19 @@ type judging struct {
 	canceled bool // its ESME no longer wants it sent
 }
 
+// taken tells of a part whether the SMSC took it, in this attempt or an earlier one, and what it calls the part, "" without a name.
+type taken struct {
+	ok bool
+	id string
+}
+
 func newJudging(a *attempt) *judging {
-	n := len(a.env.Parts)
-	j := &judging{attempt: a, failover: a.env.Failover, total: len(a.todo), ids: make([]string, n), took: make([]bool, n)}
+	j := &judging{attempt: a, failover: a.env.Failover, total: len(a.todo)}
+	if n := len(a.env.Parts); n > 1 {
+		j.parts = make([]taken, n)
+	} else {
+		j.parts = j.single[:n]
+	}
 	for _, o := range a.before {
 		j.accept(o.Part-1, o.SMPPMsgID)
 	}
@@ -139,7 +149,7 @@ func newJudging(a *attempt) *judging {
 }
 
 // accept notes that the SMSC took a part.
-func (j *judging) accept(part int, smppMsgID string) { j.took[part], j.ids[part] = true, smppMsgID }
+func (j *judging) accept(part int, smppMsgID string) { j.parts[part] = taken{true, smppMsgID} }
 
 // refuse notes a status once.
 func (j *judging) refuse(status pdu.Status) {
@@ -152,9 +162,9 @@ func (j *judging) refuse(status pdu.Status) {
 // counts of tries go on in memory (Hands), and begin anew should the process end before it is over.
 func (j *judging) again(refusals map[pdu.Status]int, losses int, after time.Duration) *attempt {
 	var done []sms.PartOutcome
-	for i, ok := range j.took {
-		if ok {
-			done = append(done, sms.PartOutcome{Part: i + 1, Status: pdu.StatusOK, SMPPMsgID: j.ids[i]})
+	for i, p := range j.parts {
+		if p.ok {
+			done = append(done, sms.PartOutcome{Part: i + 1, Status: pdu.StatusOK, SMPPMsgID: p.id})
 		}
 	}
 	q := j.queued
@@ -182,9 +192,9 @@ const manyLosses = 3
 
 // judge decides about an attempt that has all its answers.
 func (p *policy) judge(j *judging, now time.Time) *verdict {
-	v := &verdict{smppID: j.ids[0]}
-	for _, ok := range j.took {
-		if !ok {
+	v := &verdict{smppID: j.parts[0].id}
+	for _, p := range j.parts {
+		if !p.ok {
 			v.left++
 		}
 	}

@@ -166,15 +166,20 @@ func BenchmarkSubmit(b *testing.B) {
 			ran := make(chan error, 1)
 			go func() { ran <- c.Run(b.Context()) }()
 			m := message(b, "m", 1, nil)
+			ids := make([]string, 1<<12) // more than can be in hand at a time
+			for i := range ids {
+				ids[i] = fmt.Sprint("m", i)
+			}
 			b.ReportAllocs()
 			ahead := 2 * tt.window * tt.binds
-			for b.Loop() {
+			for n := 0; b.Loop(); n++ {
 				if ahead == 0 {
 					<-acked
 				} else {
 					ahead--
 				}
 				d := *m
+				d.ID = ids[n%len(ids)]
 				be.put(&d)
 			}
 			if err := c.Shutdown(b.Context()); err != nil {

@@ -75,6 +75,9 @@ func (p *pace) apply() {
 
 // takeToken waits for the connector's throughput to allow one more part.
 func takeToken(ctx context.Context, stop <-chan struct{}, l *rate.Limiter) bool {
+	if l.Allow() {
+		return true
+	}
 	r := l.Reserve()
 	d := r.Delay()
 	if d == 0 {
