@@ -142,7 +142,7 @@ func New(cfg Config, auth authenticator, submit submitter, l ledger, scrape http
 	}
 	h := s.frugal(mux)
 	if access != nil {
-		s.access = &accessLog{w: access, next: h}
+		s.access = &accessLog{w: access, next: h, privacy: cfg.LogPrivacy}
 		h = s.access
 	}
 	protocols := new(http.Protocols)

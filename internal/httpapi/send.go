@@ -102,6 +102,7 @@ func (s *Server) refusal(w http.ResponseWriter, r *http.Request, err error) (sta
 	if reason == sms.ReasonInvalid || reason == sms.ReasonAuthentication || errors.Is(err, admission.ErrOverBudget) {
 		log = s.strangers // who may be nobody's
 	}
+	err = s.loggable(err)
 	if answer.status >= 500 {
 		log.Error("request refused", "peer", r.RemoteAddr, "status", answer.status, "reason", reason.String(), "err", err)
 	} else {
@@ -111,6 +112,21 @@ func (s *Server) refusal(w http.ResponseWriter, r *http.Request, err error) (sta
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfter(err)))
 	}
 	return answer.status, answer.text
+}
+
+// loggable is an error without what the sender said: a dlr-url, and with privacy contents. The answer to him quotes it.
+func (s *Server) loggable(err error) error {
+	var e *sms.Error
+	if !errors.As(err, &e) || e.Reason != sms.ReasonInvalid || e.Field == "" {
+		return err
+	}
+	switch {
+	case e.Field == "dlr-url", s.cfg.LogPrivacy && isContent(e.Field):
+		return errors.New("argument " + e.Field + " is invalid")
+	case s.cfg.LogPrivacy && !sendFields.has(e.Field): // what is behind an & of the content that was not escaped
+		return errors.New("an argument is unknown")
+	}
+	return err
 }
 
 // retryAfter is in how many seconds another try makes sense.
