@@ -107,6 +107,7 @@ type Config struct {
 	Interceptor    intercept.Config
 	InterceptorLog logging.Config
 
+	LogLimits  logging.Limits // [logs]
 	ManagerLog logging.Config // [client-management]: the gateway's own log
 	ServiceLog logging.Config // [service-smppclient]: connectors started and stopped
 	RouterLog  logging.Config // [router]: routing, charges, what is configured

@@ -47,6 +47,11 @@ func table(c *Config) []Key {
 			key("open_files", "0", "Files and connections that the process may have open at a time, which bounds the connections of doors; 0: what the system allows (RLIMIT_NOFILE).",
 				into(number(0, 1<<30), &c.OpenFiles)),
 		}),
+		section("logs", []Key{
+			key("max_size", "1024", "MiB of a log file, of any section; then a new one begins, as it does by log_rotate.", into(number(1, 1<<20), &c.LogLimits.MiB)),
+			key("max_files", "0", "Older files that are kept of each log; 0: all.", into(number(0, 1000000), &c.LogLimits.Files)),
+			key("max_days", "0", "Days for which older files are kept; 0: for ever.", into(number(0, 36500), &c.LogLimits.Days)),
+		}),
 		// The lower half of these is not in files of the original.
 		section("smpp-server", []Key{
 			key("id", "smpps_01", "Names the server in its log.", into(unquoted, &c.SMPPServer.ID)),

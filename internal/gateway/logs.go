@@ -31,7 +31,7 @@ type serviceLogs struct {
 }
 
 func openLogs(cfg *config.Config, stdout io.Writer) (*serviceLogs, error) {
-	all := logging.New(stdout)
+	all := logging.New(stdout, cfg.LogLimits)
 	l := &serviceLogs{all: all}
 	for _, s := range []struct {
 		to   **slog.Logger

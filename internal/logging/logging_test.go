@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func logged(t *testing.T, cfg Config, f func(*slog.Logger)) string {
 	t.Helper()
 	var out bytes.Buffer
-	logs := New(&out)
+	logs := New(&out, Limits{})
 	cfg.File = "stdout"
 	l, err := logs.Logger("jasmin-test", cfg)
 	if err != nil {
@@ -77,7 +77,7 @@ func TestFaultsNameTheKey(t *testing.T) {
 		{Config{DateFormat: "%Q"}, "log_date_format: %Q"},
 	} {
 		tt.cfg.File = filepath.Join(t.TempDir(), "x.log")
-		all := New(io.Discard)
+		all := New(io.Discard, Limits{})
 		_, err := all.Logger("x", tt.cfg)
 		if err := errors.Join(err, all.Close()); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got %v, want %q in it", tt.cfg, err, tt.want)
@@ -127,7 +127,7 @@ func TestPrivacyHidesContent(t *testing.T) {
 
 func TestServicesThatNameOneFileShareIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sub", "messages.log")
-	logs := New(nil)
+	logs := New(nil, Limits{})
 	a, err := logs.Logger("a", Config{File: path, Format: "%(name)s %(message)s"})
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestServicesThatNameOneFileShareIt(t *testing.T) {
 
 func TestALogThatEndsClosesItsFileUnlessAnotherWritesToIt(t *testing.T) {
 	dir := t.TempDir()
-	logs := New(nil)
+	logs := New(nil, Limits{})
 	defer logs.Close()
 	open := func(file string) (*slog.Logger, func() error) {
 		t.Helper()
@@ -202,7 +202,7 @@ func TestUnwritableFileIsAnErrorAtStart(t *testing.T) {
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := New(nil).Logger("x", Config{File: filepath.Join(dir, "x.log")})
+	_, err := New(nil, Limits{}).Logger("x", Config{File: filepath.Join(dir, "x.log")})
 	if err == nil || !strings.Contains(err.Error(), "log_file") {
 		t.Errorf("got %v", err)
 	}
@@ -223,7 +223,7 @@ func (b *blocked) Write(p []byte) (int, error) {
 
 func TestFullBufferDropsTheLeastImportantAndCounts(t *testing.T) {
 	out := &blocked{entered: make(chan struct{}), release: make(chan struct{})}
-	logs := New(out)
+	logs := New(out, Limits{})
 	l, err := logs.Logger("x", Config{Level: slog.LevelDebug, File: "stdout", Format: "%(levelname)s %(message)s"})
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +277,7 @@ func FuzzFormat(f *testing.F) {
 }
 
 func BenchmarkInfo(b *testing.B) {
-	logs := New(nil)
+	logs := New(nil, Limits{})
 	l, err := logs.Logger("bench", Config{})
 	if err != nil {
 		b.Fatal(err)

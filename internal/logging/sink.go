@@ -19,18 +19,29 @@ import (
 // it. It is safe for concurrent use.
 type Logs struct {
 	stdout io.Writer
+	limits Limits
 
 	mu      sync.Mutex // guards what follows
 	sinks   map[string]*sink
 	dropped int64 // of sinks that are closed
 }
 
+// Limits bound what each log takes of the disk ([logs] in jasmin.cfg).
+type Limits struct {
+	MiB   int // max_size: of a file, then a new one begins, default 1 TiB
+	Files int // max_files: older files that are kept, 0: all
+	Days  int // max_days: for which older files are kept, 0: for ever
+}
+
 // New makes an empty set; stdout receives what is logged to standard output, nil: os.Stdout.
-func New(stdout io.Writer) *Logs {
+func New(stdout io.Writer, limits Limits) *Logs {
+	if limits.MiB <= 0 {
+		limits.MiB = 1 << 20
+	}
 	if stdout == nil {
 		stdout = os.Stdout
 	}
-	return &Logs{stdout: stdout, sinks: make(map[string]*sink)}
+	return &Logs{stdout: stdout, limits: limits, sinks: make(map[string]*sink)}
 }
 
 // Logger opens a service's log, which stays open until Close. The error names the key at
@@ -114,7 +125,7 @@ func (l *Logs) sink(cfg Config) (*sink, error) {
 	case "\x00stdout":
 		out = l.stdout
 	default:
-		f, err := open(cfg)
+		f, err := open(cfg, l.limits)
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +164,7 @@ func (l *Logs) Close() error {
 
 // open creates the file and its folder at once, so that a path that cannot be written is
 // found at start.
-func open(cfg Config) (io.WriteCloser, error) {
+func open(cfg Config, limits Limits) (io.WriteCloser, error) {
 	rot, err := parseRotation(cfg.Rotate)
 	if err != nil {
 		return nil, fmt.Errorf("log_rotate: %w", err)
@@ -166,7 +177,7 @@ func open(cfg Config) (io.WriteCloser, error) {
 		return nil, fmt.Errorf("log_file %s: %w", cfg.File, err)
 	}
 	f.Close()
-	tj := &timberjack.Logger{Filename: cfg.File, MaxSize: 1 << 20, LocalTime: true, AppendTimeAfterExt: true,
+	tj := &timberjack.Logger{Filename: cfg.File, MaxSize: limits.MiB, MaxBackups: limits.Files, MaxAge: limits.Days, LocalTime: true, AppendTimeAfterExt: true,
 		RotationInterval: rot.every, BackupTimeFormat: "2006-01-02_15-04-05", FileMode: 0o640}
 	if rot.midnight && rot.weekday < 0 {
 		tj.RotateAt = []string{"00:00"}
