@@ -165,7 +165,7 @@ var documentedSMPP = &documentedDoor{
 	},
 }
 
-func documentedDeps(t *testing.T) Deps {
+func documentedDeps(t testing.TB) Deps {
 	t.Helper()
 	store := provision.NewStore()
 	return Deps{Store: store, Profiles: &fakeProfiles{saved: map[string]bool{}}, Connectors: fakeConnectors{store}, Binds: fakeBinds{},
