@@ -171,8 +171,12 @@ func TestACallBackThatIsNeverAnsweredDelaysNoStop(t *testing.T) {
 	c := startCalling(t, "2")
 	c.signal(t, syscall.SIGTERM)
 	c.exits(t, ExitOK)
-	if out := c.stderr.String(); !strings.Contains(out, "DLRThrower: its time is over") {
+	if out := c.stderr.String(); out != "" {
 		t.Errorf("stderr: %s", out)
+	}
+	text, err := os.ReadFile(filepath.Join(c.root, "log", "smppclient-manager.log"))
+	if err != nil || !strings.Contains(string(text), "calls under way are cut off thrower=DLRThrower") {
+		t.Errorf("%v: the log does not tell:\n%s", err, text)
 	}
 }
 

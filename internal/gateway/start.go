@@ -217,7 +217,12 @@ func (g *Gateway) startConnectors(ctx context.Context, counters *fleet.Counters,
 
 func (g *Gateway) startThrower(kind, name string, t *throw.HTTP) {
 	g.metrics.CountersOf(kind, &t.Metrics)
-	g.run(carriers, name, t.Run, t.Shutdown)
+	g.run(carriers, name, t.Run, func(ctx context.Context) error {
+		if err := t.Shutdown(ctx); err != nil { // no fault of ours: what was cut off comes again
+			g.logs.manager.Warn("calls under way are cut off", "thrower", name, "err", err)
+		}
+		return nil
+	})
 	g.say(name + " Started.")
 }
 
