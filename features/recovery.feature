@@ -21,7 +21,7 @@ Feature: Outages of RabbitMQ and Redis
     And the clients stop
     Then every answer was a Success or 503
     And every id was given once
-    And the SMSC gets every accepted message, at most 40 of them twice
+    And the SMSC gets every accepted message once
     And the page is told of both levels for every accepted message
 
     Examples:
