@@ -20,7 +20,7 @@ func (l *Lookup) publication(req *sms.ReceiptRequest, dlr *queue.HTTPDLR, answer
 		return &queue.Publication{Queue: queue.DLRThrowerHTTP, Message: dlr.Message()}
 	}
 	out := &queue.SMPPDLR{
-		MsgID: queue.Told(req.MsgID), SystemID: req.SystemID, Source: req.Source, Dest: req.Dest, Status: dlr.Status, Err: given(dlr.Err),
+		MsgID: queue.Told(req.MsgID), SystemID: req.SystemID, UID: req.UID, Source: req.Source, Dest: req.Dest, Status: dlr.Status, Err: given(dlr.Err),
 		SubmittedAt: req.SubmittedAt, CreatedAt: time.Now(), Sub: given(dlr.Sub), Dlvrd: given(dlr.Dlvrd), Done: given(dlr.DoneDate), Text: dlr.Text,
 	}
 	if answer {

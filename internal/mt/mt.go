@@ -301,11 +301,15 @@ func (p *prepared) addTo(e *journal.Entry) {
 		e.Charges = append(e.Charges, *p.charge)
 	}
 	if env.Report != 0 {
-		e.Receipts = append(e.Receipts, sms.ReceiptRequest{
+		req := sms.ReceiptRequest{
 			MsgID: env.ID, Origin: m.Origin, CID: env.CID, Report: env.Report, Parts: len(env.Parts), Expiry: sms.QueueStay + cfg.DLRExpiry,
 			URL: m.Report.URL, Method: m.Report.Method, SystemID: m.Report.SystemID, SubmittedAt: env.CreatedAt,
 			Source: env.Parts[0].Source, Dest: env.Parts[0].Dest, RegisteredDelivery: m.PDU.RegisteredDelivery,
-		})
+		}
+		if m.Origin == sms.OriginSMPP {
+			req.UID = m.UID
+		}
+		e.Receipts = append(e.Receipts, req)
 		if env.Report == sms.ReportSubmit|sms.ReportFinal {
 			e.Receipts = append(e.Receipts, sms.ReceiptRequest{MsgID: queue.LevelOne(env.ID), Origin: m.Origin, CID: env.CID,
 				Report: sms.ReportSubmit, Parts: len(env.Parts), Expiry: sms.QueueStay + cfg.DLRExpiry, SubmittedAt: env.CreatedAt})

@@ -235,7 +235,7 @@ func (s *States) receipts(ctx context.Context, e *journal.Entry, r *sms.Record, 
 	}
 	if !ok {
 		req = sms.ReceiptRequest{MsgID: r.MsgID, Origin: sms.OriginSMPP, CID: r.CID, Parts: 1, Expiry: sms.QueueStay + receiptStay,
-			SystemID: want.SystemID, Source: r.Source, Dest: r.Dest, SubmittedAt: millisecond(time.Now())}
+			SystemID: want.SystemID, UID: r.UID, Source: r.Source, Dest: r.Dest, SubmittedAt: millisecond(time.Now())}
 	}
 	req.Report, req.RegisteredDelivery = want.Report, want.Registered
 	e.Receipts = append(e.Receipts, req)

@@ -56,6 +56,7 @@ const (
 type SMPPDLR struct {
 	MsgID                  sms.MessageID
 	SystemID               string
+	UID                    sms.UserID // who had the system_id when the message was submitted; "" if that is not known
 	Source, Dest           pdu.Address
 	Status                 string // a canonical state: DELIVRD, UNDELIV, ACCEPTD, ...
 	Err                    string
@@ -82,13 +83,16 @@ func (d *SMPPDLR) Message() Message {
 			h = append(h, Header{Name: f.name, Str: f.value})
 		}
 	}
+	if d.UID != "" {
+		h = append(h, Header{Name: HeaderUID, Str: string(d.UID)})
+	}
 	return Message{ID: string(d.MsgID), ContentType: ContentText, Headers: h, Body: []byte(d.Status)}
 }
 
 // DecodeSMPPDLR is the inverse of Message.
 func DecodeSMPPDLR(m *Message) (*SMPPDLR, error) {
 	h := m.Headers
-	d := &SMPPDLR{MsgID: sms.MessageID(m.ID), SystemID: h.Str(HeaderSystemID), Status: h.Str(HeaderMessageStatus), Err: h.Str(HeaderErr),
+	d := &SMPPDLR{MsgID: sms.MessageID(m.ID), SystemID: h.Str(HeaderSystemID), UID: sms.UserID(h.Str(HeaderUID)), Status: h.Str(HeaderMessageStatus), Err: h.Str(HeaderErr),
 		Sub: h.Str(HeaderSub), Dlvrd: h.Str(HeaderDlvrd), Done: h.Str(HeaderDoneDate), Text: h.Str(HeaderText)}
 	fault := func(err error) (*SMPPDLR, error) { return nil, fmt.Errorf("DLR of message %q: %w", m.ID, err) }
 	d.Source.Addr, d.Dest.Addr = h.Str(HeaderSourceAddr), h.Str(HeaderDestAddr)

@@ -121,6 +121,7 @@ type ReceiptRequest struct {
 
 	// For OriginSMPP: what the ESME submitted, to address its receipts.
 	SystemID           string
+	UID                UserID // whose ESME it was: another user may have its system_id later
 	Source, Dest       pdu.Address
 	RegisteredDelivery uint8
 	SubmittedAt        time.Time

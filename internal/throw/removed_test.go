@@ -80,6 +80,10 @@ func TestWhatWaitsForARemovedUserIsNobodyElses(t *testing.T) {
 		s.tell(dlrFor("acme", "m2", "336")) // one more, for nobody
 		s.wantBuried("m2: no user has the username acme, or none any more")
 		u.set("acme", "u2")
+		late := dlrFor("acme", "m4", "336") // of a message that u1 had submitted
+		late.UID = "u1"
+		s.tell(late)
+		s.wantBuried("m4: its user, u1, was removed")
 		s.wantNext("m3")
 	})
 	t.Run("added again under the same uid before anybody looked", func(t *testing.T) {

@@ -287,8 +287,12 @@ func (t *SMPPS) moves() journal.Work[moving] {
 			for i := range batch {
 				if m := &batch[i]; m.hold != nil && m.fault == nil {
 					var ok bool
-					if m.uid, ok = t.owner(m.systemID); !ok {
+					m.uid, ok = t.owner(m.systemID)
+					switch of := m.d.Headers.Str(queue.HeaderUID); {
+					case !ok:
 						m.fault, m.cause = fmt.Errorf("no user has the username %s, or none any more", m.systemID), queue.CauseRemoved
+					case of != "" && m.uid != "" && of != string(m.uid):
+						m.fault, m.cause = errors.New(removedReason(of)), queue.CauseRemoved
 					}
 				}
 			}

@@ -46,7 +46,11 @@ func appendReceipt(b []byte, r *sms.ReceiptRequest) []byte {
 	b = appendAddress(b, r.Source)
 	b = appendAddress(b, r.Dest)
 	b = append(b, r.RegisteredDelivery)
-	return appendTime(b, r.SubmittedAt)
+	b = appendTime(b, r.SubmittedAt)
+	if r.UID == "" {
+		return b // as before there was one
+	}
+	return appendText(b, string(r.UID))
 }
 
 func decodeReceipt(raw []byte) (sms.ReceiptRequest, error) {
@@ -61,6 +65,11 @@ func decodeReceipt(raw []byte) (sms.ReceiptRequest, error) {
 		Source: d.address(), Dest: d.address(),
 		RegisteredDelivery: d.octet(),
 		SubmittedAt:        d.time(),
+	}
+	if d.more() {
+		if r.UID = sms.UserID(d.text()); r.UID == "" {
+			d.fail(errors.New("record with an empty uid"))
+		}
 	}
 	return r, d.end()
 }
@@ -132,6 +141,9 @@ func (d *decoder) fail(err error) {
 	}
 	d.s = ""
 }
+
+// more tells whether there is something left to read.
+func (d *decoder) more() bool { return d.err == nil && d.s != "" }
 
 func (d *decoder) end() error {
 	if d.err == nil && d.s != "" {

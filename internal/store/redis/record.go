@@ -27,6 +27,9 @@ func receiptFields(r *sms.ReceiptRequest) []any {
 	if !r.SubmittedAt.IsZero() {
 		at = r.SubmittedAt.UTC().Format(time.RFC3339Nano)
 	}
+	if r.UID != "" {
+		f = append(f, fieldUID, string(r.UID))
+	}
 	return append(f, fieldSystemID, r.SystemID,
 		fieldSource1, r.Source.Addr, fieldSourceTON, int(r.Source.TON), fieldSourceNPI, int(r.Source.NPI),
 		fieldDest, r.Dest.Addr, fieldDestTON, int(r.Dest.TON), fieldDestNPI, int(r.Dest.NPI),
@@ -99,6 +102,7 @@ func decodeReceipt(key string, id sms.MessageID, m map[string]string) (sms.Recei
 	if r.Origin == sms.OriginSMPP {
 		r.Source = pdu.Address{TON: uint8(f.integer(fieldSourceTON, 0, octet)), NPI: uint8(f.integer(fieldSourceNPI, 0, octet)), Addr: m[fieldSource1]}
 		r.Dest = pdu.Address{TON: uint8(f.integer(fieldDestTON, 0, octet)), NPI: uint8(f.integer(fieldDestNPI, 0, octet)), Addr: m[fieldDest]}
+		r.UID = sms.UserID(m[fieldUID])
 		r.SubmittedAt = f.instant(fieldSubDate)
 		r.RegisteredDelivery = uint8(f.integer(fieldRegistered, 0, octet))
 	}

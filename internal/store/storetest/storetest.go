@@ -206,7 +206,7 @@ func httpReceipt(id sms.MessageID, expiry time.Duration) sms.ReceiptRequest {
 func smppReceipt(id sms.MessageID) sms.ReceiptRequest {
 	return sms.ReceiptRequest{MsgID: id, Origin: sms.OriginSMPP, CID: "smsc2", Report: sms.ReportFinal, Parts: 3, Expiry: 36 * time.Hour,
 		SystemID: "esme", Source: pdu.Address{TON: 5, Addr: "ACME"}, Dest: pdu.Address{TON: 1, NPI: 1, Addr: "4917012345"},
-		RegisteredDelivery: 0x11, SubmittedAt: now()}
+		RegisteredDelivery: 0x11, UID: "u1", SubmittedAt: now()}
 }
 
 func mapping(account sms.Account, smppMsgID string, id sms.MessageID, expiry time.Duration) sms.Mapping {
