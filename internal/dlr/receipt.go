@@ -44,7 +44,7 @@ func (l *Lookup) receipt(ctx context.Context, d *event, fx *effects) error {
 		return nil
 	}
 	req.CID = cmp.Or(m.SentBy, ev.CID, req.CID) // a failover route may have moved the message
-	dlr := &queue.HTTPDLR{MsgID: req.MsgID, URL: req.URL, Method: req.Method, Level: 2, Status: ev.State, CID: req.CID, IDSMSC: m.SMPPMsgID,
+	dlr := &queue.HTTPDLR{MsgID: req.MsgID, UID: req.UID, URL: req.URL, Method: req.Method, Level: 2, Status: ev.State, CID: req.CID, IDSMSC: m.SMPPMsgID,
 		Sub: orMissing(ev.Sub), Dlvrd: orMissing(ev.Dlvrd), SubDate: orMissing(ev.SubmitDate), DoneDate: orMissing(ev.DoneDate),
 		Err: orMissing(ev.Err), Text: ev.Text}
 	done := sms.State(ev.State).Final()

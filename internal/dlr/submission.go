@@ -49,7 +49,7 @@ func (l *Lookup) submission(ctx context.Context, d *event, fx *effects) error {
 		// the SMSC. Level 1 alone gets it as its only DLR.
 		dlr = httpFinal(&req, ev.State)
 	case !accepted || req.Report&sms.ReportSubmit != 0:
-		dlr = &queue.HTTPDLR{MsgID: req.MsgID, URL: req.URL, Method: req.Method, Level: 1, Status: ev.Status, CID: req.CID, IDSMSC: sms.NormalID(ev.SMPPMsgID)}
+		dlr = &queue.HTTPDLR{MsgID: req.MsgID, UID: req.UID, URL: req.URL, Method: req.Method, Level: 1, Status: ev.Status, CID: req.CID, IDSMSC: sms.NormalID(ev.SMPPMsgID)}
 	}
 	var forget []sms.MessageID
 	if !accepted || req.Report&sms.ReportFinal == 0 {
@@ -81,6 +81,6 @@ func httpFinal(req *sms.ReceiptRequest, state string) *queue.HTTPDLR {
 	if req.Report&sms.ReportFinal == 0 {
 		level = 1
 	}
-	return &queue.HTTPDLR{MsgID: req.MsgID, URL: req.URL, Method: req.Method, Level: level, Status: state, CID: req.CID,
+	return &queue.HTTPDLR{MsgID: req.MsgID, UID: req.UID, URL: req.URL, Method: req.Method, Level: level, Status: state, CID: req.CID,
 		IDSMSC: missing, Sub: missing, Dlvrd: missing, SubDate: missing, DoneDate: missing, Err: missing}
 }

@@ -302,12 +302,9 @@ func (p *prepared) addTo(e *journal.Entry) {
 	}
 	if env.Report != 0 {
 		req := sms.ReceiptRequest{
-			MsgID: env.ID, Origin: m.Origin, CID: env.CID, Report: env.Report, Parts: len(env.Parts), Expiry: sms.QueueStay + cfg.DLRExpiry,
+			MsgID: env.ID, UID: m.UID, Origin: m.Origin, CID: env.CID, Report: env.Report, Parts: len(env.Parts), Expiry: sms.QueueStay + cfg.DLRExpiry,
 			URL: m.Report.URL, Method: m.Report.Method, SystemID: m.Report.SystemID, SubmittedAt: env.CreatedAt,
 			Source: env.Parts[0].Source, Dest: env.Parts[0].Dest, RegisteredDelivery: m.PDU.RegisteredDelivery,
-		}
-		if m.Origin == sms.OriginSMPP {
-			req.UID = m.UID
 		}
 		e.Receipts = append(e.Receipts, req)
 		if env.Report == sms.ReportSubmit|sms.ReportFinal {

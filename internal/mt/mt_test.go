@@ -371,7 +371,7 @@ func TestReceiptsAreAskedForAndRemembered(t *testing.T) {
 				r := sms.ReceiptRequest{MsgID: env.ID + sms.MessageID(suffix), Origin: sms.OriginHTTP, CID: cid, Report: sms.ReportSubmit, Parts: len(env.Parts),
 					Expiry: sms.QueueStay + 77*time.Second, SubmittedAt: env.CreatedAt}
 				if suffix == "" {
-					r.Report, r.URL, r.Method = env.Report, "http://x/", "POST"
+					r.Report, r.UID, r.URL, r.Method = env.Report, env.UID, "http://x/", "POST"
 					r.Source, r.Dest = env.Parts[0].Source, env.Parts[0].Dest
 				}
 				want = append(want, r)

@@ -116,6 +116,7 @@ func DecodeReceiptEvent(m *Message) (*ReceiptEvent, error) {
 // HTTPDLR is an entry of dlr_thrower.http: a DLR on its way to a URL.
 type HTTPDLR struct {
 	MsgID                                    sms.MessageID
+	UID                                      sms.UserID // whose message it is; "": not known
 	URL                                      string
 	Method                                   string // GET or POST
 	Level                                    int    // 1: submit_sm_resp, 2: receipt
@@ -135,6 +136,9 @@ func (d *HTTPDLR) Message() Message {
 		h = append(h, Header{Name: HeaderSub, Str: d.Sub}, Header{Name: HeaderDlvrd, Str: d.Dlvrd}, Header{Name: HeaderSubDate, Str: d.SubDate},
 			Header{Name: HeaderDoneDate, Str: d.DoneDate}, Header{Name: HeaderErr, Str: d.Err}, Header{Name: HeaderText, Str: d.Text})
 	}
+	if d.UID != "" {
+		h = append(h, Header{Name: HeaderUID, Str: string(d.UID)})
+	}
 	return Message{ID: string(d.MsgID), ContentType: ContentText, Headers: h, Body: []byte(d.Status)}
 }
 
@@ -145,7 +149,7 @@ func DecodeHTTPDLR(m *Message) (*HTTPDLR, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DLR of message %q: %w", m.ID, err)
 	}
-	d := &HTTPDLR{MsgID: sms.MessageID(m.ID), URL: h.Str(HeaderURL), Method: h.Str(HeaderMethod), Level: int(level),
+	d := &HTTPDLR{MsgID: sms.MessageID(m.ID), UID: sms.UserID(h.Str(HeaderUID)), URL: h.Str(HeaderURL), Method: h.Str(HeaderMethod), Level: int(level),
 		Status: h.Str(HeaderMessageStatus), CID: sms.ConnectorID(h.Str(HeaderConnector)), IDSMSC: h.Str(HeaderIDSMSC), Sub: h.Str(HeaderSub),
 		Dlvrd: h.Str(HeaderDlvrd), SubDate: h.Str(HeaderSubDate), DoneDate: h.Str(HeaderDoneDate), Err: h.Str(HeaderErr), Text: h.Str(HeaderText)}
 	switch {

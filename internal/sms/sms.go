@@ -115,13 +115,14 @@ type ReceiptRequest struct {
 	Parts  int           // number of parts, at least 1
 	Expiry time.Duration // QueueStay, then dlr_expiry of the connector, which a Mapping starts anew
 
+	UID UserID // whose message it is: another user may have his system_id later; "": not known, in requests of earlier versions
+
 	// For OriginHTTP.
 	URL    string
 	Method string // GET or POST
 
 	// For OriginSMPP: what the ESME submitted, to address its receipts.
 	SystemID           string
-	UID                UserID // whose ESME it was: another user may have its system_id later
 	Source, Dest       pdu.Address
 	RegisteredDelivery uint8
 	SubmittedAt        time.Time

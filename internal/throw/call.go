@@ -27,6 +27,7 @@ type kind struct {
 // call is a message that is to be thrown to a URL.
 type call struct {
 	url, method string
+	user        string // whose call it is; "": nobody knows
 	params      func() url.Values
 	// targets is how many URLs take turns, one for each failed call; a round is over when
 	// each had its turn.
@@ -41,7 +42,7 @@ var dlrs = kind{name: "DLR", queue: queue.DLRThrowerHTTP, agent: "Jasmin gateway
 	if err != nil {
 		return call{}, err
 	}
-	return call{url: dlr.URL, method: dlr.Method, targets: 1, params: func() url.Values { return Parameters(dlr) },
+	return call{url: dlr.URL, method: dlr.Method, user: string(dlr.UID), targets: 1, params: func() url.Values { return Parameters(dlr) },
 		line: func(u string) string {
 			return "DLR-HTTP [msgid:" + string(dlr.MsgID) + "] [status:" + dlr.Status + "] [level:" + strconv.Itoa(dlr.Level) + "] [url:" + u + "]"
 		},
@@ -58,7 +59,7 @@ var mos = kind{name: "MO", queue: queue.DeliverSMHTTP, agent: "Jasmin gateway/1.
 	n := len(mo.Targets)
 	turn := int(max(d.Headers.Int(queue.HeaderThrows), 0) % int64(n))
 	to := mo.Targets[turn]
-	return call{url: to.URL, method: to.Method, targets: n,
+	return call{url: to.URL, method: to.Method, user: string(to.CID), targets: n,
 		params: func() url.Values {
 			v := make(url.Values)
 			for _, p := range mo.Parameters() {

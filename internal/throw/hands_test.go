@@ -12,10 +12,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
+	"jasmind/internal/sms"
 )
 
 // lossy is a broker and its journal in memory, as RabbitMQ is: when its connection is lost, every unsettled delivery is stale, and its
@@ -30,6 +32,7 @@ type lossy struct {
 type lossyQueue struct {
 	messages []*queue.Delivery // ready or unsettled, in order
 	c        chan *queue.Delivery
+	prefetch int
 }
 
 type lossyHandle struct{ out, stale atomic.Bool }
@@ -58,8 +61,13 @@ func (b *lossy) put(n queue.Name, ms ...queue.Message) {
 }
 
 func (q *lossyQueue) dispatch() {
+	out := 0
 	for _, d := range q.messages {
-		if h := d.Handle.(*lossyHandle); q.c != nil && !h.out.Swap(true) {
+		h := d.Handle.(*lossyHandle)
+		if q.c == nil || out == q.prefetch {
+			return
+		}
+		if out++; !h.out.Swap(true) {
 			q.c <- d
 		}
 	}
@@ -98,10 +106,11 @@ func (b *lossy) Delete(context.Context, queue.Name) error { return nil }
 
 func (b *lossy) Length(_ context.Context, n queue.Name) (int, error) { return b.left(n), nil }
 
-func (b *lossy) Consume(_ context.Context, n queue.Name, _ int) (queue.Consumer, error) {
+func (b *lossy) Consume(_ context.Context, n queue.Name, prefetch int) (queue.Consumer, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	q := b.queueLocked(n)
+	q.prefetch = prefetch
 	q.c = make(chan *queue.Delivery, 4096)
 	q.dispatch()
 	return &lossyConsumer{b, q}, nil
@@ -137,7 +146,7 @@ func (b *lossy) Commit(_ context.Context, e *journal.Entry) error {
 		if r.Headers != nil {
 			m.Headers = r.Headers
 		}
-		b.put(r.Delivery.Queue, m)
+		time.AfterFunc(r.After, func() { b.put(r.Delivery.Queue, m) })
 		ds = append(ds, r.Delivery)
 	}
 	b.mu.Lock()
@@ -159,6 +168,7 @@ func (b *lossy) Commit(_ context.Context, e *journal.Entry) error {
 		d.Handle.(*lossyHandle).stale.Store(true)
 		q := b.queueLocked(d.Queue)
 		q.messages = slices.DeleteFunc(q.messages, func(x *queue.Delivery) bool { return x == d })
+		q.dispatch()
 	}
 	return nil
 }
@@ -299,6 +309,7 @@ func TestLostBrokerConnectionRetriesOnce(t *testing.T) {
 			ep.gate = nil
 			ep.mu.Unlock()
 			close(gate)
+			time.Sleep(time.Minute)
 			synctest.Wait()
 			if got := ep.calls["m0"]; got != 2 || b.left(queue.DLRThrowerHTTP) != 0 || b.left(queue.DeadLetter) != 0 {
 				t.Errorf("called %d times, want the try and one more; %d left, %d dead", got, b.left(queue.DLRThrowerHTTP), b.left(queue.DeadLetter))
@@ -405,3 +416,49 @@ func TestLostBrokerConnectionTellsNoESMETwice(t *testing.T) {
 		})
 	}
 }
+
+// Hosts of one user that never answer delay nobody else's DLRs: they come at once, though there are more of the first than all that a thrower
+// takes in hand, and each has a host of its own.
+func TestHostsThatNeverAnswerDelayNoOtherUser(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newLossy()
+		var called sync.Map
+		answer := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.HasPrefix(r.URL.Host, "dead") {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			called.Store(r.URL.Query().Get("id"), time.Now())
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(Acknowledgement)), Request: r}, nil
+		})
+		dlr := func(user, host, id string) queue.Message {
+			d := level2("http://" + host + "/")
+			d.UID = sms.UserID(user)
+			m := d.Message()
+			m.ID = id
+			return m
+		}
+		throwing(t, b, Config{}, answer, func(*HTTP) {
+			for i := range 1100 {
+				b.put(queue.DLRThrowerHTTP, dlr("a", fmt.Sprint("dead", i, ".test"), fmt.Sprint("a", i)))
+			}
+			synctest.Wait()
+			begin := time.Now()
+			const n = 50
+			for i := range n {
+				b.put(queue.DLRThrowerHTTP, dlr("b", fmt.Sprint("host", i, ".test"), fmt.Sprint("b", i)))
+			}
+			synctest.Wait()
+			for i := range n {
+				at, ok := called.Load(fmt.Sprint("b", i))
+				if !ok || !at.(time.Time).Equal(begin) {
+					t.Fatalf("DLR %d of the other user was called at %v, want at once", i, at)
+				}
+			}
+		})
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

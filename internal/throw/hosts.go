@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,9 @@ import (
 // sending back what is called in a moment only costs. Any other has no more DLRs here than
 // there is room for others, and when that gets scarce the one with the most gives the
 // last of them back. So many dead hosts, however many DLRs they have, leave room for the next one.
+//
+// Nor do the hosts of one user, however many there are: for those that did not answer fast lately he has no more DLRs here than there is
+// room for other users. Of those that wait for one host, users take turns.
 type hosts struct {
 	perHost, wait int
 	room          int // DLRs that can be here at all
@@ -26,11 +30,12 @@ type hosts struct {
 	mu     sync.Mutex // guards what follows
 	held   int        // DLRs that are called or wait
 	byName map[string]*host
+	byUser map[string]int // DLRs of each user that are called or wait; those of nobody are not counted
 }
 
 type host struct {
 	active  int
-	waiting []job
+	waiting turns
 	typical time.Duration // moving average of a call, 0: none ended yet
 	last    time.Time     // when a call ended, or the first one began
 	turn    time.Time     // when the last DLR that was sent back comes again
@@ -40,7 +45,7 @@ type host struct {
 const idleHosts = 4096
 
 func newHosts(cfg *Config) *hosts {
-	return &hosts{perHost: cfg.PerHost, wait: cfg.WaitPerHost, room: cfg.Prefetch, byName: make(map[string]*host)}
+	return &hosts{perHost: cfg.PerHost, wait: cfg.WaitPerHost, room: cfg.Prefetch, byName: make(map[string]*host), byUser: make(map[string]int)}
 }
 
 type verdict uint8
@@ -71,21 +76,38 @@ func (hs *hosts) take(j job, now time.Time) (v verdict, back []sentBack) {
 	h := hs.host(j.host)
 	free := hs.room - hs.held
 	fast := !hs.slow(h, now)
+	proven := fast && h.typical > 0
 	switch {
-	case h.active == 0 || h.active < hs.perHost && (fast && h.typical > 0 || h.active < free/8):
+	case !proven && j.user != "" && hs.byUser[j.user] >= free:
+		return full, []sentBack{{j, hs.untilTurn(h, j, now)}}
+	case h.active == 0 || h.active < hs.perHost && (proven || h.active < free/8):
 		if h.active == 0 {
 			h.last = now
 		}
 		h.active++
 		v = start
-	case len(h.waiting) < hs.wait && (len(h.waiting) < free || fast && free > 0):
-		h.waiting = append(h.waiting, j)
+	case h.waiting.n < hs.wait && (h.waiting.n < free || fast && free > 0):
+		h.waiting.push(j)
 		v = queued
 	default:
 		return full, []sentBack{{j, hs.untilTurn(h, j, now)}}
 	}
 	hs.held++
+	if j.user != "" {
+		hs.byUser[j.user]++
+	}
 	return v, hs.shed(now)
+}
+
+// release notes that a DLR is not here any more.
+func (hs *hosts) release(user string) {
+	hs.held--
+	if user == "" {
+		return
+	}
+	if hs.byUser[user]--; hs.byUser[user] == 0 {
+		delete(hs.byUser, user)
+	}
 }
 
 func (hs *hosts) host(name string) *host {
@@ -102,7 +124,7 @@ func (hs *hosts) host(name string) *host {
 
 // delay is how long the next DLR of a host would wait here, going by the calls so far.
 func (hs *hosts) delay(h *host) time.Duration {
-	return h.typical * time.Duration(len(h.waiting)) / time.Duration(hs.perHost)
+	return h.typical * time.Duration(h.waiting.n) / time.Duration(hs.perHost)
 }
 
 // hangs tells that a host is called and did not answer for a while.
@@ -125,18 +147,15 @@ func (hs *hosts) shed(now time.Time) (back []sentBack) {
 	for hs.room-hs.held < hs.room/8 {
 		var most *host
 		for _, h := range hs.byName {
-			if hs.slow(h, now) && (most == nil || len(h.waiting) > len(most.waiting)) {
+			if hs.slow(h, now) && (most == nil || h.waiting.n > most.waiting.n) {
 				most = h
 			}
 		}
-		if most == nil || len(most.waiting) == 0 {
+		if most == nil || most.waiting.n == 0 {
 			break
 		}
-		last := len(most.waiting) - 1
-		j := most.waiting[last]
-		most.waiting[last] = job{}
-		most.waiting = most.waiting[:last]
-		hs.held--
+		j := most.waiting.popLast()
+		hs.release(j.user)
 		back = append(back, sentBack{j, hs.untilTurn(most, j, now)})
 	}
 	return back
@@ -166,8 +185,8 @@ func (hs *hosts) untilTurn(h *host, j job, now time.Time) time.Duration {
 }
 
 // next takes note of how long the call took that ended now, and gives the caller of a host its next
-// job; false ends its turn.
-func (hs *hosts) next(name string, took time.Duration, now time.Time) (job, bool) {
+// job; false ends its turn. The call was that of a user.
+func (hs *hosts) next(name, user string, took time.Duration, now time.Time) (job, bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	h := hs.byName[name]
@@ -177,26 +196,79 @@ func (hs *hosts) next(name string, took time.Duration, now time.Time) (job, bool
 	} else {
 		h.typical += (took - h.typical) / 8
 	}
-	return hs.advance(h)
+	return hs.advance(h, user)
 }
 
 // skip gives the next job in place of one that is not called.
-func (hs *hosts) skip(name string) (job, bool) {
+func (hs *hosts) skip(name, user string) (job, bool) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	return hs.advance(hs.byName[name])
+	return hs.advance(hs.byName[name], user)
 }
 
-func (hs *hosts) advance(h *host) (job, bool) {
-	hs.held--
-	if len(h.waiting) == 0 {
+func (hs *hosts) advance(h *host, user string) (job, bool) {
+	hs.release(user)
+	if h.waiting.n == 0 {
 		h.active--
 		return job{}, false
 	}
-	j := h.waiting[0]
-	h.waiting[0] = job{}
-	h.waiting = h.waiting[1:]
-	return j, true
+	return h.waiting.pop(), true
+}
+
+// turns is what waits for one host: users take turns, and the jobs of one user keep their order.
+type turns struct {
+	n     int
+	users []*userJobs // those that have any, the next one first
+}
+
+type userJobs struct {
+	user string
+	jobs []job
+}
+
+func (t *turns) push(j job) {
+	t.n++
+	for _, u := range t.users {
+		if u.user == j.user {
+			u.jobs = append(u.jobs, j)
+			return
+		}
+	}
+	t.users = append(t.users, &userJobs{j.user, []job{j}})
+}
+
+// pop takes the first job of the user whose turn it is. There must be one.
+func (t *turns) pop() job {
+	t.n--
+	u := t.users[0]
+	j := u.jobs[0]
+	u.jobs[0] = job{}
+	u.jobs = u.jobs[1:]
+	t.users[0] = nil
+	t.users = t.users[1:]
+	if len(u.jobs) > 0 {
+		t.users = append(t.users, u)
+	}
+	return j
+}
+
+// popLast takes the last job of the user with the most. There must be one.
+func (t *turns) popLast() job {
+	t.n--
+	most := 0
+	for i, u := range t.users {
+		if len(u.jobs) > len(t.users[most].jobs) {
+			most = i
+		}
+	}
+	u := t.users[most]
+	last := len(u.jobs) - 1
+	j := u.jobs[last]
+	u.jobs[last] = job{}
+	if u.jobs = u.jobs[:last]; last == 0 {
+		t.users = slices.Delete(t.users, most, most+1)
+	}
+	return j
 }
 
 // hostOf names the host that a URL leads to, one name for all spellings.

@@ -76,11 +76,11 @@ func TestWaitingJobsLeaveInOrder(t *testing.T) {
 		}
 	}
 	for i := range want {
-		if j, ok := hs.next("a", time.Millisecond, time.Now()); !ok || j.d != want[i] {
+		if j, ok := hs.next("a", "", time.Millisecond, time.Now()); !ok || j.d != want[i] {
 			t.Fatalf("job %d is another one (%v)", i, ok)
 		}
 	}
-	if _, ok := hs.next("a", time.Millisecond, time.Now()); ok {
+	if _, ok := hs.next("a", "", time.Millisecond, time.Now()); ok {
 		t.Error("a job nobody gave")
 	}
 	if h := hs.byName["a"]; h.active != 0 || hs.held != 0 {
@@ -92,8 +92,8 @@ func TestDLRsAreSentBackUntilAboutTheirTurn(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	hs := testHosts(2, 1, 100)
 	hs.take(testJob("a"), now)
-	hs.next("a", 4*time.Second, now) // typical: 4 s, so that a call ends every 2 s
-	takeMany(hs, "a", 3, now)        // two calls, and one that waits
+	hs.next("a", "", 4*time.Second, now) // typical: 4 s, so that a call ends every 2 s
+	takeMany(hs, "a", 3, now)            // two calls, and one that waits
 	again := testJob("a")
 	again.d.Attempts = 20
 	for i, want := range []time.Duration{4 * time.Second, 6 * time.Second, 8 * time.Second} {
@@ -103,7 +103,7 @@ func TestDLRsAreSentBackUntilAboutTheirTurn(t *testing.T) {
 	}
 	// What was promised is over after its time: nothing has to come back for that.
 	later := now.Add(time.Hour)
-	hs.next("a", 4*time.Second, later)
+	hs.next("a", "", 4*time.Second, later)
 	hs.take(testJob("a"), later)
 	if _, back := hs.take(again, later); back[0].after != 4*time.Second {
 		t.Errorf("an hour later it is %v, want 4s", back[0].after)
@@ -142,7 +142,7 @@ func TestFastHostMayUseAllRoom(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	hs := testHosts(16, 1024, 1024)
 	hs.take(testJob("a"), now)
-	hs.next("a", time.Millisecond, now)
+	hs.next("a", "", time.Millisecond, now)
 	if got, _ := takeMany(hs, "a", 1024, now); got[full] != 0 || got[start] != 16 {
 		t.Errorf("%d started, %d of 1024 sent back", got[start], got[full])
 	}
@@ -156,7 +156,7 @@ func TestHostThatStopsAnsweringGivesRoomBack(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	hs := testHosts(16, 1024, 1024)
 	hs.take(testJob("a"), now)
-	hs.next("a", time.Millisecond, now)
+	hs.next("a", "", time.Millisecond, now)
 	takeMany(hs, "a", 1023, now)
 	last := testJob("a")
 	hs.take(last, now)
@@ -179,7 +179,7 @@ func TestIdleHostsAreForgottenWhenThereAreMany(t *testing.T) {
 	for i := range 3 * idleHosts {
 		name := fmt.Sprint(i)
 		hs.take(testJob(name), time.Now())
-		hs.next(name, time.Millisecond, time.Now())
+		hs.next(name, "", time.Millisecond, time.Now())
 	}
 	if n := len(hs.byName); n > idleHosts {
 		t.Errorf("%d hosts are remembered, want at most %d", n, idleHosts)
@@ -196,7 +196,7 @@ func TestHostsLoseNothing(t *testing.T) {
 		now := time.Unix(1e9, 0)
 		finish := func(name string) {
 			out++
-			if _, ok := hs.next(name, time.Duration(r.IntN(1000))*time.Millisecond, now); !ok {
+			if _, ok := hs.next(name, "", time.Duration(r.IntN(1000))*time.Millisecond, now); !ok {
 				active[name]--
 			}
 		}
@@ -227,8 +227,8 @@ func TestHostsLoseNothing(t *testing.T) {
 			if active[name] > hs.perHost {
 				t.Fatalf("%d calls of one host, at most %d", active[name], hs.perHost)
 			}
-			if h := hs.byName[name]; h != nil && len(h.waiting) > hs.wait {
-				t.Fatalf("%d wait for one host, at most %d", len(h.waiting), hs.wait)
+			if h := hs.byName[name]; h != nil && h.waiting.n > hs.wait {
+				t.Fatalf("%d wait for one host, at most %d", h.waiting.n, hs.wait)
 			}
 		}
 		for name := range active {
@@ -257,5 +257,78 @@ func TestHostOf(t *testing.T) {
 		if got := hostOf(u); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
+	}
+}
+
+// However many hosts of one user never answer, another user's DLR finds a place, and so does that of a third.
+func TestHostsOfOneUserLeaveRoomForOthers(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	hs := testHosts(16, 1024, 1024)
+	take := func(user, host string) verdict {
+		j := testJob(host)
+		j.user = user
+		v, _ := hs.take(j, now)
+		return v
+	}
+	for user, want := range map[string]int{"a": 512} {
+		for i := range 1100 {
+			take(user, fmt.Sprint("dead", i))
+		}
+		if n := hs.byUser[user]; n != want {
+			t.Errorf("%s has %d of 1024 places, want %d", user, n, want)
+		}
+	}
+	for _, user := range []string{"b", "c", "d"} {
+		if v := take(user, "host of "+user); v != start {
+			t.Errorf("the DLR of %s got verdict %d, want start", user, v)
+		}
+	}
+	// One who answers fast is not limited so.
+	hs.byName["fast"] = &host{typical: time.Millisecond}
+	for range 400 {
+		if v := take("a", "fast"); v == full {
+			t.Fatal("a DLR for a fast host was sent back while there is room")
+		}
+	}
+	for i := range 1100 {
+		if h := hs.byName[fmt.Sprint("dead", i)]; h != nil && h.active > 0 {
+			hs.next(fmt.Sprint("dead", i), "a", time.Second, now)
+		}
+	}
+	if n := hs.byUser["a"]; n != 400 {
+		t.Errorf("when their calls have ended %d places are taken, want those of the fast host, 400", n)
+	}
+}
+
+// Of what waits for one host, users take turns, and each one's DLRs keep their order.
+func TestUsersTakeTurnsAtOneHost(t *testing.T) {
+	hs := testHosts(1, 100, 1000)
+	hs.take(testJob("a"), time.Now())
+	put := func(user string, n int) {
+		for i := range n {
+			j := testJob("a")
+			j.user, j.d.ID = user, fmt.Sprint(user, i)
+			if v, _ := hs.take(j, time.Now()); v != queued {
+				t.Fatalf("verdict %d, want queued", v)
+			}
+		}
+	}
+	put("x", 4)
+	put("y", 2)
+	put("z", 1)
+	var got []string
+	for user := ""; ; {
+		j, ok := hs.next("a", user, time.Millisecond, time.Now())
+		if !ok {
+			break
+		}
+		user = j.user
+		got = append(got, j.d.ID)
+	}
+	if want := "[x0 y0 z0 x1 y1 x2 x3]"; fmt.Sprint(got) != want {
+		t.Errorf("called %v, want %v", got, want)
+	}
+	if hs.held != 0 || len(hs.byUser) != 0 {
+		t.Errorf("%d held, users %v", hs.held, hs.byUser)
 	}
 }

@@ -238,7 +238,7 @@ func (r *run) giveBack(back []sentBack) {
 func (r *run) serve(ctx context.Context, j job) {
 	for ok := true; ok && ctx.Err() == nil && !r.shut(); {
 		if r.hands.dropStale(j.hold) {
-			j, ok = r.hosts.skip(j.host)
+			j, ok = r.hosts.skip(j.host, j.user)
 			continue
 		}
 		began := time.Now()
@@ -252,7 +252,7 @@ func (r *run) serve(ctx context.Context, j job) {
 		}
 		r.settle.Post(&o)
 		ended := time.Now()
-		j, ok = r.hosts.next(j.host, ended.Sub(began), ended)
+		j, ok = r.hosts.next(j.host, j.user, ended.Sub(began), ended)
 	}
 }
 

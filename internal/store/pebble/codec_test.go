@@ -46,6 +46,25 @@ func TestCodec(t *testing.T) {
 	check("end", appendEnd(nil, &sampleEnd), sampleEnd, func(b []byte) (any, error) { return decodeEnd(b) })
 }
 
+func TestReceiptCodecKnowsUsers(t *testing.T) {
+	want := sampleReceipt
+	old := appendReceipt(nil, &want)
+	want.UID = "u1"
+	raw := appendReceipt(nil, &want)
+	if got, err := decodeReceipt(raw); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	want.UID = ""
+	if got, err := decodeReceipt(old); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("one of an earlier release: got %+v, %v; want %+v", got, err, want)
+	}
+	for _, bad := range [][]byte{raw[:len(raw)-1], append(bytes.Clone(raw), 0)} {
+		if got, err := decodeReceipt(bad); err == nil {
+			t.Errorf("%x was taken for %+v", bad, got)
+		}
+	}
+}
+
 func TestOverrideCodec(t *testing.T) {
 	want := sms.Override{UID: "u1", Version: 3, Nonce: 1, At: time.Unix(1700000000, 5), Cancel: true, HasText: true, Text: []byte("\x00new"), DefaultMsgID: 7,
 		Schedule: "000001000000000R", Validity: "000002000000000R", ExpiresAt: time.Unix(1700000100, 0), Registered: 0x11, Report: sms.ReportFinal}

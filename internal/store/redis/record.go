@@ -20,15 +20,15 @@ func receiptFields(r *sms.ReceiptRequest) []any {
 		fieldSource, string(r.Origin), fieldConnector, string(r.CID), fieldExpiry, seconds(r.Expiry),
 		fieldLevel, r.Report.Level(), fieldParts, r.Parts,
 	}
+	if r.UID != "" {
+		f = append(f, fieldUID, string(r.UID))
+	}
 	if r.Origin != sms.OriginSMPP {
 		return append(f, fieldURL, r.URL, fieldMethod, r.Method)
 	}
 	at := ""
 	if !r.SubmittedAt.IsZero() {
 		at = r.SubmittedAt.UTC().Format(time.RFC3339Nano)
-	}
-	if r.UID != "" {
-		f = append(f, fieldUID, string(r.UID))
 	}
 	return append(f, fieldSystemID, r.SystemID,
 		fieldSource1, r.Source.Addr, fieldSourceTON, int(r.Source.TON), fieldSourceNPI, int(r.Source.NPI),
@@ -98,11 +98,10 @@ func decodeReceipt(key string, id sms.MessageID, m map[string]string) (sms.Recei
 	f := &fields{key: key, m: m}
 	r := sms.ReceiptRequest{MsgID: id, Origin: sms.Origin(m[fieldSource]), CID: sms.ConnectorID(m[fieldConnector]),
 		Report: sms.ReportOf(f.integer(fieldLevel, sms.ReportFinal.Level(), 3)), Parts: f.integer(fieldParts, 1, maxParts),
-		Expiry: f.duration(fieldExpiry), URL: m[fieldURL], Method: m[fieldMethod], SystemID: m[fieldSystemID]}
+		Expiry: f.duration(fieldExpiry), URL: m[fieldURL], Method: m[fieldMethod], SystemID: m[fieldSystemID], UID: sms.UserID(m[fieldUID])}
 	if r.Origin == sms.OriginSMPP {
 		r.Source = pdu.Address{TON: uint8(f.integer(fieldSourceTON, 0, octet)), NPI: uint8(f.integer(fieldSourceNPI, 0, octet)), Addr: m[fieldSource1]}
 		r.Dest = pdu.Address{TON: uint8(f.integer(fieldDestTON, 0, octet)), NPI: uint8(f.integer(fieldDestNPI, 0, octet)), Addr: m[fieldDest]}
-		r.UID = sms.UserID(m[fieldUID])
 		r.SubmittedAt = f.instant(fieldSubDate)
 		r.RegisteredDelivery = uint8(f.integer(fieldRegistered, 0, octet))
 	}

@@ -200,7 +200,7 @@ func now() time.Time { return time.Now().Truncate(time.Millisecond) }
 
 func httpReceipt(id sms.MessageID, expiry time.Duration) sms.ReceiptRequest {
 	return sms.ReceiptRequest{MsgID: id, Origin: sms.OriginHTTP, CID: "smsc1", Report: sms.ReportSubmit | sms.ReportFinal, Parts: 1,
-		Expiry: expiry, URL: "http://127.0.0.1/dlr?a=b&c=ä", Method: "POST"}
+		Expiry: expiry, UID: "u1", URL: "http://127.0.0.1/dlr?a=b&c=ä", Method: "POST"}
 }
 
 func smppReceipt(id sms.MessageID) sms.ReceiptRequest {
