@@ -35,12 +35,13 @@ func (g *Gateway) shareFiles() {
 			continue
 		}
 		if may[i] < wants[i] {
+			if configured := wants[i] - d.spare; configured != d.defMax {
+				g.logs.manager.Warn("connections are limited by the number of open files", "door", d.name, "configured", configured, "open_files", files)
+			}
 			*d.max = max(may[i]-d.spare, 1)
 			*d.perAddress = min(cmp.Or(*d.perAddress, d.defPerOrigin), max(*d.max/2, 1))
-			g.logs.manager.Warn("connections are limited by the number of open files", "door", d.name, "connections", *d.max, "per_address", *d.perAddress,
-				"configured", wants[i]-d.spare, "open_files", files)
 		}
-		g.logs.manager.Info("connections that a door takes", "door", d.name, "connections", cmp.Or(*d.max, d.defMax), "open_files", files)
+		g.logs.manager.Info("connections that a door takes", "door", d.name, "connections", cmp.Or(*d.max, d.defMax), "per_address", cmp.Or(*d.perAddress, d.defPerOrigin), "open_files", files)
 	}
 	budget := admission.NewBudget(g.cfg.Budget)
 	http.Budget, smpp.Budget, console.Budget = budget, budget, budget
