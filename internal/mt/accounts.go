@@ -114,10 +114,19 @@ func (a *Accounts) follow(old, fresh *provision.Snapshot) {
 	}
 }
 
+// owe notes what the ledger is to forget, and has Run tell it.
 func (a *Accounts) owe(uid sms.UserID, which billing.Quotas) {
+	a.note(uid, which)
+	a.poke()
+}
+
+func (a *Accounts) note(uid sms.UserID, which billing.Quotas) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.due[uid] |= which
-	a.mu.Unlock()
+}
+
+func (a *Accounts) poke() {
 	select {
 	case a.wake <- struct{}{}:
 	default:
@@ -173,7 +182,7 @@ func (a *Accounts) holding(ctx context.Context, uid sms.UserID, f func(context.C
 	}()
 	if which != 0 {
 		if err := a.Ledger.Set(ctx, uid, which, billing.Credit{}); err != nil {
-			a.owe(uid, which)
+			a.note(uid, which) // without waking Run, which tries again after a pause
 			return because(ctx, err)
 		}
 	}
@@ -262,6 +271,7 @@ func (a *Accounts) Change(ctx context.Context, uid sms.UserID, changes []QuotaCh
 	if err := a.Store.Check(f); err != nil {
 		return err
 	}
+	defer a.poke() // it may have failed to forget what is due
 	return a.holding(ctx, uid, func(ctx context.Context) error {
 		var open billing.Credit
 		if u := a.Store.Snapshot().User(uid); u != nil {

@@ -449,12 +449,35 @@ func TestRemovedUsersAreForgottenWhenTheLedgerIsBack(t *testing.T) {
 		if err := a.Change(t.Context(), "u1", []QuotaChange{quota(t, "balance 7")}, add); !errors.Is(err, queue.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
-		for a.Change(t.Context(), "u1", []QuotaChange{quota(t, "balance 7")}, add) != nil { //nolint:revive // until it holds
+		for i := 0; a.Change(t.Context(), "u1", []QuotaChange{quota(t, "balance 7")}, add) != nil; i++ {
+			if i == 10 {
+				t.Fatal("the ledger is back, and the change is not made")
+			}
 		}
 		time.Sleep(10 * forgetAgain)
 		b.has(t, "u1", "7 ND")
 		b.has(t, "u2", "ND ND")
 		b.has(t, "u3", "4 ND")
+	})
+}
+
+// A ledger that is away is asked after a pause each time, however it is told of what is due.
+func TestALedgerThatIsAwayIsAskedNowAndThen(t *testing.T) {
+	house(t, func(t *testing.T, a *Accounts, b *book) {
+		const many = 1000
+		b.mu.Lock()
+		b.refuses = many
+		b.mu.Unlock()
+		if err := a.Store.Apply(func(d *provision.Draft) error { return d.RemoveUser("u2") }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * forgetAgain)
+		b.mu.Lock()
+		asked := many - b.refuses
+		b.mu.Unlock()
+		if asked < 2 || asked > 15 {
+			t.Errorf("asked %d times in %s", asked, 10*forgetAgain)
+		}
 	})
 }
 
