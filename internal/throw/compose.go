@@ -80,7 +80,7 @@ func (t *SMPPS) receipt(d *queue.SMPPDLR) (pdu.PDU, error) {
 const refusedHere = "99"
 
 // delivered writes the line of a message that its ESME has taken.
-func (f *feed) delivered(c *chain) {
+func (f *flow) delivered(c *chain) {
 	d := c.head.d
 	if d.ContentType == queue.ContentPDU {
 		f.log.Info("MO-SMPPS [msgid:" + d.ID + "] [system_id:" + f.systemID + "] [from:" + c.key.source.Addr + "] [to:" + c.key.dest.Addr + "]") //nolint:sloglint // as the line below

@@ -83,7 +83,7 @@ func (e *esme) serve(ctx context.Context) {
 	if c == nil {
 		return
 	}
-	f := &feed{esme: e, chains: make(map[addresses]*chain)}
+	f := &flow{esme: e, chains: make(map[addresses]*chain)}
 	f.run(ctx, c)
 	f.settling.Wait()
 	if err := c.Close(context.WithoutCancel(ctx)); err != nil {
@@ -149,8 +149,8 @@ type message struct {
 	hold *held
 }
 
-// feed delivers from one subscription to the ESME's queue. All of it belongs to run.
-type feed struct {
+// flow delivers from one subscription to the ESME's queue. All of it belongs to run.
+type flow struct {
 	*esme
 	chains   map[addresses]*chain
 	stalled  []*chain // whose heads found no room, in order
@@ -163,7 +163,7 @@ type feed struct {
 
 // run delivers until there is no session any more, the subscription ends, or ctx does. It
 // returns when nothing is in flight.
-func (f *feed) run(ctx context.Context, c queue.Consumer) {
+func (f *flow) run(ctx context.Context, c queue.Consumer) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	ended := false
@@ -210,7 +210,7 @@ func (f *feed) run(ctx context.Context, c queue.Consumer) {
 }
 
 // take accepts a delivery. A copy of a message that was sent here is not sent again; see hands.
-func (f *feed) take(d *queue.Delivery) {
+func (f *flow) take(d *queue.Delivery) {
 	hold, known := f.hands.take(d)
 	if known == waits {
 		return
@@ -251,7 +251,7 @@ func (f *feed) take(d *queue.Delivery) {
 }
 
 // finish hands an outcome over.
-func (f *feed) finish(o outcome) {
+func (f *flow) finish(o outcome) {
 	f.held--
 	f.Metrics.Waiting.Add(-1)
 	f.settling.Add(1)
@@ -260,7 +260,7 @@ func (f *feed) finish(o outcome) {
 }
 
 // place sends the heads that wait for room, in order.
-func (f *feed) place(sessions []Receiver) {
+func (f *flow) place(sessions []Receiver) {
 	n := 0
 	for n < len(f.stalled) {
 		c := f.stalled[n]
@@ -294,7 +294,7 @@ func (f *feed) place(sessions []Receiver) {
 
 // send sends the head of a chain, by the session that took the last one of it if that has room,
 // else by the next that has. An error is the message's own.
-func (f *feed) send(c *chain, sessions []Receiver) (sent bool, err error) {
+func (f *flow) send(c *chain, sessions []Receiver) (sent bool, err error) {
 	try := func(r Receiver) bool {
 		err = r.TrySend(c.head.p, func(resp smpp.Response, err error) {
 			f.mu.Lock()
@@ -324,7 +324,7 @@ func (f *feed) send(c *chain, sessions []Receiver) (sent bool, err error) {
 }
 
 // takeAnswers applies the answers that came.
-func (f *feed) takeAnswers() {
+func (f *flow) takeAnswers() {
 	f.mu.Lock()
 	answers := f.answers
 	f.answers = nil
@@ -334,7 +334,7 @@ func (f *feed) takeAnswers() {
 	}
 }
 
-func (f *feed) answered(a *answer) {
+func (f *flow) answered(a *answer) {
 	c := a.c
 	c.inFlight = false
 	f.inFlight--
@@ -355,7 +355,7 @@ func (f *feed) answered(a *answer) {
 }
 
 // refused has the head of a chain tried again, or gives it up.
-func (f *feed) refused(c *chain, why string, final bool, after time.Duration) {
+func (f *flow) refused(c *chain, why string, final bool, after time.Duration) {
 	f.Metrics.Failed.Add(1)
 	c.tries++
 	if final || c.tries > f.cfg.MaxRetries {
@@ -373,7 +373,7 @@ func (f *feed) refused(c *chain, why string, final bool, after time.Duration) {
 }
 
 // advance brings the next message of a chain to its head.
-func (f *feed) advance(c *chain) {
+func (f *flow) advance(c *chain) {
 	c.tries = 0
 	if len(c.waiting) == 0 {
 		delete(f.chains, c.key)
@@ -386,7 +386,7 @@ func (f *feed) advance(c *chain) {
 }
 
 // again lines up the chains whose retry is due.
-func (f *feed) again(now time.Time) {
+func (f *flow) again(now time.Time) {
 	kept := f.retrying[:0]
 	for _, c := range f.retrying {
 		if now.Before(c.until) {
@@ -402,7 +402,7 @@ func (f *feed) again(now time.Time) {
 
 const stallPoll = 100 * time.Millisecond
 
-func (f *feed) untilRetry(now time.Time) time.Duration {
+func (f *flow) untilRetry(now time.Time) time.Duration {
 	first := time.Hour
 	if len(f.stalled) > 0 {
 		first = stallPoll // a slow peer that begins to read again tells nobody

@@ -140,8 +140,8 @@ type session struct {
 	closed chan struct{} // closed when the connection has ended
 	reason error         // why, readable after closed
 
-	lanes   []*lane // publishing only
-	delayed *lane   // for delay buckets, so that a slow bucket holds up nobody else
+	publishers []*publisher // publishing only
+	delayed    *publisher   // for delay buckets, so that a slow bucket holds up nobody else
 
 	mu      sync.Mutex    // guards the following
 	blocked chan struct{} // closed while the broker has an alarm

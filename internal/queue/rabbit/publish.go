@@ -169,7 +169,7 @@ func (b *Broker) sending() (*session, error) {
 	return nil, fmt.Errorf("%w: the connection to RabbitMQ is down", queue.ErrUnavailable)
 }
 
-// attempt hands items to a lane and waits. With an error the items belong to the lane
+// attempt hands items to a publisher and waits. With an error the items belong to the publisher
 // still and must not be read.
 func (b *Broker) attempt(ctx context.Context, items []*item) error {
 	s, err := b.sending()
@@ -179,7 +179,7 @@ func (b *Broker) attempt(ctx context.Context, items []*item) error {
 	blocked := s.blockedC()
 	c := &call{done: make(chan struct{})}
 	c.left.Store(int32(len(items)))
-	main := s.lanes[int(b.nextLane.Add(1)%64)%len(s.lanes)]
+	main := s.publishers[int(b.nextPublisher.Add(1)%64)%len(s.publishers)]
 	for i, it := range items {
 		it.call = c
 		l := main

@@ -63,9 +63,9 @@ type Broker struct {
 	cancel context.CancelFunc // ends the links
 	wg     sync.WaitGroup     // links and consumers
 
-	pub, con *link
-	topology topology
-	nextLane atomic.Uint32
+	pub, con      *link
+	topology      topology
+	nextPublisher atomic.Uint32
 
 	mu        sync.Mutex // guards the following
 	state     State

@@ -461,18 +461,18 @@ func (b *Broker) setUpConsume(_ context.Context, s *session) error {
 func (b *Broker) setUpPublish(_ context.Context, s *session) error {
 	var open []*amqp.Channel
 	for range b.cfg.PublishChannels + 1 {
-		l := newLane(b, s)
+		l := newPublisher(b, s)
 		ch, err := l.open()
 		if err != nil {
 			return err
 		}
-		s.lanes, open = append(s.lanes, l), append(open, ch)
+		s.publishers, open = append(s.publishers, l), append(open, ch)
 	}
-	for i, l := range s.lanes {
+	for i, l := range s.publishers {
 		s.start(func() { l.run(open[i]) })
 	}
 	n := b.cfg.PublishChannels
-	s.lanes, s.delayed = s.lanes[:n], s.lanes[n]
+	s.publishers, s.delayed = s.publishers[:n], s.publishers[n]
 	return nil
 }
 

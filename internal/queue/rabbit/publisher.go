@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	lanePending = 2048 // publications of one channel awaiting a confirm
-	laneReopen  = 100 * time.Millisecond
+	publisherPending = 2048 // publications of one channel awaiting a confirm
+	publisherReopen  = 100 * time.Millisecond
 )
 
 // item is one publication on its way.
@@ -24,7 +24,7 @@ type item struct {
 	msg           amqp.Publishing
 
 	call     *call
-	returned bool  // by the lane's confirm loop
+	returned bool  // by the confirm loop of the publisher
 	err      error // readable when call is done
 }
 
@@ -36,10 +36,10 @@ func (it *item) finish(err error) {
 	}
 }
 
-// lane is one channel in confirm mode, shared by all publishers. Its writer takes items
+// publisher is one channel in confirm mode, shared by all publishers. Its writer takes items
 // one by one and never waits for a confirm; its confirm loop settles them in order. A
 // channel that the broker closed is opened again as long as the connection lives.
-type lane struct {
+type publisher struct {
 	b    *Broker
 	sess *session
 	reqs chan *item // unbuffered: who handed an item over gets it settled
@@ -49,12 +49,12 @@ type lane struct {
 	slots   chan struct{}
 }
 
-func newLane(b *Broker, s *session) *lane {
-	return &lane{b: b, sess: s, reqs: make(chan *item), slots: make(chan struct{}, lanePending)}
+func newPublisher(b *Broker, s *session) *publisher {
+	return &publisher{b: b, sess: s, reqs: make(chan *item), slots: make(chan struct{}, publisherPending)}
 }
 
 // open gives a channel in confirm mode.
-func (l *lane) open() (*amqp.Channel, error) {
+func (l *publisher) open() (*amqp.Channel, error) {
 	ch, err := l.sess.conn.Channel()
 	if err != nil {
 		return nil, fmt.Errorf("open channel: %w", err)
@@ -66,13 +66,13 @@ func (l *lane) open() (*amqp.Channel, error) {
 }
 
 // run uses ch, and reopens it, until the connection ends.
-func (l *lane) run(ch *amqp.Channel) {
+func (l *publisher) run(ch *amqp.Channel) {
 	for {
 		l.serve(ch)
 		select {
 		case <-l.sess.closed:
 			return
-		case <-time.After(laneReopen):
+		case <-time.After(publisherReopen):
 		}
 		l.b.log.Warn("broker closed a publishing channel, opening another")
 		// An exchange that somebody deleted closes the channel (404).
@@ -85,8 +85,8 @@ func (l *lane) run(ch *amqp.Channel) {
 	}
 }
 
-func (l *lane) serve(ch *amqp.Channel) {
-	confirms := ch.NotifyPublish(make(chan amqp.Confirmation, lanePending))
+func (l *publisher) serve(ch *amqp.Channel) {
+	confirms := ch.NotifyPublish(make(chan amqp.Confirmation, publisherPending))
 	returns := ch.NotifyReturn(make(chan amqp.Return, 256))
 	dead := make(chan struct{})
 	var wg sync.WaitGroup
@@ -105,7 +105,7 @@ func (l *lane) serve(ch *amqp.Channel) {
 	}
 }
 
-func (l *lane) writeLoop(ch *amqp.Channel, dead <-chan struct{}) {
+func (l *publisher) writeLoop(ch *amqp.Channel, dead <-chan struct{}) {
 	for {
 		select {
 		case l.slots <- struct{}{}:
@@ -133,7 +133,7 @@ func (l *lane) writeLoop(ch *amqp.Channel, dead <-chan struct{}) {
 }
 
 // unpublish takes back the newest item, which was not sent; false if it was settled.
-func (l *lane) unpublish(it *item) bool {
+func (l *publisher) unpublish(it *item) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(l.pending)
@@ -148,7 +148,7 @@ func (l *lane) unpublish(it *item) bool {
 // confirmLoop settles items until the channel ends. RabbitMQ sends basic.return before
 // the basic.ack of the same message, and the library delivers both from one goroutine, so
 // a return is in its Go channel when the confirm arrives here.
-func (l *lane) confirmLoop(confirms <-chan amqp.Confirmation, returns <-chan amqp.Return) {
+func (l *publisher) confirmLoop(confirms <-chan amqp.Confirmation, returns <-chan amqp.Return) {
 	for {
 		select {
 		case r, ok := <-returns:
@@ -180,7 +180,7 @@ func (l *lane) confirmLoop(confirms <-chan amqp.Confirmation, returns <-chan amq
 
 // markReturned marks every waiting item that fits: a return carries no delivery tag. A
 // twin that was routed is then published twice, which is harmless, and none is lost.
-func (l *lane) markReturned(r *amqp.Return) {
+func (l *publisher) markReturned(r *amqp.Return) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, it := range l.pending {
@@ -190,7 +190,7 @@ func (l *lane) markReturned(r *amqp.Return) {
 	}
 }
 
-func (l *lane) settle(ack bool) {
+func (l *publisher) settle(ack bool) {
 	l.mu.Lock()
 	if len(l.pending) == 0 {
 		l.mu.Unlock()
