@@ -36,7 +36,7 @@ func (it *item) finish(err error) {
 	}
 }
 
-// publisher is one channel in confirm mode, shared by all publishers. Its writer takes items
+// publisher is one channel in confirm mode, shared by all callers of Publish. Its writer takes items
 // one by one and never waits for a confirm; its confirm loop settles them in order. A
 // channel that the broker closed is opened again as long as the connection lives.
 type publisher struct {
