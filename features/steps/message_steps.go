@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/cucumber/godog"
 )
@@ -113,6 +116,26 @@ type messages struct {
 	marks   int      // barriers that were sent
 }
 
+// closedAtOnce connects, sends nothing, and wants the end of the connection.
+func closedAtOnce(address string) error {
+	conn, err := net.DialTimeout("tcp", address, patience)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	got, err := io.ReadAll(conn)
+	if errors.Is(err, syscall.ECONNRESET) {
+		err = nil
+	}
+	if len(got) > 0 {
+		return fmt.Errorf("it said %q", got)
+	}
+	return err
+}
+
 func (m *messages) steps(sc *godog.ScenarioContext) {
 	sc.Step(`^a message is sent$`, func() error { return m.send("GET", nil) })
 	sc.Step(`^a message is sent with:$`, func(t *godog.Table) error { return m.send("GET", t) })
@@ -124,6 +147,17 @@ func (m *messages) steps(sc *godog.ScenarioContext) {
 		}
 		m.answer = m.http.get("http://" + m.gateway.run.http() + path)
 		return m.answer.err
+	})
+	sc.Step(`^connections to its doors are closed at once$`, func() error {
+		if err := m.gateway.running(); err != nil {
+			return err
+		}
+		for _, door := range []string{"http-api", "smpp-server", "jcli"} {
+			if err := closedAtOnce(m.gateway.run.address(door)); err != nil {
+				return fmt.Errorf("%s: %w", door, err)
+			}
+		}
+		return nil
 	})
 	sc.Step(`^the answer is (\d+) (.*)$`, func(status int, body string) error {
 		if m.answer.status != status || m.answer.body != body {

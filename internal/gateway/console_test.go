@@ -101,6 +101,7 @@ func TestConsoleChangesWhileMessagesFlow(t *testing.T) {
 	root := t.TempDir()
 	cfg, err := config.Load(config.Options{Environment: env(map[string]string{
 		"ROOT_PATH": root, "GATEWAY_MODE": "embedded", "SMPP_SERVER_PORT": "0", "JCLI_PORT": "0", "HTTP_API_PORT": "0", "HTTP_API_BIND": "127.0.0.1",
+		"JCLI_MAX_SESSIONS_PER_ADDRESS": "100",
 	})})
 	if err != nil {
 		t.Fatal(err)
