@@ -101,17 +101,27 @@ func (s *Store) run() {
 func (s *Store) exec(batch []*batched) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
 	defer cancel()
-	pipe := s.client.TxPipeline()
 	ends := make([]int, len(batch))
-	for i, b := range batch {
-		b.queue(pipe)
-		ends[i] = pipe.Len()
+	send := func(pipe goredis.Pipeliner) ([]goredis.Cmder, error) {
+		for i, b := range batch {
+			b.queue(pipe)
+			ends[i] = pipe.Len()
+		}
+		if pipe.Len() == 0 {
+			return nil, nil
+		}
+		// The error is that of a command or of all of them: each command has it too.
+		return pipe.Exec(ctx)
 	}
-	if pipe.Len() == 0 {
+	cmds, execErr := send(s.client.TxPipeline())
+	if allRefusedForMemory(cmds) {
+		// Redis 7.0 takes nothing into a transaction while its memory is full, whatever the scripts may do. Each script is carried out
+		// as a whole without one, too, and who committed an entry that was carried out in part commits it again, which is harmless.
+		cmds, execErr = send(s.client.Pipeline())
+	}
+	if len(cmds) == 0 {
 		return
 	}
-	// The error is that of a command or of all of them: each command has it too.
-	cmds, execErr := pipe.Exec(ctx)
 	from, reached := 0, false
 	for i, b := range batch {
 		var err error
@@ -130,6 +140,17 @@ func (s *Store) exec(batch []*batched) {
 		s.setUp(false, execErr)
 		s.lookNow()
 	}
+}
+
+// allRefusedForMemory tells whether Redis has carried out nothing of a transaction, since its memory is full.
+func allRefusedForMemory(cmds []goredis.Cmder) bool {
+	for _, c := range cmds {
+		var reply goredis.Error
+		if !errors.As(c.Err(), &reply) || !strings.HasPrefix(reply.Error(), "OOM ") && !strings.HasPrefix(reply.Error(), "EXECABORT ") {
+			return false
+		}
+	}
+	return len(cmds) > 0
 }
 
 // passing are replies that begin with ERR, or that a script hands on so, and pass by themselves: Redis or a proxy is
