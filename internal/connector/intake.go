@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// unboundGrace is how long a connector without a session keeps its subscription: a
-	// reconnection is often a matter of an instant.
-	unboundGrace = time.Second
+	// unboundGrace is how long a connector without a session keeps its subscription, and with it the messages that it has
+	// prefetched: most sessions are back before, and each give-back counts against a delivery limit that a policy of the broker may set.
+	unboundGrace = 30 * time.Second
 	closeTimeout = 5 * time.Second
 	firstWait    = 100 * time.Millisecond // between tries of what broker or store must do
 	lastWait     = 10 * time.Second

@@ -191,7 +191,7 @@ func TestSessionLostWithinALongMessage(t *testing.T) {
 // What was in flight when the session was lost, and what was only taken from the queue, comes before the backlog: a
 // short validity would end behind it.
 func TestWhatALostSessionGivesBackComesBeforeTheBacklog(t *testing.T) {
-	for _, away := range []time.Duration{100 * time.Millisecond, 10 * time.Second} {
+	for _, away := range []time.Duration{100 * time.Millisecond, unboundGrace + 10*time.Second} {
 		t.Run(fmt.Sprint("away for ", away), func(t *testing.T) {
 			const n, window = 40, 4
 			start(t, func(cfg *Config, _ *Deps, _ *smsc) {
