@@ -45,6 +45,13 @@ func (b *bucket) take(now time.Time, perMinute int) {
 	b.full = b.full.Add(time.Minute / time.Duration(perMinute))
 }
 
+// takeIfAny takes one unless there is none, so that the bucket is never more than a minute from full.
+func (b *bucket) takeIfAny(now time.Time, perMinute int) {
+	if b.has(now, perMinute) {
+		b.take(now, perMinute)
+	}
+}
+
 func (b *bucket) give(perMinute int) { b.full = b.full.Add(-time.Minute / time.Duration(perMinute)) }
 
 // friend is a username that logged in from an address. Nobody else's failures behind that address count against it.
@@ -137,7 +144,7 @@ func (l *Logins) begin(from netip.Addr, username string, counts bool) (Attempt, 
 	defer l.mu.Unlock()
 	if f := l.friend(a.pair, now); f != nil {
 		if wait := f.failed.wait(now, a.limit); wait > 0 {
-			f.refused.take(now, refusedGuess)
+			f.refused.takeIfAny(now, refusedGuess)
 			l.Stats.RefusedByName.Add(1)
 			return Attempt{}, &RefusedError{By: "name", Wait: wait}
 		}
@@ -147,7 +154,7 @@ func (l *Logins) begin(from netip.Addr, username string, counts bool) (Attempt, 
 		}
 		return a, nil
 	}
-	name, pair, address := obtain(l.names, a.name), obtain(l.pairs, a.pair), obtain(l.addresses, a.source)
+	name, pair, address := bucketOf(l.names, a.name), bucketOf(l.pairs, a.pair), bucketOf(l.addresses, a.source)
 	if a.named = name.has(now, l.cfg.Everywhere); !a.named {
 		a.limit = 1
 	}
@@ -163,9 +170,12 @@ func (l *Logins) begin(from netip.Addr, username string, counts bool) (Attempt, 
 		return a, nil
 	}
 	pair.take(now, a.limit)
+	l.pairs.Add(a.pair, pair)
 	address.take(now, l.cfg.PerAddress)
+	l.addresses.Add(a.source, address)
 	if a.named {
 		name.take(now, l.cfg.Everywhere)
+		l.names.Add(a.name, name)
 	}
 	l.Stats.Attempts.Add(1)
 	return a, nil
@@ -232,12 +242,11 @@ func (l *Logins) pairOf(source netip.Addr, name uint64) uint64 {
 	}{source, name})
 }
 
-// obtain gives the bucket of a key, a full one if there is none. The one that was asked for the longest time ago gives way.
-func obtain[K comparable](t *simplelru.LRU[K, *bucket], key K) *bucket {
-	b, ok := t.Get(key)
-	if !ok {
-		b = &bucket{}
-		t.Add(key, b)
+// bucketOf gives the bucket of a key, a full one if there is none. A full one is not kept: only an attempt that counts
+// puts its buckets into the tables, so that what is refused unseen displaces nothing from them.
+func bucketOf[K comparable](t *simplelru.LRU[K, *bucket], key K) *bucket {
+	if b, ok := t.Get(key); ok {
+		return b
 	}
-	return b
+	return &bucket{}
 }

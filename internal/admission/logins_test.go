@@ -180,6 +180,47 @@ func TestGuessesAtAFriend(t *testing.T) {
 	})
 }
 
+// However many guesses were refused, they are forgotten with their minute: what comes later counts from anew.
+func TestRefusedGuessesAtAFriendHaveNoLongMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLogins(LoginConfig{PerName: 5})
+		a, err := l.Begin(address("192.0.2.1"), "foo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Succeeded()
+		for range 100_000 {
+			_, _ = l.Begin(address("192.0.2.1"), "foo")
+		}
+		if l.Trusted(address("192.0.2.1"), "foo") {
+			t.Error("guesses have no end")
+		}
+		time.Sleep(time.Minute)
+		for i := range refusedGuess {
+			if !l.Trusted(address("192.0.2.1"), "foo") {
+				t.Fatalf("a minute later not trusted after %d wrong passwords", i)
+			}
+			_, _ = l.Begin(address("192.0.2.1"), "foo")
+		}
+	})
+}
+
+// One address whose attempts are refused cannot have the failures of others forgotten.
+func TestRefusedAttemptsDisplaceNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLogins(LoginConfig{PerName: 5, PerAddress: 12, Everywhere: 8})
+		fail(l, "192.0.2.1", "foo", 5)
+		fail(l, "192.0.2.2", "foo", 3) // the username has failed too often everywhere
+		for i := range 2 * remembered {
+			_, _ = l.Begin(address("203.0.113.1"), fmt.Sprint("guess", i))
+		}
+		looked, by := fail(l, "192.0.2.1", "foo", 100)
+		want(t, "the address of the guesses before", looked, by, 0, "name")
+		looked, by = fail(l, "192.0.2.3", "foo", 100)
+		want(t, "another one", looked, by, 1, "name")
+	})
+}
+
 // A username that is tried from many addresses is locked nowhere: each new address has one try, friends have all.
 func TestANameThatIsGuessedFromEverywhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
