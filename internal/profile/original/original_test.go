@@ -311,6 +311,12 @@ func TestWhatIsTakenWithAnotherMeaningIsNamed(t *testing.T) {
 		{"flags that an expression does not name", map[string]any{".filters": map[string]any{
 			"f1": filterOf("ShortMessageFilter", map[string]any{"short_message": regex("promo", 34)}), "f2": filterOf("ShortMessageFilter", map[string]any{"short_message": regex("(?i)promo", 34+16)}),
 		}}, nil, "short_message: \"(?i)promo\"\n  - fid: f2\n    type: ShortMessageFilter\n    short_message: \"(?s)(?i)promo\"\n"},
+		{"flags that only groups of an expression have", map[string]any{".filters": map[string]any{
+			"f1": filterOf("ShortMessageFilter", map[string]any{"short_message": regex("(?!promise)pro", 34)}), "f2": filterOf("ShortMessageFilter", map[string]any{"short_message": regex("(?i:a)b", 34)}),
+		}}, nil, "short_message: \"(?i)(?!promise)pro\"\n  - fid: f2\n    type: ShortMessageFilter\n    short_message: \"(?i)(?i:a)b\"\n"},
+		{"authorizations by their oldest names", map[string]any{".router-users": []any{
+			user("u1", map[string]any{"mt_credential": mtCred(map[string]any{"authorizations": map[string]any{"long_content": false, "set_dlr_method": false}})}),
+		}}, nil, "http_dlr_method: False\n        http_long_content: False\n"},
 		{"a route holds filters that are gone, and one that is there by another name", map[string]any{
 			".smppccs": []any{smpp("carrier", nil)}, ".filters": map[string]any{"f1": filterOf("TagFilter", map[string]any{"tag": "vip"})},
 			".router-mtroutes": table("MTRoutingTable", map[int]any{20: route("StaticMTRoute", map[string]any{"connector": carrier, "rate": 0.0, "filters": []any{

@@ -10,9 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a pickle. A user takes about 700 octets and 20 containers.
+// Bounds of a pickle. A user takes about 600 octets, 170 opcodes and 35 containers.
 const (
 	maxFile       = 64 << 20
+	maxOpcodes    = 16 << 20 // each can put one value on the stack or into the memo
 	maxContainers = 4 << 20
 	maxDepth      = 64  // of lists in tuples in dictionaries
 	maxNumber     = 255 // octets of one number
@@ -65,11 +66,14 @@ var operands = func() (t [256]operand) {
 // copy-reg.
 func normalise(data []byte) ([]byte, error) {
 	out := make([]byte, 0, len(data))
-	containers, depth := 0, 0
+	opcodes, containers, depth := 0, 0, 0
 	for i := 0; i < len(data); {
 		op, start := data[i], i
 		i++
 		fault := func(what string) error { return fmt.Errorf("octet %d: opcode 0x%02x: %s", start, op, what) }
+		if opcodes++; opcodes > maxOpcodes {
+			return nil, fault(fmt.Sprintf("more than %d opcodes", maxOpcodes))
+		}
 		switch op {
 		case '(':
 			depth++
@@ -90,7 +94,12 @@ func normalise(data []byte) ([]byte, error) {
 			return nil, fault(err.Error())
 		}
 		i += size
-		switch operands[op] {
+		kind := operands[op]
+		if kind == number1 && size == 1 || kind == number4 && size == 4 {
+			out = append(out, 'K', 0)
+			continue
+		}
+		switch kind {
 		case frame:
 		case text:
 			out = counted(out, 'X', unescapeUnicode(rest[:size-1]))

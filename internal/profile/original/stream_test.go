@@ -19,6 +19,7 @@ func TestDamagedPicklesAreRefused(t *testing.T) {
 		{"octets longer than memory", "\x8e\x00\x00\x00\x00\x00\x01\x00\x00.", "ends early"},
 		{"a number of many digits", "I" + strings.Repeat("9", 300) + "\n.", "at most 255"},
 		{"a number of many octets", "\x8b\x00\x01\x00\x00" + strings.Repeat("1", 256) + ".", "at most 255"},
+		{"too many opcodes", "N" + strings.Repeat("\x94", maxOpcodes), "more than 16777216 opcodes"},
 		{"too deep", strings.Repeat("(", 65) + ".", "deeper than 64"},
 		{"a persistent id", "Pid\n.", "is no data"},
 		{"an extension", "\x82\x01.", "is no data"},
@@ -46,6 +47,9 @@ func TestTextsOfTheOldestProtocols(t *testing.T) {
 		{"S'a\\n\\x41\\\\\\'\"'\n.", "aA"[:1] + "\nA\\'\""},
 		{"c_codecs\nencode\n(V\xff\\u0001\nVlatin1\ntR.", []byte{0xff, 1}},
 		{"ccopy_reg\n_reconstructor\n(cjasmin.routing.jasminApi\nGroup\nc__builtin__\nobject\nNtR}(Vgid\nVg1\nub.", &object{class: "Group", attrs: map[string]any{"gid": "g1"}}},
+		{"\x80\x02\x8a\x00.", 0}, // 0L of Python 2
+		{"\x80\x02\x8b\x00\x00\x00\x00.", 0},
+		{"\x80\x02\x8a\x01\x80.", -128},
 		{"(ijasmin.routing.jasminApi\nGroup\n.", &object{class: "Group", args: []any{}}},
 	} {
 		root, refused, err := decode([]byte(tt.data))

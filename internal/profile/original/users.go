@@ -29,6 +29,8 @@ const (
 )
 
 var credentials = []credential{
+	authorization("long_content", "http_long_content"), // this name and the next are of early releases
+	authorization("set_dlr_method", "http_dlr_method"),
 	authorization("http_send", "http_send"),
 	authorization("http_balance", "http_balance"),
 	authorization("http_rate", "http_rate"),

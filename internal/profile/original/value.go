@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -120,6 +121,9 @@ const (
 	flagVerbose    = 64
 )
 
+// namedFlags are the flags that an expression names for all of itself.
+var namedFlags = regexp.MustCompile(`^\(\?([a-zA-Z]+)\)`)
+
 // pattern gives the text of a compiled expression. Flags that it was compiled with and does not
 // name itself go in front.
 func pattern(v any) (string, error) {
@@ -140,13 +144,15 @@ func pattern(v any) (string, error) {
 	if flags&flagLocale != 0 {
 		return "", errors.New("is a regular expression that depends on the locale")
 	}
-	named, _, _ := strings.Cut(text, ")")
-	missing := ""
+	named, missing := "", ""
+	if m := namedFlags.FindStringSubmatch(text); m != nil {
+		named = m[1]
+	}
 	for _, f := range []struct {
 		flag   int
 		letter string
 	}{{flagIgnoreCase, "i"}, {flagMultiLine, "m"}, {flagDotAll, "s"}, {flagVerbose, "x"}} {
-		if flags&f.flag != 0 && !(strings.HasPrefix(named, "(?") && strings.Contains(named, f.letter)) {
+		if flags&f.flag != 0 && !strings.Contains(named, f.letter) {
 			missing += f.letter
 		}
 	}
