@@ -83,9 +83,9 @@ func TestPatternsOfPython(t *testing.T) {
 
 // Both engines say the same of what both understand.
 func TestBacktrackingAgreesWithTheOther(t *testing.T) {
-	for _, pattern := range []string{`^\+?33\d+`, "^85111$", ".*", "33|34", "(?i)stop", `[^]a]+\Z`, `a{,2}b`, `\w+\s\S`, `(?P<c>33|34)\d`, `(?s)a.b`, `[\d\-x]{2}$`, "é+", ""} {
+	for _, pattern := range []string{`^\+?33\d+`, "^85111$", ".*", "33|34", "(?i)stop", `[^]a]+\Z`, `a{,2}b`, `\w+\s\S`, `(?P<c>33|34)\d`, `(?s)a.b`, `[\d\-x]{2}$`, "33$", "(?m)33$", "é+", ""} {
 		p, q := must(CompilePattern(pattern)), must(compileBacktracking(pattern))
-		for _, text := range []string{"", "33612", "+33612", "85111", "851112", "STOP", "stop it", "]", "aab", "b", "ab c", "a\nb", "3x", "éé", "\xff", "1-"} {
+		for _, text := range []string{"", "33612", "+33612", "85111", "851112", "STOP", "stop it", "]", "aab", "b", "ab c", "a\nb", "3x", "éé", "\xff", "1-", "33\n", "33\n1"} {
 			if got, want := q.Match(text), p.Match(text); got != want {
 				t.Errorf("%q on %q: %v by backtracking, %v otherwise", pattern, text, got, want)
 			}
