@@ -81,14 +81,16 @@ func (h *Hands) take(q queued) (ok bool, left []*action, known tries) {
 	return true, left, known
 }
 
-// giveBack is release for a message that returns to its queue unsent.
-func (h *Hands) giveBack(q *queued) (copies []queued) {
+// giveBack lets go of a message that returns to its queue unsent. A copy that waited for it is taken in hand instead.
+func (h *Hands) giveBack(q *queued) {
 	if q.inHand > 0 {
 		h.mu.Lock()
 		remember(h.back, keyOf(q.d), tries{q.inHand, q.env.Refusals, q.env.Losses})
 		h.mu.Unlock()
 	}
-	return h.release(q.d)
+	for _, c := range h.release(q.d) {
+		c.sub.retake(c)
+	}
 }
 
 // release lets go of an attempt and gives the copies that waited for its end.

@@ -119,12 +119,27 @@ func (in *intake) stopping(ctx context.Context) bool {
 // delivery cannot be settled afterwards; when ctx ends, after the sessions have ended and
 // a short grace.
 func (in *intake) closeSubscription(ctx context.Context, sub *subscription, unbound <-chan struct{}) {
-	select {
-	case <-sub.out.empty():
-	case <-ctx.Done():
-		<-unbound
-		sleep(context.WithoutCancel(ctx), sub.out.empty(), settleGrace)
+	back := func(next *attempt) {
+		if next != nil {
+			in.giveBack(ctx, next.queued)
+		}
 	}
+	aborted := ctx.Done()
+	var grace <-chan time.Time
+	for open := true; open; {
+		select {
+		case next := <-sub.over:
+			back(next)
+		case <-sub.out.empty():
+			open = false
+		case <-aborted:
+			<-unbound
+			aborted, grace = nil, time.After(settleGrace)
+		case <-grace:
+			open = false
+		}
+	}
+	back(sub.close())
 	closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	if err := sub.consumer.Close(closeCtx); err != nil {
@@ -158,9 +173,7 @@ func (in *intake) pump(ctx context.Context, sub *subscription) pumpEnd {
 	var held []*attempt
 	underway := false // one that was handed over with strict_order
 	defer func() {
-		if next := sub.end(); next != nil {
-			held = append(held, next)
-		}
+		sub.end()
 		back := make([]queued, len(held))
 		for i, a := range held {
 			back[i] = a.queued

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"jasmind/internal/journal"
+	"jasmind/internal/queue"
 	"jasmind/internal/smpp/pdu"
 	"jasmind/internal/sms"
 )
@@ -139,5 +141,97 @@ func TestStrictOrderCanBeSwitchedOnAndOff(t *testing.T) {
 			}
 		}
 		wantEqual(t, "acked", len(w.b.acked), 16)
+	})
+}
+
+// An attempt that is to be made again when its subscription takes no more goes back to the queue, and can be taken in hand from there.
+func TestStrictOrderGivesBackWhatIsToBeSentAgainAfterItsSubscription(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		later func(w *world, a arrived) // ends the attempt once the subscription takes no more
+		own   bool                      // the message is an ESME's
+	}{
+		{"no answer", func(w *world, _ arrived) { time.Sleep(w.c.cfg.Load().ResponseTimeout) }, false},
+		{"throttled", func(w *world, a arrived) { w.m.respond(a, pdu.StatusThrottled, "") }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			start(t, func(cfg *Config, _ *Deps, m *smsc) {
+				cfg.Connector.StrictOrder = true
+				m.answer = func(n int, _ arrived) (pdu.Status, string) {
+					if n == 1 {
+						return holdBack, ""
+					}
+					return pdu.StatusOK, fmt.Sprint(n)
+				}
+			}, func(w *world) {
+				for i := range 3 {
+					w.b.put(message(t, fmt.Sprintf("m%d", i), 1, func(e *sms.Envelope) {
+						if tt.own {
+							e.Origin = sms.OriginSMPP
+						}
+					}))
+				}
+				synctest.Wait()
+				next := *w.c.cfg.Load()
+				next.Window++ // another prefetch
+				if err := w.c.Update(next); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				tt.later(w, w.m.arrivals()[0])
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				wantEqual(t, "sent", w.m.texts(), []string{"m0", "m0", "m1", "m2"})
+				wantEqual(t, "acked", w.b.acked, ordered(3))
+				wantEqual(t, "in hand", len(w.c.intake.hands.held), 0)
+				w.shutdown()
+			})
+		})
+	}
+}
+
+func TestStrictOrderLetsGoOfWhatIsToBeSentAgainWhenItStops(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, _ *smsc) { cfg.Connector.StrictOrder = true }, func(w *world) {
+		w.b.put(message(t, "m0", 1, func(e *sms.Envelope) { e.Origin = sms.OriginSMPP }))
+		synctest.Wait()
+		w.shutdownWhile(func() { w.m.respond(w.m.arrivals()[0], pdu.StatusThrottled, "") })
+		wantEqual(t, "waiting", len(w.b.ready), 1)
+		wantEqual(t, "in hand", len(w.c.intake.hands.held), 0)
+		wantEqual(t, "tries remembered", len(w.c.intake.hands.back), 1)
+		wantEqual(t, "claimed", len(w.b.claimed), 0)
+	})
+}
+
+// What is to be sent again when nobody reads it any more (the connector was aborted) is in nobody's hand either.
+func TestWhatNobodySendsAgainIsLetGo(t *testing.T) {
+	start(t, nil, func(w *world) {
+		sub := newSubscription(nil, 1)
+		q := queued{d: message(t, "m0", 1, nil), env: &sms.Envelope{ID: "m0", Parts: make([]pdu.SubmitSM, 1)}, sub: sub}
+		w.c.settler.hands.take(q)
+		sub.out.add(1)
+		sub.end()
+		sub.close()
+		a := &attempt{queued: q, strict: true}
+		w.c.settler.done(&action{queued: q, verdict: &verdict{again: newAttempt(q, nil)}, judged: &judging{attempt: a}}, journal.Settled, nil)
+		<-sub.out.empty()
+		wantEqual(t, "in hand", len(w.c.settler.hands.held), 0)
+	})
+}
+
+// What an earlier connector has left is settled beside the one message that is under way.
+func TestStrictOrderHoldsWhenALeftMessageIsSettled(t *testing.T) {
+	start(t, func(cfg *Config, d *Deps, _ *smsc) {
+		cfg.Connector.StrictOrder = true
+		d.Hands = NewHands()
+		left := message(t, "m0", 1, nil)
+		left.Queue = queue.SubmitSM(cid)
+		q := queued{d: left, env: &sms.Envelope{ID: "m0", Parts: make([]pdu.SubmitSM, 1)}}
+		d.Hands.take(q)
+		d.Hands.leave(&action{queued: q, verdict: &verdict{}, judged: &judging{attempt: &attempt{queued: q, strict: true}}})
+	}, func(w *world) {
+		w.b.put(message(t, "m0", 1, nil), message(t, "m1", 1, nil), message(t, "m2", 1, nil))
+		synctest.Wait()
+		wantEqual(t, "acked", w.b.acked, []string{"m0"})
+		wantEqual(t, "under way", w.m.texts(), []string{"m1"})
 	})
 }

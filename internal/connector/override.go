@@ -55,11 +55,7 @@ func (in *intake) giveBack(ctx context.Context, qs ...queued) {
 		cancel()
 	}
 	for i := range qs {
-		for _, c := range in.hands.giveBack(&qs[i]) {
-			if !c.sub.retake(c) {
-				c.sub.out.add(-1)
-			}
-		}
+		in.hands.giveBack(&qs[i])
 	}
 	qs[0].sub.out.add(-len(qs))
 }

@@ -168,12 +168,17 @@ func (s *settler) release(d *queue.Delivery) {
 	}
 }
 
-// resume settles a message by what an earlier connector of this process knew of its attempt.
+// resume settles a message by what an earlier connector of this process knew of its attempt, which is not under way here.
 func (s *settler) resume(q queued, left []*action) {
 	s.log.Info("message was submitted before, it is settled now", "msgid", q.d.ID)
 	for _, x := range left {
 		own := *x
 		own.d, own.sub, own.win, own.slots = q.d, q.sub, nil, 0
+		if x.judged != nil {
+			j, a := *x.judged, *x.judged.attempt
+			a.queued, a.strict = own.queued, false
+			j.attempt, own.judged = &a, &j
+		}
 		s.writer.Post(&own)
 	}
 }
@@ -225,7 +230,9 @@ func (s *settler) done(x *action, f journal.Fate, why error) {
 	if next == nil && v.outcome != settledBefore {
 		s.release(x.d)
 	}
-	x.sub.finish(strict, next)
+	if !x.sub.finish(strict, next) {
+		s.hands.giveBack(&next.queued)
+	}
 }
 
 // action is what an answer or a verdict adds to a journal entry. The writer has it alone.

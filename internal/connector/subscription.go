@@ -15,43 +15,46 @@ type subscription struct {
 	wake     chan struct{} // of capacity 1: there may be something in again
 
 	// With strict_order, one message is under way at a time: over gets nil when it is over, else the attempt to make next.
-	over   chan *attempt
-	mu     sync.Mutex
-	closed bool     // nobody reads over any more
-	again  []queued // waited for another delivery of the same attempt, and are to be taken in hand now
+	over  chan *attempt
+	mu    sync.Mutex
+	done  bool     // nobody reads over any more
+	again []queued // waited for another delivery of the same attempt, and are to be taken in hand now
 }
 
 func newSubscription(c queue.Consumer, prefetch int) *subscription {
 	return &subscription{consumer: c, prefetch: prefetch, over: make(chan *attempt, 1), ended: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
-// finish notes that a message is settled, or, with next, that it is to be sent again before
-// any other; one that nobody takes any more goes back when the subscription is closed.
-func (sub *subscription) finish(strict bool, next *attempt) {
+// finish notes that a message is settled, or, with next, that it is to be sent again before any other; false: nobody takes next any
+// more, and the message goes back to its queue.
+func (sub *subscription) finish(strict bool, next *attempt) (taken bool) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
-	if strict && !sub.closed {
+	if strict && !sub.done {
 		sub.over <- next // there is room: only one is under way
 		if next != nil {
-			return
+			return true
 		}
 	}
 	sub.out.add(-1)
+	return next == nil
 }
 
-// retake has a message taken in hand that waited for another delivery of it; false: nothing more is taken.
-func (sub *subscription) retake(q queued) bool {
+// retake has a message taken in hand that waited for another delivery of it. When nothing more is taken, it goes back to its queue.
+func (sub *subscription) retake(q queued) {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
-	if sub.closed {
-		return false
+	select {
+	case <-sub.ended:
+		sub.out.add(-1)
+		return
+	default:
 	}
 	sub.again = append(sub.again, q)
 	select {
 	case sub.wake <- struct{}{}:
 	default:
 	}
-	return true
 }
 
 // retaken gives what retake was told of.
@@ -63,13 +66,19 @@ func (sub *subscription) retaken() []queued {
 	return qs
 }
 
-// end lets nothing more be taken from it, and gives what was to be sent again, nil for nothing.
-func (sub *subscription) end() *attempt {
+// end lets nothing more be taken from it.
+func (sub *subscription) end() {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
-	sub.closed = true
 	close(sub.ended)
 	sub.out.add(-len(sub.again))
+}
+
+// close lets finish find that nobody reads over any more, and gives what was to be sent again, nil for nothing.
+func (sub *subscription) close() *attempt {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	sub.done = true
 	select {
 	case next := <-sub.over:
 		return next
