@@ -5,12 +5,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
 // Parked is a publication, or the copy that a Retry puts back, which is kept elsewhere while the broker takes nothing.
 type Parked struct {
-	// ID names what is published, by its content: what is parked twice is kept once.
+	// ID names what is published, by its content, and tells equal ones of one call of Park apart: what is parked twice, since a call
+	// is repeated, is kept once.
 	ID      string
 	Queue   Name
 	Key     string // as in Publication
@@ -24,9 +26,14 @@ type Parked struct {
 // Park keeps publications and retries, in this order.
 func Park(pubs []Publication, retries []Retry, now time.Time) []Parked {
 	ps := make([]Parked, 0, len(pubs)+len(retries))
+	equal := make(map[string]int)
 	add := func(p Parked, after time.Duration) {
 		sum := sha256.Sum256(p.Encode())
-		p.ID = hex.EncodeToString(sum[:16])
+		content := hex.EncodeToString(sum[:16])
+		if p.ID = content; equal[content] > 0 {
+			p.ID += "." + strconv.Itoa(equal[content])
+		}
+		equal[content]++
 		if after > 0 {
 			p.Due = now.Add(after)
 		}

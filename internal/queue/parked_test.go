@@ -2,6 +2,7 @@ package queue
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 )
@@ -54,6 +55,21 @@ func TestParkedPublicationsComeOutAsTheyWentIn(t *testing.T) {
 		if p.ID != ps[i].ID {
 			t.Errorf("%d has another id when it is parked again", i)
 		}
+	}
+}
+
+// Two parts that are answered alike make two equal copies for observers.
+func TestEqualPublicationsOfOneEntryAreSeveral(t *testing.T) {
+	pubs, retries := parkedSamples()
+	twice := append(slices.Clone(pubs), pubs...)
+	ids := map[string]bool{}
+	for range 2 { // the second time is a repeat
+		for _, p := range Park(twice, retries, time.UnixMilli(1)) {
+			ids[p.ID] = true
+		}
+	}
+	if want := len(twice) + len(retries); len(ids) != want {
+		t.Errorf("%d ids, want %d", len(ids), want)
 	}
 }
 
