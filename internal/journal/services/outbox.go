@@ -23,7 +23,7 @@ type outbox struct {
 	sent map[string]underway
 }
 
-// underway is a parked publication that may be on its way to the broker all the same: the i-th of a call.
+// underway is a parked publication that may be on its way to the broker, or there, all the same: the i-th of a call.
 type underway struct {
 	call  *queue.Unconfirmed
 	i     int
@@ -34,6 +34,7 @@ const (
 	outboxBatch = 256                    // publications that are read and published at a time
 	outboxPause = 250 * time.Millisecond // between looks whether the broker takes anything
 	outboxSent  = time.Hour              // how long it is remembered what may be on its way
+	outboxGrace = 5 * time.Second        // for the confirms of what was sent before a stop
 )
 
 // park keeps what an entry publishes, after the broker took none or only some of it.
@@ -76,10 +77,23 @@ func (o *outbox) arrived(ctx context.Context, id string) bool {
 	case <-ctx.Done():
 		return false
 	}
-	o.mu.Lock()
-	delete(o.sent, id)
-	o.mu.Unlock()
 	return u.call.Err(u.i) == nil
+}
+
+// confirmed is the call of a publication that the broker has confirmed, and that is parked until the store is told.
+var confirmed = func() *queue.Unconfirmed {
+	done := make(chan struct{})
+	close(done)
+	return &queue.Unconfirmed{Done: done, Err: func(int) error { return nil }}
+}()
+
+// drop forgets publications that are parked no longer.
+func (o *outbox) drop(ids []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		delete(o.sent, id)
+	}
 }
 
 // forget drops what is known of publications that were never parked, since the store did not take them.
@@ -129,8 +143,16 @@ func (j *Journal) Run(ctx context.Context, log *slog.Logger) {
 
 // drain publishes what is parked, oldest first, and tells whether something is left.
 func (j *Journal) drain(ctx context.Context, log *slog.Logger) (left bool, err error) {
+	// What was sent is noted although ctx ends, or the next start would publish it again.
+	begun, end := journal.Outlive(ctx, outboxGrace)
+	defer end()
 	for {
-		ps, err := j.store.Parked(ctx, outboxBatch)
+		limit := outboxBatch
+		away := j.broker.Healthy()
+		if away != nil {
+			limit = 1 // only whether there is one
+		}
+		ps, err := j.store.Parked(ctx, limit)
 		if err != nil {
 			return false, err
 		}
@@ -138,8 +160,8 @@ func (j *Journal) drain(ctx context.Context, log *slog.Logger) (left bool, err e
 			j.outbox.forget(time.Now().Add(-outboxSent))
 			return false, nil
 		}
-		if err := j.broker.Healthy(); err != nil {
-			return true, nil //nolint:nilerr // it is tried again
+		if away != nil {
+			return true, nil
 		}
 		done := make([]string, 0, len(ps))
 		var due []queue.Parked
@@ -151,26 +173,27 @@ func (j *Journal) drain(ctx context.Context, log *slog.Logger) (left bool, err e
 			}
 		}
 		if ctx.Err() != nil {
-			return true, nil
+			due = nil
 		}
 		errs := make([]error, len(due))
 		var sends sync.WaitGroup // which share the channels of the broker
 		for i := range due {
-			sends.Go(func() { errs[i] = j.unpark(ctx, &due[i], log) })
+			sends.Go(func() { errs[i] = j.unpark(begun, &due[i], log) })
 		}
 		sends.Wait()
-		var away error
 		for i, err := range errs {
 			if err != nil {
 				away = err
 			} else {
+				j.outbox.note(due[i].ID, underway{call: confirmed, since: time.Now()})
 				done = append(done, due[i].ID)
 			}
 		}
-		if err := j.store.Unpark(ctx, done); err != nil {
+		if err := j.store.Unpark(begun, done); err != nil {
 			return true, err
 		}
-		if away != nil {
+		j.outbox.drop(done)
+		if away != nil || ctx.Err() != nil {
 			return true, away
 		}
 	}

@@ -144,6 +144,9 @@ type pipe struct {
 	parked  []queue.Parked
 	unread  int // calls that go into the pipe while the alarm is on; the later ones are refused at once
 	arrives bool
+	slow    time.Duration // until a confirm comes when there is no alarm
+	read    int           // parked publications that were read
+	away    int           // so many calls of Unpark fail
 }
 
 type pipeCall struct {
@@ -160,9 +163,21 @@ func (p *pipe) Healthy() error {
 	return nil
 }
 
-func (p *pipe) Send(_ context.Context, pubs []queue.Publication, _ []queue.Retry) error {
+func (p *pipe) Send(ctx context.Context, pubs []queue.Publication, _ []queue.Retry) (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.alarm && p.slow > 0 {
+		defer func() { // what was sent arrives, whether its sender waits or not
+			confirmed := time.After(p.slow)
+			p.mu.Unlock()
+			defer p.mu.Lock()
+			select {
+			case <-confirmed:
+			case <-ctx.Done():
+				err = queue.ErrUnavailable
+			}
+		}()
+	}
 	var ids []string
 	for i := range pubs {
 		ids = append(ids, pubs[i].Message.ID)
@@ -209,12 +224,18 @@ func (p *pipe) Park(_ context.Context, ps []queue.Parked) error {
 func (p *pipe) Parked(_ context.Context, limit int) ([]queue.Parked, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.parked[:min(limit, len(p.parked))]), nil
+	n := min(limit, len(p.parked))
+	p.read += n
+	return slices.Clone(p.parked[:n]), nil
 }
 
-func (p *pipe) Unpark(_ context.Context, ids []string) error {
+func (p *pipe) Unpark(ctx context.Context, ids []string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.away > 0 || ctx.Err() != nil {
+		p.away--
+		return queue.ErrUnavailable
+	}
 	p.parked = slices.DeleteFunc(p.parked, func(x queue.Parked) bool { return slices.Contains(ids, x.ID) })
 	return nil
 }
@@ -230,13 +251,7 @@ func TestWhatIsOnItsWayWhenTheAlarmComesIsPublishedOnce(t *testing.T) {
 				var wg sync.WaitGroup
 				wg.Go(func() { j.Run(ctx, slog.New(slog.DiscardHandler)) })
 				const n = 700 // more than are published at a time
-				for i := range n {
-					d := &queue.Delivery{Queue: "q", Message: queue.Message{ID: fmt.Sprint(i)}}
-					e := &journal.Entry{Publish: []queue.Publication{{Queue: "dlr", Message: d.Message}}, Ack: []journal.Ack{{Delivery: d}}}
-					if err := j.Commit(ctx, e); err != nil {
-						t.Fatal(err)
-					}
-				}
+				settle(t, j, n)
 				time.Sleep(time.Minute)
 				if len(p.parked) != n || len(p.sent) != 0 {
 					t.Errorf("during the alarm %d are kept and %d published, want %d and none", len(p.parked), len(p.sent), n)
@@ -253,4 +268,77 @@ func TestWhatIsOnItsWayWhenTheAlarmComesIsPublishedOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// settle has n deliveries settled, each with a publication.
+func settle(t *testing.T, j *services.Journal, n int) {
+	t.Helper()
+	for i := range n {
+		d := &queue.Delivery{Queue: "q", Message: queue.Message{ID: fmt.Sprint(i)}}
+		e := &journal.Entry{Publish: []queue.Publication{{Queue: "dlr", Message: d.Message}}, Ack: []journal.Ack{{Delivery: d}}}
+		if err := j.Commit(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A gateway that is stopped while it publishes what was kept waits for the confirms of what it has sent, and notes them: the next
+// start would publish it again.
+func TestAStopWhileTheOutboxIsPublishedRepeatsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipe{alarm: true, slow: time.Second}
+		j := services.New(p, p)
+		const n = 700
+		settle(t, j, n)
+		p.end()
+		run := func(stopAfter time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), stopAfter)
+			defer cancel()
+			j.Run(ctx, slog.New(slog.DiscardHandler))
+		}
+		run(p.slow / 2)
+		first := len(p.sent)
+		if first == 0 || first == n || len(p.parked) != n-first {
+			t.Errorf("%d were published and %d are kept; want some published, and the rest of %d kept", first, len(p.parked), n)
+		}
+		run(time.Minute)
+		slices.Sort(p.sent)
+		if got := len(slices.Compact(slices.Clone(p.sent))); got != n || len(p.sent) != n || len(p.parked) != 0 {
+			t.Errorf("%d published, %d of them different, %d kept; want %d, each once", len(p.sent), got, len(p.parked), n)
+		}
+	})
+}
+
+// What the broker has confirmed is not published again because the store could not be told at once.
+func TestAStoreThatIsAwayWhileTheOutboxIsPublishedRepeatsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipe{alarm: true, unread: 1, arrives: true, away: 3}
+		j := services.New(p, p)
+		const n = 300
+		settle(t, j, n)
+		p.end()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		j.Run(ctx, slog.New(slog.DiscardHandler))
+		slices.Sort(p.sent)
+		if got := len(slices.Compact(slices.Clone(p.sent))); got != n || len(p.sent) != n || len(p.parked) != 0 {
+			t.Errorf("%d published, %d of them different, %d kept; want %d, each once", len(p.sent), got, len(p.parked), n)
+		}
+	})
+}
+
+// While the alarm lasts, only whether something is kept is looked at.
+func TestTheOutboxIsNotReadDuringTheAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipe{alarm: true}
+		j := services.New(p, p)
+		const n = 100
+		settle(t, j, n)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		j.Run(ctx, slog.New(slog.DiscardHandler))
+		if looks := int(time.Minute / (250 * time.Millisecond)); p.read == 0 || p.read > looks+1 {
+			t.Errorf("%d publications were read in a minute, want at most one in each of %d looks", p.read, looks)
+		}
+	})
 }
