@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -243,24 +242,7 @@ func TestQuotasFollowTheConfiguration(t *testing.T) {
 
 // refuser is an SMSC that refuses everything for good.
 func refuser(t *testing.T) string {
-	srv := smpp.NewServer(smpp.ServerConfig{Config: smpp.Config{
-		Bind: func(_ context.Context, _ *smpp.Session, b *pdu.Bind) (pdu.Status, *pdu.BindResp) {
-			return pdu.StatusOK, &pdu.BindResp{Type: b.Type, SystemID: "smsc"}
-		},
-		Window:  100,
-		Handler: smpp.HandlerFunc(func(_ *smpp.Session, r *smpp.Request) { _ = r.Respond(pdu.StatusInvDstAdr, nil) }),
-	}})
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := srv.Listen(ctx, "tcp", "127.0.0.1:0", nil); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	return srv.Addr().String()
+	return serve(t, func(_ *smpp.Session, r *smpp.Request) { _ = r.Respond(pdu.StatusInvDstAdr, nil) })
 }
 
 func TestRefundOnError(t *testing.T) {

@@ -19,31 +19,13 @@ import (
 	"jasmind/internal/config"
 	"jasmind/internal/gateway"
 	"jasmind/internal/smpp"
-	"jasmind/internal/smpp/pdu"
 )
 
 // silentSMSC accepts binds and answers no message; it tells of each.
 func silentSMSC(t *testing.T) (addr string, got <-chan struct{}) {
 	t.Helper()
 	messages := make(chan struct{}, 1000)
-	srv := smpp.NewServer(smpp.ServerConfig{Config: smpp.Config{
-		Bind: func(_ context.Context, _ *smpp.Session, b *pdu.Bind) (pdu.Status, *pdu.BindResp) {
-			return pdu.StatusOK, &pdu.BindResp{Type: b.Type, SystemID: "smsc"}
-		},
-		Window:  1000,
-		Handler: smpp.HandlerFunc(func(*smpp.Session, *smpp.Request) { messages <- struct{}{} }),
-	}})
-	ctx, cancel := context.WithCancel(context.Background())
-	if err := srv.Listen(ctx, "tcp", "127.0.0.1:0", nil); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		<-done
-	})
-	return srv.Addr().String(), messages
+	return serve(t, func(*smpp.Session, *smpp.Request) { messages <- struct{}{} }), messages
 }
 
 // A database that has failed settles nothing any more, so nobody waits for what is under way, however long a stop may take.

@@ -46,49 +46,55 @@ type smsc struct {
 	got  []*pdu.SubmitSM
 }
 
-func startSMSC(t testing.TB, keep bool) *smsc {
+// serve runs an SMSC that accepts every bind, and gives its address.
+func serve(t testing.TB, handler smpp.HandlerFunc) string {
 	t.Helper()
-	s := &smsc{}
 	srv := smpp.NewServer(smpp.ServerConfig{Config: smpp.Config{
 		Bind: func(_ context.Context, _ *smpp.Session, b *pdu.Bind) (pdu.Status, *pdu.BindResp) {
 			return pdu.StatusOK, &pdu.BindResp{Type: b.Type, SystemID: "smsc"}
 		},
-		Window: 1000,
-		Handler: smpp.HandlerFunc(func(ss *smpp.Session, r *smpp.Request) {
-			sm, ok := r.PDU.(*pdu.SubmitSM)
-			if !ok {
-				_ = r.Respond(pdu.StatusInvCmdID, nil)
-				return
-			}
-			id := fmt.Sprintf("%d", s.n.Add(1))
-			_ = r.Respond(pdu.StatusOK, &pdu.SubmitSMResp{MessageID: id})
-			if keep {
-				s.mu.Lock()
-				s.got = append(s.got, sm)
-				s.mu.Unlock()
-			}
-			if sm.RegisteredDelivery == 0 {
-				return
-			}
-			d := &pdu.DeliverSM{}
-			d.Source, d.Dest = sm.Dest, sm.Source
-			now := time.Now()
-			if err := receipt.Fill(&d.Message, &receipt.Receipt{ID: id, Sub: "001", Dlvrd: "001", SubmitDate: receipt.FormatDate(now), DoneDate: receipt.FormatDate(now), State: "DELIVRD", MessageState: pdu.StateDelivered, Err: "000", Text: "x"}); err != nil {
-				t.Error(err)
-			}
-			_ = ss.Send(context.Background(), d, func(smpp.Response, error) {})
-		}),
+		Window:  1000,
+		Handler: handler,
 	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := srv.Listen(ctx, "tcp", "127.0.0.1:0", nil); err != nil {
 		t.Fatal(err)
 	}
-	s.addr = srv.Addr().String()
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		<-done
+	})
+	return srv.Addr().String()
+}
+
+func startSMSC(t testing.TB, keep bool) *smsc {
+	t.Helper()
+	s := &smsc{}
+	s.addr = serve(t, func(ss *smpp.Session, r *smpp.Request) {
+		sm, ok := r.PDU.(*pdu.SubmitSM)
+		if !ok {
+			_ = r.Respond(pdu.StatusInvCmdID, nil)
+			return
+		}
+		id := fmt.Sprintf("%d", s.n.Add(1))
+		_ = r.Respond(pdu.StatusOK, &pdu.SubmitSMResp{MessageID: id})
+		if keep {
+			s.mu.Lock()
+			s.got = append(s.got, sm)
+			s.mu.Unlock()
+		}
+		if sm.RegisteredDelivery == 0 {
+			return
+		}
+		d := &pdu.DeliverSM{}
+		d.Source, d.Dest = sm.Dest, sm.Source
+		now := time.Now()
+		if err := receipt.Fill(&d.Message, &receipt.Receipt{ID: id, Sub: "001", Dlvrd: "001", SubmitDate: receipt.FormatDate(now), DoneDate: receipt.FormatDate(now), State: "DELIVRD", MessageState: pdu.StateDelivered, Err: "000", Text: "x"}); err != nil {
+			t.Error(err)
+		}
+		_ = ss.Send(context.Background(), d, func(smpp.Response, error) {})
 	})
 	return s
 }

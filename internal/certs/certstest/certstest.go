@@ -1,4 +1,4 @@
-// Package certstest issues certificates for tests.
+// Package certstest issues certificates for tests, and has a service speak TLS with them.
 package certstest
 
 import (
@@ -9,9 +9,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -76,4 +78,54 @@ func issue(tb testing.TB, ca *Issued, dir, name string, dnsNames []string) Issue
 		tb.Fatal(err)
 	}
 	return out
+}
+
+// Terminate takes TLS connections from clients with a certificate of ca, shows them the certificate server, and passes what is
+// in them on to a service without TLS. cut closes the connections there are.
+func Terminate(tb testing.TB, ca, server Issued, to string) (addr string, cut func()) {
+	tb.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{server.Pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var mu sync.Mutex
+	var conns []net.Conn
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s, err := net.Dial("tcp", to)
+			if err != nil {
+				c.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, c, s)
+			mu.Unlock()
+			for _, pair := range [][2]net.Conn{{c, s}, {s, c}} {
+				wg.Go(func() {
+					_, _ = io.Copy(pair[0], pair[1]) // however it ends, both are closed
+					c.Close()
+					s.Close()
+				})
+			}
+		}
+	})
+	cut = func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range conns {
+			c.Close()
+		}
+		conns = nil
+	}
+	tb.Cleanup(func() {
+		l.Close()
+		cut()
+		wg.Wait()
+	})
+	return l.Addr().String(), cut
 }

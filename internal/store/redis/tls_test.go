@@ -1,12 +1,9 @@
 package redis_test
 
 import (
-	"crypto/tls"
-	"io"
 	"log/slog"
-	"net"
+	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -24,34 +21,12 @@ func TestTLS(t *testing.T) {
 	client := ca.Issue(t, dir, "client")
 	o, err := goredis.ParseURL(testenv.Redis(t).URL())
 	must(t, err)
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{server.Pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()})
+	addr, _ := certstest.Terminate(t, ca, server, o.Addr)
+	at, err := netip.ParseAddrPort(addr)
 	must(t, err)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s, err := net.Dial("tcp", o.Addr)
-			if err != nil {
-				c.Close()
-				continue
-			}
-			for _, pair := range [][2]net.Conn{{c, s}, {s, c}} {
-				wg.Go(func() {
-					_, _ = io.Copy(pair[0], pair[1]) // however it ends, both are closed
-					c.Close()
-					s.Close()
-				})
-			}
-		}
-	})
-	defer wg.Wait()
-	defer l.Close()
 	with := func(c certs.Client) redis.Config {
 		source := certs.New("redis-client", c, slog.New(slog.DiscardHandler))
-		return redis.Config{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, DB: o.DB, Password: o.Password, TLS: source.Config}
+		return redis.Config{Host: at.Addr().String(), Port: int(at.Port()), DB: o.DB, Password: o.Password, TLS: source.Config}
 	}
 	whole := certs.Client{CA: ca.Cert, Cert: client.Cert, Key: client.Key, ServerName: "redis.test"}
 	wrong := whole
