@@ -17,6 +17,9 @@ type queued struct {
 	inHand int           // how often it was tried without going back to its queue
 }
 
+// unanswered tells whether there may have been tries without an answer, which may have been answered late.
+func (q *queued) unanswered() bool { return q.d.Redelivered || q.env.Losses > 0 }
+
 // attempt is one try to submit a message. The intake makes it; then a bind's sender, which keeps a sending of it, and the
 // settler, which keeps a judging of it, have it side by side. Nobody changes it; stop may be called by anyone.
 type attempt struct {
@@ -24,7 +27,6 @@ type attempt struct {
 	todo     []int             // indices of the parts that are not accepted yet, in order
 	before   []sms.PartOutcome // the parts that are
 	refusals []pdu.Status      // of parts that were refused late: nothing is sent, that is the answer
-	late     bool              // something was answered late
 	strict   bool              // no other may be sent before it is over (strict_order)
 	due      time.Time         // it waits so long in hand; zero: it does not
 	halt     chan struct{}     // closed when no further part shall leave; nil for a single one
@@ -73,7 +75,13 @@ func (a *attempt) stop() {
 	}
 }
 
-// lateOf is the id under which outcomes are kept of parts that were answered late, when their message was on its way back to
+// lateOf is the id under which parts are kept that were accepted late, when their message was on its way back to
 // its queue already. They tell the next attempt what it need not send. They have an id of their own since those of the
 // message are forgotten with the request for its receipts, which a quick receipt ends while the message waits.
 func lateOf(id sms.MessageID) sms.MessageID { return id + "/late" }
+
+// refusedLate is that of parts which a connector's SMSC refused late. They are kept apart from the acceptances, so that none replaces
+// one of those, and count for no other connector to which the message moves.
+func refusedLate(id sms.MessageID, cid sms.ConnectorID) sms.MessageID {
+	return lateOf(id) + "/" + sms.MessageID(cid)
+}

@@ -54,7 +54,7 @@ func without(f sms.Failover, cid sms.ConnectorID) sms.Failover {
 // move, so the message cannot go in circles.
 func (x *action) move(e *journal.Entry) {
 	v, env := x.verdict, *x.env
-	env.CID, env.Refusals, env.Failover = v.move, v.refusals, v.failover
+	env.CID, env.Refusals, env.Losses, env.Failover = v.move, v.refusals, v.losses, v.failover
 	m := x.d.Message
 	m.Headers = queue.EnvelopeHeaders(&env)
 	m.Attempts++

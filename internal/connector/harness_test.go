@@ -183,7 +183,8 @@ func (b *backend) Commit(ctx context.Context, e *journal.Entry) error {
 		b.mappings[m.SMPPMsgID] = m
 	}
 	for _, o := range e.Outcomes {
-		b.outcomes[o.MsgID] = append(b.outcomes[o.MsgID], o)
+		others := slices.DeleteFunc(slices.Clone(b.outcomes[o.MsgID]), func(p sms.PartOutcome) bool { return p.Part == o.Part })
+		b.outcomes[o.MsgID] = append(others, o) // the last one of a part stands
 	}
 	for _, x := range e.Unexpire {
 		b.expiries = slices.DeleteFunc(b.expiries, func(y sms.Expiry) bool { return x.MsgID == y.MsgID })

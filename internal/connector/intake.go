@@ -308,25 +308,18 @@ func (in *intake) prepare(ctx context.Context, qs []queued) []*attempt {
 // to stop.
 func (in *intake) attempt(ctx context.Context, q queued, inHand []sms.PartOutcome) (a *attempt, ok bool) {
 	outcomes := inHand
-	read := func(id sms.MessageID) (found int, ok bool) {
+	read := func(id sms.MessageID) bool {
 		more, ok := in.submissions(ctx, id)
 		outcomes = append(outcomes, more...)
-		return len(more), ok
+		return ok
 	}
-	if inHand == nil && len(q.env.Parts) > 1 && (q.d.Redelivered || q.d.Attempts > 0) {
-		if _, ok := read(q.env.ID); !ok {
-			return nil, false
-		}
+	if inHand == nil && len(q.env.Parts) > 1 && (q.d.Redelivered || q.d.Attempts > 0) && !read(q.env.ID) {
+		return nil, false
 	}
-	late := 0
-	if q.d.Redelivered || q.env.Losses > 0 {
-		if late, ok = read(lateOf(q.env.ID)); !ok {
-			return nil, false
-		}
+	if q.unanswered() && !(read(lateOf(q.env.ID)) && read(refusedLate(q.env.ID, in.cid))) {
+		return nil, false
 	}
-	a = newAttempt(q, outcomes)
-	a.late = late > 0
-	return a, true
+	return newAttempt(q, outcomes), true
 }
 
 // over tells whether nothing of an attempt is to be sent. The settler has it then.

@@ -69,8 +69,8 @@ type verdict struct {
 	move     sms.ConnectorID // to the queue of this connector; "": it does not move
 	failover sms.Failover    // with move: where it may go from there
 	after    time.Duration
-	refusals map[pdu.Status]int // the new counts, when one was added
-	losses   int                // the new count, when it was added to
+	refusals map[pdu.Status]int // the new counts of a message that is tried again or moves
+	losses   int                // its new count
 	report   bool               // who asked is told
 	bury     string             // why it goes to the dead letters, "" if it does not
 	cause    queue.Cause        // with bury
@@ -160,7 +160,7 @@ func (j *judging) refuse(status pdu.Status) {
 
 // again is the attempt that follows after a while, without the message going back to its queue. The
 // counts of tries go on in memory (Hands), and begin anew should the process end before it is over.
-func (j *judging) again(refusals map[pdu.Status]int, losses int, after time.Duration) *attempt {
+func (j *judging) again(v *verdict, after time.Duration) *attempt {
 	var done []sms.PartOutcome
 	for i, p := range j.parts {
 		if p.ok {
@@ -170,10 +170,10 @@ func (j *judging) again(refusals map[pdu.Status]int, losses int, after time.Dura
 	q := j.queued
 	q.inHand++
 	env := *q.env
-	env.Refusals, env.Losses = refusals, losses
+	env.Refusals, env.Losses = v.refusals, v.losses
 	q.env = &env
 	next := newAttempt(q, done)
-	next.strict, next.late = j.strict, j.late
+	next.strict = j.strict
 	if after > 0 {
 		next.due = time.Now().Add(after)
 	}
@@ -221,7 +221,7 @@ func (p *policy) lost(j *judging, v *verdict, now time.Time) {
 	if errors.Is(j.cut, smpp.ErrResponseTimeout) {
 		v.outcome, inTime = noResponse, false
 	}
-	v.losses = j.env.Losses
+	v.refusals, v.losses = j.env.Refusals, j.env.Losses
 	if j.total > 0 {
 		v.losses++
 	}
@@ -239,7 +239,7 @@ func (p *policy) lost(j *judging, v *verdict, now time.Time) {
 		v.after = p.lossDelay(v.losses - manyLosses)
 	}
 	if j.strict && v.losses <= manyLosses && (v.after == 0 || !inTime) {
-		v.again = j.again(j.env.Refusals, v.losses, v.after)
+		v.again = j.again(v, v.after)
 	}
 }
 
@@ -249,6 +249,10 @@ func (p *policy) refused(j *judging, v *verdict) {
 	v.refusals = maps.Clone(j.env.Refusals)
 	if v.refusals == nil {
 		v.refusals = make(map[pdu.Status]int, 1)
+	}
+	v.losses = j.env.Losses
+	if j.attempt.refusals != nil && v.losses > 0 {
+		v.losses-- // that try was answered after all
 	}
 	for _, s := range j.refusals {
 		v.refusals[s]++
@@ -260,7 +264,7 @@ func (p *policy) refused(j *judging, v *verdict) {
 	}
 	// The brake is what makes it wait.
 	if v.retry && j.strict && len(j.refusals) == 1 && j.refusals[0] == pdu.StatusThrottled {
-		v.again = j.again(v.refusals, j.env.Losses, 0)
+		v.again = j.again(v, 0)
 	}
 }
 

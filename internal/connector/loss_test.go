@@ -2,6 +2,7 @@ package connector
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -234,5 +235,105 @@ func TestASessionWithoutAnswersIsGivenUp(t *testing.T) {
 		synctest.Wait()
 		wantEqual(t, "sessions", len(w.m.dialled()), 2)
 		wantEqual(t, "acked", len(w.b.acked), 4)
+	})
+}
+
+// An acceptance that came late stands, whatever is answered to the try after it.
+func TestALateRefusalUndoesNoLateAcceptance(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		m.answer = func(n int, a arrived) (pdu.Status, string) {
+			if n == 1 { // when the second try is in flight
+				time.AfterFunc(125*time.Second, func() { m.respond(a, pdu.StatusOK, "first") })
+			} else {
+				time.AfterFunc(cfg.Connector.ResponseTimeout+time.Second, func() { m.respond(a, pdu.StatusInvDstAdr, "") })
+			}
+			return holdBack, ""
+		}
+	}, func(w *world) {
+		w.b.put(message(t, "m1", 1, report(sms.ReportSubmit)))
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		wantEqual(t, "sent", len(w.m.arrivals()), 2)
+		for _, r := range w.b.results(t) { // at once, and when the message has come back
+			wantEqual(t, "result", r, queue.SubmitResult{MsgID: "m1", CID: cid, SMPPMsgID: "first", Status: "ESME_ROK"})
+		}
+		wantEqual(t, "acked", w.b.acked, []string{"m1"})
+		wantEqual(t, "kept", len(w.b.outcomes), 0)
+	})
+}
+
+// What is answered late while the next try is in flight is forgotten with the message.
+func TestALateAnswerIsForgottenWithItsMessage(t *testing.T) {
+	start(t, func(_ *Config, _ *Deps, m *smsc) {
+		m.answer = func(n int, a arrived) (pdu.Status, string) {
+			after := 125 * time.Second // when the second try is in flight
+			if n == 2 {
+				after = 45 * time.Second
+			}
+			time.AfterFunc(after, func() { m.respond(a, pdu.StatusOK, fmt.Sprint("id", n)) })
+			return holdBack, ""
+		}
+	}, func(w *world) {
+		w.b.put(message(t, "m1", 1, nil))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		wantEqual(t, "late", w.c.Stats().LateCount.Load(), 1)
+		wantEqual(t, "sent", len(w.m.arrivals()), 2)
+		wantEqual(t, "kept", len(w.b.outcomes), 0)
+	})
+}
+
+// A late refusal counts for the connector that submitted, as a refusal and as no loss: the next one of a failover route begins anew.
+func TestALateRefusalMovesTheMessage(t *testing.T) {
+	start(t, func(cfg *Config, d *Deps, m *smsc) {
+		answerLate(m, cfg.Connector.ResponseTimeout+time.Second, pdu.StatusSubmitFail)
+		d.Bound = func(sms.ConnectorID) bool { return true }
+	}, func(w *world) {
+		w.b.put(message(t, "m1", 1, failsOver("two", "three")))
+		time.Sleep(time.Minute + 2*time.Second)
+		synctest.Wait()
+		var refusals map[sms.MessageID][]sms.PartOutcome // as they were before the message moved
+		w.b.do(func() { refusals = maps.Clone(w.b.outcomes) })
+		wantEqual(t, "recorded", len(refusals), 1)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		w.b.mu.Lock()
+		var moved []*sms.Envelope
+		for _, p := range w.b.published {
+			if p.Queue == queue.SubmitSM("two") {
+				env, err := queue.DecodeEnvelope(&queue.Delivery{Queue: p.Queue, Message: p.Message})
+				if err != nil {
+					t.Fatal(err)
+				}
+				moved = append(moved, env)
+			}
+		}
+		w.b.mu.Unlock()
+		if len(moved) != 1 {
+			t.Fatalf("moved %d times", len(moved))
+		}
+		wantEqual(t, "losses", moved[0].Losses, 0)
+		wantEqual(t, "kept", len(w.b.outcomes), 0)
+		w.b.do(func() { w.b.outcomes = refusals }) // one that comes after the move
+		two := &intake{settings: &settings{cid: "two"}, store: w.b}
+		a, ok := two.attempt(t.Context(), queued{d: &queue.Delivery{Redelivered: true}, env: moved[0]}, nil)
+		if !ok || a.refusals != nil || len(a.todo) != 1 {
+			t.Errorf("the next connector does not send it: refusals %v, todo %v", a.refusals, a.todo)
+		}
+	})
+}
+
+// A try that was refused late was answered, so it is none of those after which a message is given up.
+func TestALateRefusalIsNoLoss(t *testing.T) {
+	start(t, func(cfg *Config, _ *Deps, m *smsc) {
+		cfg.MaxLosses = 1
+		answerLate(m, cfg.Connector.ResponseTimeout+time.Second, pdu.StatusSysErr)
+	}, func(w *world) {
+		w.b.put(message(t, "m1", 1, report(sms.ReportFinal)))
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		wantEqual(t, "sent", len(w.m.arrivals()), 3)
+		wantEqual(t, "results", w.b.results(t), []queue.SubmitResult{{MsgID: "m1", CID: cid, Status: "ESME_RSYSERR"}})
+		wantEqual(t, "dead letters", len(w.b.dead(t)), 0)
 	})
 }

@@ -272,20 +272,15 @@ func (x *action) addTo(s *settler, e *journal.Entry) {
 		return
 	case v.move != "":
 		x.move(e)
+		x.forgetCounted(s, e)
 		return
 	case v.retry:
 		r := queue.Retry{Delivery: x.d, After: v.after}
 		env := *x.env
-		if v.refusals != nil {
-			env.Refusals = v.refusals
-		} else {
-			env.Losses = v.losses
-		}
+		env.Refusals, env.Losses = v.refusals, v.losses
 		r.Headers = queue.EnvelopeHeaders(&env)
 		e.Retry = append(e.Retry, r)
-		if x.judged.attempt.refusals != nil { // they are counted now
-			e.Forget = append(e.Forget, lateOf(x.env.ID))
-		}
+		x.forgetCounted(s, e)
 		if x.env.Origin == sms.OriginSMPP {
 			e.Release = append(e.Release, x.env.ID)
 		}
@@ -299,6 +294,13 @@ func (x *action) addTo(s *settler, e *journal.Entry) {
 		e.Publish = append(e.Publish, queue.BuryAs(x.d, v.cause, v.bury))
 	}
 	x.leave(s, e)
+}
+
+// forgetCounted drops the late refusals that the verdict has counted.
+func (x *action) forgetCounted(s *settler, e *journal.Entry) {
+	if x.judged.attempt.refusals != nil {
+		e.Forget = append(e.Forget, refusedLate(x.env.ID, s.cid))
+	}
 }
 
 // addAccepted adds what follows from the acceptance of a part.
@@ -330,7 +332,11 @@ func (x *action) keptFor(after time.Duration) time.Duration {
 // who asked is told at once, and the message can neither be changed nor expire any more.
 func (x *action) addLate(s *settler, e *journal.Entry) {
 	env := x.env
-	e.Outcomes = append(e.Outcomes, sms.PartOutcome{MsgID: lateOf(env.ID), Part: x.part + 1, Parts: len(env.Parts), Status: x.status, SMPPMsgID: x.id,
+	id := lateOf(env.ID)
+	if !x.accepted {
+		id = refusedLate(env.ID, s.cid)
+	}
+	e.Outcomes = append(e.Outcomes, sms.PartOutcome{MsgID: id, Part: x.part + 1, Parts: len(env.Parts), Status: x.status, SMPPMsgID: x.id,
 		Expiry: x.keptFor(outcomeExpiry)})
 	if !x.accepted || len(env.Parts) > 1 {
 		return
@@ -375,8 +381,8 @@ func (x *action) leave(s *settler, e *journal.Entry) {
 	if len(env.Parts) > 1 && env.Report == 0 {
 		e.Forget = append(e.Forget, env.ID) // the outcomes; else the lookup does it
 	}
-	if x.judged != nil && x.judged.late {
-		e.Forget = append(e.Forget, lateOf(env.ID))
+	if x.unanswered() {
+		e.Forget = append(e.Forget, lateOf(env.ID), refusedLate(env.ID, s.cid))
 	}
 	e.Ack = append(e.Ack, journal.Ack{Delivery: x.d, Remember: true})
 }

@@ -51,7 +51,7 @@ func envelopeHeaders(e *sms.Envelope) Headers {
 	if len(e.Refusals) > 0 {
 		h = append(h, Header{Name: HeaderRefusals, Str: formatRefusals(e.Refusals)})
 	}
-	if e.Losses > 0 {
+	if e.Losses > 0 || len(e.Refusals) > 0 { // a refusal that came late is no loss, though its attempt was counted as one
 		h = append(h, Header{Name: HeaderLosses, Int: int64(e.Losses), IsInt: true})
 	}
 	if e.Bill.Charged {
@@ -163,7 +163,7 @@ func decodeNumbers(d *Delivery, e *sms.Envelope) error {
 		return err
 	}
 	e.Losses = int(min(losses, math.MaxInt32))
-	if losses == 0 {
+	if !h.Has(HeaderLosses) {
 		e.Losses = d.Attempts
 		for _, n := range e.Refusals {
 			e.Losses -= n
