@@ -13,7 +13,7 @@ import (
 // since its connection or an acknowledgement was lost, is not thrown once more as long as this process lives.
 //
 // A message is known by its attempt, headers and body, since several DLRs have the id of their message. Only a delivery that is marked redelivered
-// is taken for a copy: two endpoints may be told the same on purpose.
+// is taken for a copy: two messages may be the same to the octet. Of two such, one that is marked counts as a copy of the other.
 type hands struct {
 	mu      sync.Mutex // guards what follows and the deliveries of each held
 	held    map[identity]*held
@@ -24,10 +24,11 @@ type hands struct {
 
 type identity [sha256.Size]byte
 
-// held is one message in hand, with all of its deliveries; the last one is the newest.
+// held is one message in hand.
 type held struct {
-	id identity
-	ds []*queue.Delivery
+	id       identity
+	ds       []*queue.Delivery // its deliveries, the newest last, without those that had ended when that came
+	settling *queue.Delivery   // the newest one that an entry settles
 }
 
 // newHands makes hands that remember so many settled messages. There must be more of them than can be acknowledged at a time.
@@ -51,7 +52,7 @@ func (h *hands) take(d *queue.Delivery) (*held, taken) {
 	defer h.mu.Unlock()
 	if d.Redelivered {
 		if x := h.held[id]; x != nil {
-			x.ds = append(x.ds, d)
+			x.ds = append(slices.DeleteFunc(x.ds, (*queue.Delivery).Stale), d)
 			return x, waits
 		}
 		if _, ok := h.settled[id]; ok {
@@ -65,10 +66,12 @@ func (h *hands) take(d *queue.Delivery) (*held, taken) {
 	return x, fresh
 }
 
-// deliveries are those of a message by now. It is settled by the last one; the others have ended, mostly, and are only to be acknowledged.
+// deliveries are those of a message that an entry settles. It is settled by the last one; the others have ended, mostly, and are only to be
+// acknowledged.
 func (h *hands) deliveries(x *held) []*queue.Delivery {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	x.settling = x.ds[len(x.ds)-1]
 	return slices.Clone(x.ds)
 }
 
@@ -91,8 +94,8 @@ func (h *hands) dropStale(x *held) bool {
 	return true
 }
 
-// done lets go of a message that is settled, and gives the copies that came after its first n deliveries, which were settled.
-func (h *hands) done(x *held, n int) (copies []*queue.Delivery) {
+// done lets go of a message that is settled, and gives the copies that came after the deliveries that the entry settled.
+func (h *hands) done(x *held) (copies []*queue.Delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.letGo(x)
@@ -106,7 +109,7 @@ func (h *hands) done(x *held, n int) (copies []*queue.Delivery) {
 			h.oldest = (h.oldest + 1) % len(h.order)
 		}
 	}
-	return x.ds[n:]
+	return x.ds[slices.Index(x.ds, x.settling)+1:]
 }
 
 func (h *hands) letGo(x *held) {

@@ -329,19 +329,22 @@ func TestHandsKnowCopiesOnly(t *testing.T) {
 	if v != fresh {
 		t.Errorf("a twin is %v, want fresh", v)
 	}
+	h.deliveries(a)
 	if _, v := h.take(d("a", true)); v != waits {
 		t.Errorf("a copy of one in hand is %v, want waits", v)
 	}
-	if copies := h.done(a, 1); len(copies) != 1 {
+	if copies := h.done(a); len(copies) != 1 {
 		t.Errorf("%d copies came late, want 1", len(copies))
 	}
-	h.done(twin, 1)
+	h.deliveries(twin)
+	h.done(twin)
 	if _, v := h.take(d("a", true)); v != already {
 		t.Errorf("a copy of one that is settled is %v, want already", v)
 	}
 	for _, id := range []string{"b", "c"} {
 		x, _ := h.take(d(id, false))
-		h.done(x, 1)
+		h.deliveries(x)
+		h.done(x)
 	}
 	if _, v := h.take(d("a", true)); v != fresh || len(h.settled) != 2 || len(h.held) != 1 {
 		t.Errorf("the oldest is %v, want fresh; %d remembered, %d in hand", v, len(h.settled), len(h.held))
@@ -350,6 +353,33 @@ func TestHandsKnowCopiesOnly(t *testing.T) {
 	other.Headers = queue.Headers{{Name: "level", Int: 3, IsInt: true}}
 	if _, v := h.take(other); v != fresh {
 		t.Errorf("another DLR of the same message is %v, want fresh", v)
+	}
+}
+
+// A message that is in hand for long keeps none of the deliveries that ended while it was, however often the connection is lost; and the copy that came
+// after those that an entry settles is told from them.
+func TestHandsKeepNoDeliveriesThatEnded(t *testing.T) {
+	h := newHands(1)
+	var last *queue.Delivery
+	again := func() (*held, taken) {
+		if last != nil {
+			last.Handle.(*lossyHandle).stale.Store(true)
+		}
+		last = &queue.Delivery{Message: queue.Message{ID: "a"}, Queue: "q", Redelivered: last != nil, Handle: &lossyHandle{}}
+		return h.take(last)
+	}
+	x, _ := again()
+	for range 100 {
+		if _, v := again(); v != waits {
+			t.Fatalf("a copy is %v, want waits", v)
+		}
+	}
+	if ds := h.deliveries(x); !slices.Equal(ds, []*queue.Delivery{last}) {
+		t.Errorf("%d deliveries are to be settled, want the last one", len(ds))
+	}
+	again()
+	if copies := h.done(x); !slices.Equal(copies, []*queue.Delivery{last}) {
+		t.Errorf("%d copies came late, want the last one", len(copies))
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 type outcome struct {
 	d     *queue.Delivery
 	hold  *held // of d; nil: it is by itself
-	n     int   // deliveries of hold that the entry settles
 	kind  outcomeKind
 	after time.Duration
 	cause queue.Cause // of a dead one
@@ -35,9 +34,8 @@ const (
 func (o *outcome) addTo(h *hands, e *journal.Entry) {
 	if o.hold != nil {
 		ds := h.deliveries(o.hold)
-		o.n = len(ds)
-		o.d = ds[o.n-1]
-		for _, d := range ds[:o.n-1] {
+		o.d = ds[len(ds)-1]
+		for _, d := range ds[:len(ds)-1] {
 			e.Ack = append(e.Ack, journal.Ack{Delivery: d})
 		}
 	}
@@ -73,7 +71,7 @@ func newSettler(j journal.Journal, h *hands, log *slog.Logger, grace time.Durati
 			default:
 				account(o)
 				if o.hold != nil {
-					for _, d := range h.done(o.hold, o.n) {
+					for _, d := range h.done(o.hold) {
 						w.Post(&outcome{d: d, kind: repeated})
 					}
 				}

@@ -253,7 +253,6 @@ type moving struct {
 	fault    error
 	cause    queue.Cause // of fault
 	hold     *held       // nil: a copy of one that was moved, which is only to be acknowledged
-	n        *int        // deliveries of hold that the entry settles
 }
 
 // move puts what came into a shared queue into the queues of its ESMEs, in order. One whose queue will never take
@@ -262,7 +261,7 @@ type moving struct {
 func (t *SMPPS) move(ctx context.Context, ds []*queue.Delivery) {
 	batch := make([]moving, 0, len(ds))
 	for _, d := range ds {
-		m := moving{d: d, cause: queue.CauseUndecodable, n: new(int)}
+		m := moving{d: d, cause: queue.CauseUndecodable}
 		var known taken
 		if m.hold, known = t.hands.take(d); known == waits {
 			continue
@@ -340,7 +339,7 @@ func (t *SMPPS) moves() journal.Work[moving] {
 				t.hands.drop(m.hold)
 				return
 			}
-			for _, d := range t.hands.done(m.hold, *m.n) {
+			for _, d := range t.hands.done(m.hold) {
 				t.mover.Post(moving{d: d})
 			}
 			if m.fault != nil {
@@ -359,9 +358,7 @@ func (t *SMPPS) moves() journal.Work[moving] {
 
 // acknowledge adds that what moved leaves the shared queue.
 func (t *SMPPS) acknowledge(e *journal.Entry, m moving) {
-	ds := t.hands.deliveries(m.hold)
-	*m.n = len(ds)
-	for _, d := range ds {
+	for _, d := range t.hands.deliveries(m.hold) {
 		e.Ack = append(e.Ack, journal.Ack{Delivery: d})
 	}
 }
