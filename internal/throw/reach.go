@@ -25,15 +25,25 @@ func (e *refusedError) Error() string { return e.why }
 // nat64 holds IPv4 addresses in its last four octets (RFC 6052 §2.1).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
+// leadsTo is the address where packets to another one arrive.
+func leadsTo(a netip.Addr) netip.Addr {
+	switch {
+	case nat64.Contains(a):
+		b := a.As16()
+		return netip.AddrFrom4([4]byte(b[12:]))
+	case a == netip.IPv4Unspecified(): // the kernel takes it for this host
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case a == netip.IPv6Unspecified():
+		return netip.IPv6Loopback()
+	}
+	return a
+}
+
 // address judges an address. Error: *refusedError.
 func (r *Reach) address(a netip.Addr) error {
 	a = a.Unmap().WithZone("")
-	is := func(p netip.Prefix) bool { return p.Contains(a) }
-	if nat64.Contains(a) {
-		b := a.As16()
-		v4 := netip.AddrFrom4([4]byte(b[12:]))
-		is = func(p netip.Prefix) bool { return p.Contains(a) || p.Contains(v4) }
-	}
+	to := leadsTo(a)
+	is := func(p netip.Prefix) bool { return p.Contains(a) || p.Contains(to) }
 	switch {
 	case slices.ContainsFunc(r.Deny, is):
 		return &refusedError{fmt.Sprintf("the address %s is in deny", a)}

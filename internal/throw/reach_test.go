@@ -21,6 +21,7 @@ func networks(list ...string) (out []netip.Prefix) {
 func TestReachOfAddresses(t *testing.T) {
 	clouds := Reach{Deny: networks("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128")}
 	inside := Reach{Allow: networks("10.0.0.0/8", "2001:db8::/32"), Deny: networks("10.9.0.0/16")}
+	noLoopback := Reach{Deny: networks("127.0.0.0/8", "::1/128")}
 	for _, tt := range []struct {
 		name    string
 		reach   Reach
@@ -38,6 +39,10 @@ func TestReachOfAddresses(t *testing.T) {
 		{"what is allowed in IPv6", inside, "2001:db8::1", true},
 		{"what is allowed and denied", inside, "10.9.0.1", false},
 		{"what is not allowed", inside, "192.0.2.1", false},
+		{"no address, which is this host", noLoopback, "0.0.0.0", false},
+		{"no address in IPv6", noLoopback, "::", false},
+		{"no address, mapped", noLoopback, "::ffff:0.0.0.0", false},
+		{"this host, behind NAT64", noLoopback, "64:ff9b::7f00:1", false},
 		{"any, without lists", Reach{}, "169.254.169.254", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,6 +66,7 @@ func TestURLsThatLeadWhereTheyMayNot(t *testing.T) {
 		{"an address in deny", srv.URL, "127.0.0.1 is in deny", Reach{Deny: networks("127.0.0.0/8")}},
 		{"a name that resolves to one", "http://localhost" + port, " is in deny", Reach{Deny: networks("127.0.0.0/8", "::1/128")}},
 		{"an address in other spelling", "http://[::ffff:127.0.0.1]" + port, "127.0.0.1 is in deny", Reach{Deny: networks("127.0.0.0/8")}},
+		{"no address, which is this host", "http://0.0.0.0" + port, "0.0.0.0 is in deny", Reach{Deny: networks("127.0.0.0/8")}},
 		{"an address that is not in allow", srv.URL, "127.0.0.1 is not in allow", Reach{Allow: networks("192.0.2.0/24")}},
 		{"http where https is asked for", srv.URL, "https_only", Reach{HTTPSOnly: true}},
 	} {
