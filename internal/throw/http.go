@@ -102,7 +102,7 @@ func newHTTP(k *kind, cfg Config, broker queue.Source, j journal.Journal, log *s
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 			Transport: &http.Transport{
 				Proxy:                  http.ProxyFromEnvironment,
-				DialContext:            (&net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second, Control: reach.control}).DialContext,
+				DialContext:            reach.dial(net.Dialer{Timeout: min(cfg.Timeout, 10*time.Second), KeepAlive: 30 * time.Second}),
 				TLSClientConfig:        cfg.TLS,
 				MaxIdleConns:           1024,
 				MaxIdleConnsPerHost:    cfg.PerHost,

@@ -1,10 +1,14 @@
 package throw
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -61,8 +65,29 @@ func (r *Reach) url(u *url.URL) error {
 	return nil
 }
 
-// control is the Control of a net.Dialer.
-func (r *Reach) control(_, address string, _ syscall.RawConn) error {
+// dial dials as d does, and refuses addresses. The error is a *refusedError only if no address of the host may be called: one that may, and that does
+// not answer now, can answer later, yet of the errors of all addresses net gives but one.
+func (r *Reach) dial(d net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		var called atomic.Bool
+		d := d
+		d.Control = func(_, address string, _ syscall.RawConn) error {
+			err := r.dialled(address)
+			if err == nil {
+				called.Store(true)
+			}
+			return err
+		}
+		c, err := d.DialContext(ctx, network, address)
+		if refused := (*refusedError)(nil); called.Load() && errors.As(err, &refused) {
+			err = fmt.Errorf("%s, and no other address of %s could be connected to", refused.why, address)
+		}
+		return c, err
+	}
+}
+
+// dialled judges an address with its port.
+func (r *Reach) dialled(address string) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return &refusedError{fmt.Sprintf("%q is no address", address)}

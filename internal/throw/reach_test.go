@@ -1,7 +1,13 @@
 package throw
 
 import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -96,6 +102,63 @@ func TestURLsThatLeadWhereTheyMayNot(t *testing.T) {
 	if e := f.settled(t, 1); len(e.Ack) != 1 || len(e.Publish) != 0 || called.Load() != 1 {
 		t.Errorf("what is allowed: settled as %+v", e)
 	}
+}
+
+// A host is refused for good only if no address of it may be called: one that may, and does not answer now, is tried again.
+func TestAHostIsRefusedOnlyIfAllItsAddressesAre(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		deny    []netip.Prefix
+		refused bool
+	}{
+		{"the first", networks("127.0.0.2/32"), false},
+		{"the last", networks("127.0.0.1/32"), false},
+		{"both", networks("127.0.0.0/8"), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			reach := Reach{Deny: tt.deny}
+			c, err := reach.dial(net.Dialer{Resolver: resolver(t, [4]byte{127, 0, 0, 2}, [4]byte{127, 0, 0, 1})})(t.Context(), "tcp", "both.test:1")
+			if err == nil {
+				c.Close() //nolint:errcheck // there should be none
+				t.Fatal("connected")
+			}
+			if refused := (*refusedError)(nil); errors.As(err, &refused) != tt.refused {
+				t.Errorf("refused %v, want %v: %v", !tt.refused, tt.refused, err)
+			}
+		})
+	}
+}
+
+// resolver resolves every name to these addresses, in this order.
+func resolver(t *testing.T, addresses ...[4]byte) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() { // RFC 1035 §4.1, with the two octets of length of §4.2.2
+			defer ours.Close() //nolint:errcheck // whatever it says
+			var size [2]byte
+			if _, err := io.ReadFull(ours, size[:]); err != nil {
+				return
+			}
+			q := make([]byte, binary.BigEndian.Uint16(size[:]))
+			if _, err := io.ReadFull(ours, q); err != nil {
+				t.Error(err)
+				return
+			}
+			question := q[12 : 12+bytes.IndexByte(q[12:], 0)+5]
+			var answers []byte
+			count := 0
+			if question[len(question)-3] == 1 { // A
+				for _, a := range addresses {
+					answers = append(append(answers, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4), a[:]...)
+					count++
+				}
+			}
+			r := append([]byte{q[0], q[1], 0x81, 0x80, 0, 1, 0, byte(count), 0, 0, 0, 0}, question...)
+			r = append(r, answers...)
+			_, _ = ours.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(r))), r...)) // the dialler may be gone
+		}()
+		return theirs, nil
+	}}
 }
 
 // Behind a failover route the refusal of one URL leaves the turn to the next.
