@@ -23,8 +23,9 @@ import (
 // lossy is a broker and its journal in memory, as RabbitMQ is: when its connection is lost, every unsettled delivery is stale, and its
 // message comes again at its place, marked, to the same consumer. What is settled by a stale delivery stays in its queue.
 type lossy struct {
-	mu     sync.Mutex
-	queues map[queue.Name]*lossyQueue
+	mu      sync.Mutex
+	queues  map[queue.Name]*lossyQueue
+	removed int // messages that were in a queue when it was deleted
 	// beforeAck is called once, when an entry is published and nothing of it acknowledged.
 	beforeAck func()
 }
@@ -102,7 +103,13 @@ func (b *lossy) left(n queue.Name) int {
 
 func (b *lossy) Declare(_ context.Context, names ...queue.Name) error { return nil }
 
-func (b *lossy) Delete(context.Context, queue.Name) error { return nil }
+func (b *lossy) Delete(_ context.Context, n queue.Name) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.removed += len(b.queueLocked(n).messages)
+	delete(b.queues, n)
+	return nil
+}
 
 func (b *lossy) Length(_ context.Context, n queue.Name) (int, error) { return b.left(n), nil }
 

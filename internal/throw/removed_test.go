@@ -1,10 +1,15 @@
 package throw
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 	"jasmind/internal/smpp"
 	"jasmind/internal/smpp/pdu"
@@ -125,5 +130,86 @@ func TestWhatWaitsForARemovedUserIsNobodyElses(t *testing.T) {
 			return pdu.StatusOK, nil
 		}))
 		s.wantBuried("m0: its user, u1, was removed", "m1: its user, u1, was removed")
+	})
+}
+
+// miserly is a broker that gives one message to each subscription of acme's queue, and knows whose lock is held.
+type miserly struct {
+	*lossy
+	t            *testing.T
+	moveOrRemove *sync.RWMutex
+}
+
+type oneMessage struct {
+	queue.Consumer
+	c chan *queue.Delivery
+}
+
+func (c *oneMessage) C() <-chan *queue.Delivery { return c.c }
+
+func (b *miserly) Consume(ctx context.Context, n queue.Name, prefetch int) (queue.Consumer, error) {
+	c, err := b.lossy.Consume(ctx, n, prefetch)
+	if err != nil || n != queue.ESME("acme") {
+		return c, err
+	}
+	one := &oneMessage{c, make(chan *queue.Delivery, 1)}
+	one.c <- <-c.C()
+	return one, nil
+}
+
+func (b *miserly) Delete(ctx context.Context, n queue.Name) error {
+	if b.moveOrRemove.TryRLock() {
+		b.moveOrRemove.RUnlock()
+		b.t.Errorf("%s is deleted while something can move into it", n)
+	}
+	return b.lossy.Delete(ctx, n)
+}
+
+func (b *miserly) Commit(ctx context.Context, e *journal.Entry) error {
+	if len(e.Publish) > 0 && e.Publish[0].Queue != queue.DeadLetter && b.moveOrRemove.TryLock() {
+		b.moveOrRemove.Unlock()
+		b.t.Errorf("%s can be deleted while something moves into it", e.Publish[0].Queue)
+	}
+	return b.lossy.Commit(ctx, e)
+}
+
+// The queue of a user who was removed goes when it is empty: what did not come while it was emptied is not deleted with it.
+func TestQueueOfARemovedUserIsDeletedWhenItIsEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &miserly{lossy: newLossy(), t: t}
+		var u users
+		u.set("acme", "u1")
+		th := NewSMPPS(SMPPSConfig{Owner: u.owner, Sweep: time.Minute}, b, b, func() []string { return nil }, slog.New(slog.DiscardHandler))
+		b.moveOrRemove = &th.moveOrRemove
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := th.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		const n = 3
+		for _, id := range ids(0, n) {
+			d := dlrFor("acme", id, "336")
+			b.put(queue.DLRThrowerSMPPS, d.Message())
+		}
+		synctest.Wait()
+		if moved := b.left(queue.ESME("acme")); moved != n {
+			t.Fatalf("%d moved, want %d", moved, n)
+		}
+		u.set("acme", "")
+		th.Removed("acme")
+		time.Sleep((n + 1) * time.Minute)
+		synctest.Wait()
+		if dead := b.left(queue.DeadLetter); dead != n || b.removed != 0 {
+			t.Errorf("%d of %d are dead letters, %d were deleted", dead, n, b.removed)
+		}
+		b.mu.Lock()
+		if b.queues[queue.ESME("acme")] != nil {
+			t.Error("the queue is still there")
+		}
+		b.mu.Unlock()
+		cancel()
+		wg.Wait()
 	})
 }

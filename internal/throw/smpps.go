@@ -84,7 +84,6 @@ type queues interface {
 type SMPPS struct {
 	cfg     SMPPSConfig
 	broker  queues
-	journal journal.Journal
 	known   func() []string
 	log     *slog.Logger
 	Metrics SMPPSMetrics
@@ -92,6 +91,8 @@ type SMPPS struct {
 	hands  *hands
 	settle *journal.Writer[*outcome] // what became of deliveries to ESMEs
 	mover  *journal.Writer[moving]   // from the shared queues to theirs
+	// moveOrRemove is locked for reading while messages are on their way into queues, and for writing while an empty queue is removed.
+	moveOrRemove sync.RWMutex
 
 	mu       sync.Mutex // guards what follows
 	ctx      context.Context
@@ -109,12 +110,12 @@ type SMPPS struct {
 // hold something from an earlier run.
 func NewSMPPS(cfg SMPPSConfig, broker queues, j journal.Journal, known func() []string, log *slog.Logger) *SMPPS {
 	cfg.defaults()
-	t := &SMPPS{cfg: cfg, broker: broker, journal: j, known: known, log: log, hands: newHands(esmesRemembered),
+	t := &SMPPS{cfg: cfg, broker: broker, known: known, log: log, hands: newHands(esmesRemembered),
 		esmes: make(map[string]*esme), declared: make(map[string]struct{}), swept: make(map[string]chan struct{}),
 		looked: make(map[string]time.Time), absent: make(map[string]struct{}),
 		removed: make(map[string]struct{}), gone: make(chan struct{}, 1)}
 	t.settle = newSettler(j, t.hands, log, cfg.Grace+settleGrace, t.account)
-	t.mover = journal.NewWriter(j, t.moves())
+	t.mover = journal.NewWriter(intoQueues{j, &t.moveOrRemove}, t.moves())
 	return t
 }
 

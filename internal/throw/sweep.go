@@ -3,11 +3,13 @@ package throw
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"jasmind/internal/journal"
 	"jasmind/internal/queue"
 )
 
@@ -58,29 +60,33 @@ func (t *SMPPS) retireAll(ctx context.Context) {
 func removedReason(of string) string { return "its user, " + of + ", was removed" }
 
 // retire makes dead letters of what waits for a user who was removed, and removes his queue, unless another user has his
-// system_id by now. While he is still served nothing is done: it is tried again when that has ended.
+// system_id by now: what comes after it was looked at is that one's. While he is still served nothing is done: it is tried again when that has ended.
 func (t *SMPPS) retire(ctx context.Context, systemID string) error {
 	release := t.claim(systemID)
 	if release == nil {
 		return nil
 	}
 	defer release()
-	name := queue.ESME(systemID)
-	n, err := t.broker.Length(ctx, name)
-	if err != nil && !errors.Is(err, queue.ErrNoQueue) {
-		return err
-	}
-	if n > 0 {
+	for {
+		n, err := t.removeEmpty(ctx, systemID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
 		t.log.Warn("messages of a removed user become dead letters", "system_id", systemID, "count", n)
-		if err := t.giveUp(ctx, systemID, func(*queue.Delivery, time.Time) bool { return true }, queue.CauseRemoved, removedReason(systemID)); err != nil {
+		left := n
+		first := func(*queue.Delivery, time.Time) bool { left--; return left >= 0 }
+		if err := t.giveUp(ctx, systemID, first, queue.CauseRemoved, removedReason(systemID)); err != nil {
 			return err
 		}
-	}
-	if _, ok := t.owner(systemID); !ok {
-		if err := t.broker.Delete(ctx, name); err != nil {
-			return err
+		if left > 0 {
+			return fmt.Errorf("%d of %d messages in his queue did not come", left, n)
 		}
-		t.forget(map[string]struct{}{systemID: {}})
+		if _, ok := t.owner(systemID); ok {
+			break
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,6 +95,38 @@ func (t *SMPPS) retire(ctx context.Context, systemID string) error {
 		e.start()
 	}
 	return nil
+}
+
+// removeEmpty removes the queue of a user who was removed, unless another one has his system_id; n is what is in the queue, which
+// is then left alone.
+func (t *SMPPS) removeEmpty(ctx context.Context, systemID string) (n int, err error) {
+	t.moveOrRemove.Lock()
+	defer t.moveOrRemove.Unlock()
+	name := queue.ESME(systemID)
+	if n, err = t.broker.Length(ctx, name); err != nil && !errors.Is(err, queue.ErrNoQueue) {
+		return 0, err
+	}
+	if _, ok := t.owner(systemID); ok || n > 0 {
+		return n, nil
+	}
+	if err := t.broker.Delete(ctx, name); err != nil {
+		return 0, err
+	}
+	t.forget(map[string]struct{}{systemID: {}})
+	return 0, nil
+}
+
+// intoQueues is the journal by which messages move into the queues of ESMEs. No queue is removed while some are on their way.
+type intoQueues struct {
+	journal.Journal
+	moveOrRemove *sync.RWMutex
+}
+
+// Commit commits an entry.
+func (j intoQueues) Commit(ctx context.Context, e *journal.Entry) error {
+	j.moveOrRemove.RLock()
+	defer j.moveOrRemove.RUnlock()
+	return j.Journal.Commit(ctx, e)
 }
 
 // candidates are the ESMEs that may have something waiting.
@@ -143,39 +181,53 @@ func (t *SMPPS) giveUp(ctx context.Context, systemID string, which func(*queue.D
 		return err
 	}
 	defer c.Close(context.WithoutCancel(ctx)) //nolint:errcheck // what was not settled comes again, whatever it says
-	for {
-		var batch []*queue.Delivery
-		more := true
-		timeout := time.NewTimer(sweepWait)
-		for more && len(batch) < sweepMax {
-			select {
-			case d, ok := <-c.C():
-				now := time.Now()
-				if more = ok && which(d, now); more {
-					batch = append(batch, d)
-				} else if ok {
-					t.looked[systemID] = t.heldUntil(d, now)
-				}
-			case <-timeout.C:
-				more = false
-			case <-ctx.Done():
-				more = false
+	for more := true; more; {
+		var batch []*outcome
+		batch, more = t.gather(ctx, c, systemID, which)
+		// A delivery is settled before its subscription is closed, or comes again.
+		var settled sync.WaitGroup
+		for _, o := range batch {
+			if o.kind == dead {
+				o.cause, o.why = cause, why
 			}
+			settled.Add(1)
+			o.settled = &settled
+			t.settle.Post(o)
 		}
-		timeout.Stop()
-		if len(batch) > 0 {
-			// A delivery is settled before its subscription is closed, or comes again.
-			var settled sync.WaitGroup
-			for _, d := range batch {
-				settled.Add(1)
-				t.settle.Post(&outcome{d: d, kind: dead, cause: cause, why: why, settled: &settled})
+		settled.Wait()
+	}
+	return nil
+}
+
+// gather takes up to sweepMax messages that are to be given up. There are no more when nothing came in time, or one that is not to be given up.
+func (t *SMPPS) gather(ctx context.Context, c queue.Consumer, systemID string, which func(*queue.Delivery, time.Time) bool) (batch []*outcome, more bool) {
+	timeout := time.NewTimer(sweepWait)
+	defer timeout.Stop()
+	for len(batch) < sweepMax {
+		select {
+		case d, ok := <-c.C():
+			if !ok {
+				return batch, false
 			}
-			settled.Wait()
-		}
-		if !more {
-			return nil
+			hold, known := t.hands.take(d)
+			switch now := time.Now(); {
+			case known == waits:
+			case known == already:
+				batch = append(batch, &outcome{d: d, kind: repeated})
+			case which(d, now):
+				batch = append(batch, &outcome{d: d, hold: hold, kind: dead})
+			default:
+				t.hands.drop(hold)
+				t.looked[systemID] = t.heldUntil(d, now)
+				return batch, false
+			}
+		case <-timeout.C:
+			return batch, len(batch) > 0
+		case <-ctx.Done():
+			return batch, false
 		}
 	}
+	return batch, true
 }
 
 // isAbsent tells whether a queue was not there at the last look and was not declared since.
