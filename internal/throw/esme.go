@@ -57,7 +57,9 @@ func (e *esme) run(ctx context.Context) {
 		e.SMPPS.mu.Lock()
 		if ctx.Err() != nil || len(e.sessions) == 0 || e.isRemoved(e.systemID) {
 			e.running = false
-			e.tellGone()
+			if e.isRemoved(e.systemID) {
+				e.tellGone()
+			}
 			if len(e.sessions) == 0 {
 				delete(e.esmes, e.systemID)
 			}

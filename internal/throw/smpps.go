@@ -101,7 +101,7 @@ type SMPPS struct {
 	declared map[string]struct{}
 	removed  map[string]struct{}      // users who were removed; nothing is delivered until what waited for them is buried
 	swept    map[string]chan struct{} // queues that the sweeper has in its hands; closed when it has not
-	gone     chan struct{}            // cap 1: somebody was removed, or does not get anything any more
+	gone     chan struct{}            // cap 1: somebody was removed, or who was removed does not get anything any more
 	looked   map[string]time.Time     // the sweeper's own: when something can be due in a queue; before that it is left alone
 	absent   map[string]struct{}      // the sweeper's own: queues that are not there, unless they are declared meanwhile
 }

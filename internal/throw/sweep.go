@@ -14,27 +14,40 @@ import (
 )
 
 // sweepLoop looks, every so often, for what was held too long in the queues of ESMEs that are
-// not bound. Those that are see to it themselves.
+// not bound. Those that are see to it themselves. What waits for users who were removed it gives up as soon as it can.
 func (t *SMPPS) sweepLoop(ctx context.Context) {
 	tick := time.NewTicker(t.cfg.Sweep)
 	defer tick.Stop()
-	for {
+	for due := true; ; {
 		t.retireAll(ctx)
-		ids := t.candidates()
-		maps.DeleteFunc(t.looked, func(id string, _ time.Time) bool { return !slices.Contains(ids, id) })
-		for _, systemID := range ids {
-			if ctx.Err() != nil {
-				return
-			}
-			if err := t.sweep(ctx, systemID); err != nil && ctx.Err() == nil {
-				t.log.Warn("the queue of an ESME could not be looked through", "system_id", systemID, "err", err)
-			}
+		if due {
+			t.sweepAll(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			due = true
 		case <-t.gone:
+			due = false
+		}
+	}
+}
+
+func (t *SMPPS) sweepAll(ctx context.Context) {
+	ids := t.candidates()
+	forgotten := func(id string) bool {
+		_, ok := slices.BinarySearch(ids, id)
+		return !ok
+	}
+	maps.DeleteFunc(t.looked, func(id string, _ time.Time) bool { return forgotten(id) })
+	maps.DeleteFunc(t.absent, func(id string, _ struct{}) bool { return forgotten(id) })
+	for _, systemID := range ids {
+		if ctx.Err() != nil {
+			return
+		}
+		if err := t.sweep(ctx, systemID); err != nil && ctx.Err() == nil {
+			t.log.Warn("the queue of an ESME could not be looked through", "system_id", systemID, "err", err)
 		}
 	}
 }

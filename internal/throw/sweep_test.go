@@ -72,6 +72,23 @@ func TestSweeperStaysAwayUntilSomethingIsDue(t *testing.T) {
 		if b.left(away) != 0 || b.left(queue.DeadLetter) != 2 || taken > 3 {
 			t.Errorf("after 48 hours %d are left and %d dead letters, taken from %d times; want 0, 2, and at most 3", b.left(away), b.left(queue.DeadLetter), taken)
 		}
+		// The end of a session is no reason to look.
+		b.mu.Lock()
+		before := b.lengths[away]
+		b.mu.Unlock()
+		for range 10 {
+			s := newSession("away", 1, nil)
+			th.Bound("away", s)
+			synctest.Wait()
+			th.Unbound("away", s)
+			synctest.Wait()
+		}
+		b.mu.Lock()
+		looked = b.lengths[away] - before
+		b.mu.Unlock()
+		if looked != 0 {
+			t.Errorf("looked at %d times because a session had ended", looked)
+		}
 		// One that is declared meanwhile is looked at again.
 		late := dlrFor("never", "late", "336")
 		b.put(queue.DLRThrowerSMPPS, late.Message())
