@@ -33,11 +33,15 @@ type directory interface {
 type AuthConfig struct {
 	Remember time.Duration // how long a successful check is remembered, default 5 min
 	Size     int           // how many of them, default 100000
-	Workers  int           // checks computed at a time, default one per core
+	Workers  int           // checks computed at a time, default one per core, at most maxWorkers
 	Queue    int           // checks that wait for a worker, default 256
 
 	Logins *admission.Logins // who may try a password; nil: its own, with the defaults
 }
+
+// maxWorkers is less than the failures that one address may have by default (admission.LoginConfig): an attempt counts as failed
+// while it is computed, so more right passwords at a time would be refused.
+const maxWorkers = 16
 
 // Authenticator checks usernames and passwords. It is safe for concurrent use.
 //
@@ -63,6 +67,7 @@ type digest = [sha256.Size]byte
 type question struct {
 	digest digest
 	source netip.Addr
+	of     *Password // of Verify: with what the password is compared
 }
 
 // memo remembers the last successful check of a user.
@@ -93,7 +98,7 @@ func NewAuthenticator(cfg AuthConfig, dir directory) *Authenticator {
 		cfg.Size = 100_000
 	}
 	if cfg.Workers <= 0 {
-		cfg.Workers = runtime.GOMAXPROCS(0)
+		cfg.Workers = min(runtime.GOMAXPROCS(0), maxWorkers)
 	}
 	if cfg.Queue <= 0 {
 		cfg.Queue = 256
@@ -126,14 +131,30 @@ func (a *Authenticator) Check(ctx context.Context, from netip.Addr, username, pa
 	if a.remembered(user.UID, d) && user.enabledIn(group) && a.cfg.Logins.Trusted(from, username) {
 		return user, nil
 	}
-	ok, err := a.verify(ctx, from, user, group, password, d)
-	if err != nil {
+	if err := a.verify(ctx, from, user, group, password, d); err != nil {
 		return nil, err
 	}
-	if !ok {
-		return nil, refused(username)
-	}
 	return user, nil
+}
+
+// verify has the password of a user computed, unless it was found right at another address a moment ago.
+func (a *Authenticator) verify(ctx context.Context, from netip.Addr, u *User, g *Group, password string, d digest) error {
+	var fresh *Password
+	err := a.together(ctx, from, u.Username, question{digest: d}, func() bool {
+		right := a.remembered(u.UID, d)
+		if !right {
+			right, fresh = u.Password.verify(password)
+		}
+		right = right && u.enabledIn(g)
+		if right {
+			a.remember(u.UID, memo{digest: d, expires: time.Now().Add(a.cfg.Remember)})
+		}
+		return right
+	})
+	if fresh != nil {
+		a.dir.Upgrade(u, *fresh)
+	}
+	return err
 }
 
 // Verify compares a password with one that is no user's, such as that of the console, for a username that
@@ -142,15 +163,11 @@ func (a *Authenticator) Verify(ctx context.Context, from netip.Addr, username st
 	if p == nil {
 		p = &decoy
 	}
-	right := false
-	err := a.attempt(ctx, from, username, func() bool {
-		right, _ = p.verify(password)
+	q := question{digest: a.digest(&User{UID: sms.UserID("\x00" + username)}, password), of: p}
+	return a.together(ctx, from, username, q, func() bool {
+		right, _ := p.verify(password)
 		return right
 	})
-	if err == nil && !right {
-		err = refused(username)
-	}
-	return err
 }
 
 func (u *User) enabledIn(g *Group) bool { return u.Enabled && g != nil && g.Enabled }
@@ -200,36 +217,41 @@ func (a *Authenticator) remembered(uid sms.UserID, d digest) bool {
 	return ok && subtle.ConstantTimeCompare(m.digest[:], d[:]) == 1 && time.Now().Before(m.expires)
 }
 
-// verify computes a check, or waits for one who computes the same: many clients that start at once with the same
-// password are one attempt.
-func (a *Authenticator) verify(ctx context.Context, from netip.Addr, u *User, g *Group, password string, d digest) (bool, error) {
-	same := question{d, admission.Source(from)}
+// together has judge answer a question of a username from an address, or waits for the answer to the same one: many clients
+// that start at once with the same password are one attempt. The error says that the answer is no, or why there is none.
+func (a *Authenticator) together(ctx context.Context, from netip.Addr, username string, q question, judge func() bool) error {
+	q.source = admission.Source(from)
 	for {
 		a.mu.Lock()
-		f := a.flying[same]
+		f := a.flying[q]
 		mine := f == nil
 		if mine {
 			f = &flight{done: make(chan struct{})}
-			a.flying[same] = f
+			a.flying[q] = f
 		}
 		a.mu.Unlock()
 		if mine {
-			a.fly(ctx, same, f, u, g, password)
-			return f.ok, f.err
+			a.fly(ctx, username, q, f, judge)
+		} else {
+			select {
+			case <-f.done:
+			case <-ctx.Done():
+				return busy(context.Cause(ctx))
+			}
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return false, busy(context.Cause(ctx))
-		}
-		if f.err == nil {
-			return f.ok, nil
+		switch {
+		case f.err == nil && f.ok:
+			return nil
+		case f.err == nil:
+			return refused(username)
+		case mine:
+			return f.err
 		}
 		// The one we waited for gave up: his context may have ended, ours has not.
 	}
 }
 
-func (a *Authenticator) fly(ctx context.Context, q question, f *flight, u *User, g *Group, password string) {
+func (a *Authenticator) fly(ctx context.Context, username string, q question, f *flight, judge func() bool) {
 	f.err = busy(nil) // what others see should the computation panic
 	defer func() {
 		a.mu.Lock()
@@ -237,28 +259,17 @@ func (a *Authenticator) fly(ctx context.Context, q question, f *flight, u *User,
 		a.mu.Unlock()
 		close(f.done)
 	}()
-	var fresh *Password
-	f.err = a.attempt(ctx, q.source, u.Username, func() bool {
-		right := a.remembered(u.UID, q.digest) // but not for this address
-		if !right {
-			right, fresh = u.Password.verify(password)
-		}
-		f.ok = right && u.enabledIn(g)
+	f.err = a.attempt(ctx, q.source, username, func() bool {
+		f.ok = judge()
 		return f.ok
 	})
-	if f.ok {
-		a.mu.Lock()
-		a.remember(u.UID, memo{digest: q.digest, expires: time.Now().Add(a.cfg.Remember)})
-		a.mu.Unlock()
-	}
-	if fresh != nil {
-		a.dir.Upgrade(u, *fresh)
-	}
 }
 
-// remember is called with mu held. When there is no room, it drops what has expired, or
+// remember keeps a successful check. When there is no room, it drops what has expired, or
 // else anything: a check that is forgotten is only computed again.
 func (a *Authenticator) remember(uid sms.UserID, m memo) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if _, ok := a.known[uid]; !ok && len(a.known) >= a.cfg.Size {
 		now := time.Now()
 		for k, v := range a.known {

@@ -192,12 +192,10 @@ func TestWhatIsRememberedExpires(t *testing.T) {
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	a := NewAuthenticator(AuthConfig{Size: 16}, newAccounts(cheap("bar")))
 	for i := range 1000 {
-		a.mu.Lock()
 		a.remember(sms.UserID(string(rune(i+1000))), memo{expires: time.Now().Add(time.Hour)})
 		if n := len(a.known); n > 16 {
 			t.Fatalf("%d entries", n)
 		}
-		a.mu.Unlock()
 	}
 }
 
@@ -398,6 +396,26 @@ func TestManyUsersOfOneAddressLogInAtOnce(t *testing.T) {
 			}
 		})
 	}
+	wg.Wait()
+}
+
+// Scripts that open the console at the same time, with more processors than a username may have failures, are refused nothing.
+func TestManyConsolesLogInAtOnce(t *testing.T) {
+	p := cheap("jclipwd")
+	p.cost.time = 2000
+	p.digest = string(p.argon("jclipwd"))
+	a := NewAuthenticator(AuthConfig{Workers: 64, Logins: admission.NewLogins(admission.LoginConfig{PerName: 1, PerAddress: 2})}, newAccounts(p))
+	begin := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			<-begin
+			if err := a.Verify(t.Context(), home, "admin", &p, "jclipwd"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(begin)
 	wg.Wait()
 }
 
