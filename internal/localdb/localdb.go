@@ -121,7 +121,8 @@ type DB struct {
 
 	fatal   atomic.Pointer[error] // the error that ended the database
 	failed  chan struct{}         // closed when it is set
-	closing chan struct{}         // closed by Close
+	closing chan struct{}         // closed by StopWaiting
+	stopped sync.Once             // closes it
 
 	full       atomic.Int32 // writes that wait for the disk to have room
 	flushes    failing
@@ -218,7 +219,7 @@ func (d *DB) Close() error {
 	if !d.closed.CompareAndSwap(false, true) {
 		return nil
 	}
-	close(d.closing)
+	d.StopWaiting()
 	d.stop()
 	d.wg.Wait()
 	d.commits.close()
@@ -231,6 +232,9 @@ func (d *DB) Close() error {
 	}
 	return nil
 }
+
+// StopWaiting is for whoever ends what commits, before Close: a disk that is full, now or later, ends the database at once.
+func (d *DB) StopWaiting() { d.stopped.Do(func() { close(d.closing) }) }
 
 // Dir is the directory the database is in.
 func (d *DB) Dir() string { return d.dir }

@@ -123,7 +123,7 @@ func names(db *localdb.DB) (map[queue.Name]uint32, error) {
 	return names, nil
 }
 
-// Close ends all consumers and refuses what comes later. The database stays open.
+// Close ends all consumers and refuses what comes later. The database stays open, and waits for a full disk no longer.
 func (d *Driver) Close() error {
 	d.mu.Lock()
 	if d.closed {
@@ -136,6 +136,7 @@ func (d *Driver) Close() error {
 		all = append(all, l)
 	}
 	d.mu.Unlock()
+	d.db.StopWaiting()
 	d.stop()
 	for _, l := range all {
 		l.end()
