@@ -356,12 +356,14 @@ func itsOwn(err error) bool { return !Passes(err) }
 
 // add adds the effects of items. An item that makes Add panic is one that is refused by itself.
 func (w *Writer[T]) add(e *Entry, items ...T) error {
-	return logging.Guard(w.work.Log, w.work.What, func() {
+	return w.guard(func() {
 		for _, item := range items {
 			w.work.Add(e, item)
 		}
 	})
 }
+
+func (w *Writer[T]) guard(f func()) error { return logging.Guard(w.work.Log, w.work.What, f) }
 
 // write commits an entry, unless the entry has no effects.
 func (w *Writer[T]) write(ctx context.Context, e *Entry) error {
@@ -422,11 +424,14 @@ func (w *Writer[T]) retryStuck(ctx context.Context) error {
 func (w *Writer[T]) retryOne(ctx context.Context, r *refused[T]) error {
 	var e Entry
 	if r.burying != nil {
-		w.work.Bury(&e, r.item, r.burying.Error())
-		if err := w.write(ctx, &e); err != nil {
-			if Passes(err) {
-				return err
-			}
+		err := w.guard(func() { w.work.Bury(&e, r.item, r.burying.Error()) })
+		if err == nil {
+			err = w.write(ctx, &e)
+		}
+		switch {
+		case err != nil && Passes(err):
+			return err
+		case err != nil:
 			return fmt.Errorf("its dead letter: %w", err)
 		}
 		w.done(r.item, Buried, r.burying)

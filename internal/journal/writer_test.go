@@ -284,6 +284,33 @@ func TestWriterBuriesWhatMakesAddPanic(t *testing.T) {
 	})
 }
 
+// A dead letter that makes Bury panic is tried again, and keeps nobody waiting.
+func TestWriterOutlivesABurialThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		poison := true
+		d := newDesk(func(w *Work[string]) {
+			bury := w.Bury
+			w.Bury = func(e *Entry, item, reason string) {
+				if poison {
+					panic("poison")
+				}
+				bury(e, item, reason)
+			}
+		})
+		d.journal.set(refusing(errOwn, "a"))
+		d.start(t.Context())
+		d.post("a")
+		time.Sleep(time.Minute)
+		d.post("b")
+		synctest.Wait()
+		d.want(t, "fates", d.told(), "b")
+		poison = false
+		d.Close()
+		<-d.ended
+		d.want(t, "fates", d.told(), "b", "a buried: it cannot be stored")
+	})
+}
+
 // What comes to be buried waits for nobody else's next try, and those who are tried again together are one log line.
 func TestABurialIsDueAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
