@@ -316,6 +316,22 @@ func TestAFloodOfReceiptsOfNobodyIsBounded(t *testing.T) {
 	}
 }
 
+// While the journal is away, a receipt of nobody is looked up again and again. It counts once.
+func TestALookThatIsRepeatedCountsOnceAgainstTheFlood(t *testing.T) {
+	s := newStack(t)
+	l := New(Config{}, s, s, s.store, slog.New(slog.DiscardHandler))
+	ev := queue.ReceiptEvent{CID: cid, PDU: "deliver_sm", ID: "FFFF", State: "DELIVRD"}
+	d := &event{Delivery: &queue.Delivery{Message: ev.Message(), Queue: queue.DLRDeliverSM}, looks: 15}
+	for n := range unknownMost + 2 {
+		if got, err := l.look(t.Context(), d); got != looked || err != nil || d.fx.publish == nil {
+			t.Fatalf("look %d: %v %v, dead letter: %v", n+1, got, err, d.fx.publish != nil)
+		}
+	}
+	if e := attempt(t, l, ev, 0); len(e.Publish) != 1 {
+		t.Error("there is no place for another one")
+	}
+}
+
 // A receipt belongs to the account at the SMSC, whichever connector of it gets the receipt; ids of different SMSCs stay apart.
 func TestReceiptsAreLookedUpByAccount(t *testing.T) {
 	const own, former, foreign sms.Account = "smsc.example:2775/user", "old.example:2775/user", "other.example:2775/user"

@@ -16,8 +16,9 @@ import (
 type event struct {
 	*queue.Delivery
 
-	looks int      // times that it was held; belongs to who has it in hand, as fx does
-	fx    *effects // what the last look found
+	looks  int      // times that it was held; belongs to who has it in hand, as letter and fx do
+	letter bool     // it becomes a dead letter if no message claims it
+	fx     *effects // what the last look found
 
 	// Guarded by hold.mu.
 	over    bool            // it has made room for others

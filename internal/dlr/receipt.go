@@ -94,7 +94,7 @@ const (
 // unclaimed makes a dead letter of a receipt that no message claims: the SMSC was told that we have it, so it must not vanish.
 func (l *Lookup) unclaimed(d *event, ev *queue.ReceiptEvent, fx *effects) {
 	var letter *queue.Publication
-	if l.unknown.Allow() {
+	if d.letter = d.letter || l.unknown.Allow(); d.letter { // one look after the other counts once
 		p := queue.BuryAs(d.Delivery, queue.CauseUnclaimed, fmt.Sprintf("no message is known under the id %s at connector %s", ev.ID, ev.CID))
 		letter = &p
 	}
