@@ -234,8 +234,10 @@ Feature: Connectors to an SMSC
   Scenario: An answer that comes late is an answer
     Given the SMSC takes 500 to 500 milliseconds for an answer
     And the setting [sm-listener] submit_retrial_delay_smppc_not_ready is "1"
+    # Nothing is sent before it is known what becomes of the message.
     And the connector has:
-      | res_to | 0.2 |
+      | res_to       | 0.2 |
+      | strict_order | yes |
     And a running gateway
     When a message is sent with:
       | dlr-url   | <page> |

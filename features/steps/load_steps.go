@@ -208,7 +208,11 @@ func (l *load) awaitAccepted(n int) error {
 }
 
 func (l *load) all(right func(answer) bool) error {
-	for _, a := range l.answers.all() {
+	list := l.answers.all()
+	if len(list) == 0 {
+		return errors.New("there was no answer, so that nothing is shown")
+	}
+	for _, a := range list {
 		if !right(a) {
 			return fmt.Errorf("%s was answered %s", a.content, a)
 		}
