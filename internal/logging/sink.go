@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -249,6 +250,20 @@ func parseRotation(s string) (rotation, error) {
 // of it, information three quarters, so that warnings find room.
 const bufferMax = 4 << 20
 
+// pieceMax is how many octets of lines are written at a time: a file takes less than its greatest size, 1 MiB or more, in one write.
+const pieceMax = 512 << 10
+
+// pieceOf gives the first lines of several, as many as are written at a time; of a longer line its beginning.
+func pieceOf(lines []byte) []byte {
+	if len(lines) <= pieceMax {
+		return lines
+	}
+	if end := bytes.LastIndexByte(lines[:pieceMax], '\n'); end >= 0 {
+		return lines[:end+1]
+	}
+	return lines[:pieceMax]
+}
+
 // sink writes lines in a goroutine of its own.
 type sink struct {
 	key   string
@@ -309,8 +324,10 @@ func (s *sink) run() {
 		if dropped > 0 {
 			batch = fmt.Appendf(batch, "%s %-8s %d log buffer was full, %d lines dropped\n", time.Now().Format("2006-01-02 15:04:05"), "WARNING", os.Getpid(), dropped)
 		}
-		if len(batch) > 0 {
-			if _, err := s.out.Write(batch); err != nil && !failing {
+		for rest := batch; len(rest) > 0; {
+			piece := pieceOf(rest)
+			rest = rest[len(piece):]
+			if _, err := s.out.Write(piece); err != nil && !failing {
 				fmt.Fprintln(os.Stderr, "jasmind: writing a log:", err)
 				failing = true
 			} else if err == nil {
